@@ -1,0 +1,1 @@
+"""The iTwin Platform in Python; knows nothing of Airflow."""

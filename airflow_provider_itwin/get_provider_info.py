@@ -1,0 +1,78 @@
+"""What Airflow discovers about this provider."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Describe the provider to Airflow (entry point ``apache_airflow_provider``)."""
+    return {
+        "package-name": "airflow-provider-itwin",
+        "name": "iTwin",
+        "description": "Run Bentley iTwin synchronizations, and wait for them without holding a worker.",
+        "integrations": [
+            {
+                "integration-name": "Bentley iTwin Platform",
+                "external-doc-url": "https://developer.bentley.com/apis/synchronization/",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [
+            {
+                "integration-name": "Bentley iTwin Platform",
+                "python-modules": ["airflow_provider_itwin.hooks.itwin"],
+            }
+        ],
+        "operators": [
+            {
+                "integration-name": "Bentley iTwin Platform",
+                "python-modules": ["airflow_provider_itwin.operators.itwin"],
+            }
+        ],
+        "sensors": [
+            {
+                "integration-name": "Bentley iTwin Platform",
+                "python-modules": ["airflow_provider_itwin.sensors.itwin"],
+            }
+        ],
+        "triggers": [
+            {
+                "integration-name": "Bentley iTwin Platform",
+                "python-modules": ["airflow_provider_itwin.triggers.itwin"],
+            }
+        ],
+        "connection-types": [
+            {
+                "connection-type": "itwin",
+                "hook-name": "iTwin",
+                "hook-class-name": "airflow_provider_itwin.hooks.itwin.ITwinHook",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "port"],
+                    "relabeling": {"host": "API host", "login": "Client id", "password": "Client secret"},
+                    "placeholders": {
+                        "host": "https://api.bentley.com (the default)",
+                        "login": "service-...",
+                        "extra": '{"issuer_url": "https://ims.bentley.com", "scope": "itwin-platform"}',
+                    },
+                },
+            }
+        ],
+        "config": {
+            "itwin": {
+                "description": "How this provider talks to the iTwin Platform.",
+                "options": {
+                    "outage_tolerance": {
+                        "description": (
+                            "How long a wait for a run rides out trouble (network errors, 5xx, 429, unreadable answers)\n"
+                            "without one good answer before the task fails, in seconds.\n"
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": "900",
+                        "default": "900",
+                    },
+                },
+            },
+        },
+    }

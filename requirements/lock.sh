@@ -1,0 +1,11 @@
+#!/bin/sh
+# Renews the pinned environments: requirements/airflow-<version>.txt, plain lists of exact versions for Python 3.11 and newer.
+# Needs `uv` on the path (the one in .venv/bin will do).
+set -eu
+cd "$(dirname "$0")/.."
+for pair in "3.3 3.3.2" "2.11 2.11.2"; do
+    set -- $pair
+    printf 'apache-airflow==%s\n' "$2" |
+        uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate --upgrade \
+            --extra dev pyproject.toml - -o "requirements/airflow-$1.txt" --quiet
+done
