@@ -1,0 +1,54 @@
+"""
+Synchronize many storage connections, each as a task of its own by dynamic task mapping.
+
+The list could come from anywhere; here it is a parameter of the DAG. Connections of one iModel take turns by themselves:
+the service runs one at a time for an iModel, and a task that finds another connection's run at work queues behind it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pendulum
+from airflow.providers.common.compat.sdk import DAG, Param, get_current_context, task
+
+from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
+
+with DAG(
+    dag_id="itwin_sync_many_connections",
+    schedule=None,
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    params={
+        "connection_ids": Param(
+            os.environ.get("ITWIN_CONNECTION_IDS", "demo-storage-connection,demo-second-connection").split(","),
+            type="array",
+            items={"type": "string"},
+        )
+    },
+    tags=["itwin", "example"],
+    doc_md=__doc__,
+):
+
+    @task
+    def connections_to_synchronize() -> list[str]:
+        """Name the connections of tonight."""
+        return list(get_current_context()["params"]["connection_ids"])
+
+    synchronize = ITwinRunStorageConnectionOperator.partial(
+        task_id="synchronize",
+        wait_for_completion=True,
+        deferrable=True,
+        timeout=6 * 60 * 60,
+        max_active_tis_per_dagrun=16,
+    ).expand(connection_id=connections_to_synchronize())
+
+    @task(trigger_rule="all_done")
+    def summary(run_ids: Any) -> int:
+        """Count what was synchronized."""
+        done = [run_id for run_id in run_ids if run_id]
+        print(f"{len(done)} connections synchronized")
+        return len(done)
+
+    summary(synchronize.output)
