@@ -1,0 +1,1 @@
+"""What the Makefile runs: the demo, an Airflow to click through, and what they share with the system tests."""

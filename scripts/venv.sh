@@ -1,0 +1,48 @@
+#!/bin/sh
+# Makes a virtual environment with exactly the packages of a list, and this project, editable, on top.
+#
+#   scripts/venv.sh DIRECTORY REQUIREMENTS NEWEST_MINOR
+#
+# Needs a Python 3.11 or newer (up to 3.NEWEST_MINOR) and the package registry. An environment that is there already is kept
+# and completed.
+set -eu
+directory=$1 requirements=$2 newest_minor=$3
+
+fits() {
+    # A Python of some distributions comes without venv and ensurepip, and a version manager puts names on the PATH that
+    # lead nowhere, so each candidate has to prove itself.
+    "$1" -c "
+import ensurepip, sys, venv
+sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, $newest_minor))
+" >/dev/null 2>&1
+}
+
+if ! "$directory/bin/python" -c '' 2>/dev/null; then
+    python=
+    for candidate in ${PYTHON:-} python3.11 python3.12 python3.13 python3.14 python3; do
+        if fits "$candidate"; then
+            python=$candidate
+            break
+        fi
+    done
+    if [ -z "$python" ]; then
+        echo "No fitting Python found: this needs Python 3.11 to 3.$newest_minor with the modules venv and ensurepip" >&2
+        echo "(on Debian and Ubuntu: apt-get install python3 python3-venv), or PYTHON=/path/to/python make ..." >&2
+        exit 1
+    fi
+    echo "Making $directory with $("$python" --version)"
+    "$python" -m venv --clear "$directory"
+fi
+
+python=$directory/bin/python
+if ! [ -x "$directory/bin/uv" ]; then
+    "$python" -m pip --version >/dev/null 2>&1 || "$python" -m ensurepip --upgrade
+    "$python" -m pip install --quiet --disable-pip-version-check --retries 10 --timeout 60 uv
+fi
+
+# Slow networks are no failure, and nobody asked for a Python other than this one.
+: "${UV_HTTP_TIMEOUT:=300}" "${UV_HTTP_RETRIES:=10}"
+export UV_HTTP_TIMEOUT UV_HTTP_RETRIES
+export UV_PYTHON_DOWNLOADS=never
+"$directory/bin/uv" pip install --python "$python" --requirement "$requirements"
+"$directory/bin/uv" pip install --python "$python" --no-deps --editable .

@@ -1,0 +1,173 @@
+"""A whole Airflow 3 of real processes, for the length of a test."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self
+
+from scripts.airflow_home import airflow_command, base_environment, free_ports, server_environment
+from scripts.processes import ManagedProcess, wait_until
+
+from .database import metadata_database
+from .rest import AirflowApi
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+# The API server answers for the health of the other three.
+COMPONENTS = {
+    "api-server": ("api-server",),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+}
+WATCHED = {"scheduler": "scheduler", "triggerer": "triggerer", "dag_processor": "dag-processor"}
+
+# Quick where Airflow is slow by default, so that a test waits for work and not for the next look.
+QUICK = {
+    "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+    "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "1",
+    "AIRFLOW__CORE__PARALLELISM": "8",
+    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+    "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
+    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+    "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "1",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+    "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
+    # No DAG starts by itself, however its schedule and the time of day happen to meet.
+    "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+}
+
+
+class DeploymentError(Exception):
+    """Airflow did not come up, or broke down; the text ends with what its processes said last."""
+
+
+class Deployment:
+    """
+    API server, scheduler with LocalExecutor, triggerer and DAG processor, each a process of its own.
+
+    :param home: empty folder for everything that Airflow keeps
+    :param dag_files: DAG files that are copied to the DAG folder
+    :param environment: more environment for all the processes (connections, settings)
+    """
+
+    def __init__(self, home: Path, dag_files: Iterable[Path], environment: Mapping[str, str] | None = None) -> None:
+        self.home = home
+        self.dags_folder = home / "dags"
+        self.logs = home / "process-logs"
+        self._dag_files = list(dag_files)
+        self._more_environment = dict(environment or {})
+        self._environment: dict[str, str] = {}
+        self._processes: dict[str, ManagedProcess] = {}
+        self._launched: dict[str, datetime] = {}
+        self._resources = ExitStack()
+        port = free_ports(1)[0]
+        self._server = server_environment(port)
+        self.api = AirflowApi(self._server["AIRFLOW__API__BASE_URL"])
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self, seconds: float = 240.0) -> None:
+        """Make the database, start the processes, wait until all are well and the DAGs are read."""
+        self.dags_folder.mkdir(parents=True)
+        for file in self._dag_files:
+            shutil.copy(file, self.dags_folder)
+        database = self._resources.enter_context(metadata_database(self.home))
+        self._environment = (
+            base_environment(self.home, self.dags_folder, database=database)
+            | self._server
+            | QUICK
+            | self._more_environment
+        )
+        self._migrate(seconds)
+        for component in COMPONENTS:
+            self._launch(component)
+        self._wait_until_well(seconds)
+        self.api.login()
+
+    def stop(self) -> None:
+        """End everything that was started here, and drop the database."""
+        # The API server last: tasks and triggers that are being ended report to it.
+        for component in ("dag-processor", "scheduler", "triggerer", "api-server"):
+            if process := self._processes.pop(component, None):
+                process.stop()
+        self._resources.close()
+
+    def kill(self, component: str) -> None:
+        """Kill a component and what it has started, with no chance to say goodbye."""
+        self._processes.pop(component).kill()
+
+    def restart(self, component: str, seconds: float = 120.0) -> None:
+        """Start a component again, after ending it if it still runs, and wait until Airflow finds it well."""
+        if process := self._processes.pop(component, None):
+            process.stop()
+        self._launch(component)
+        self._wait_until_well(seconds)
+
+    def process_log(self, component: str, lines: int = 100_000) -> str:
+        """Give the output of a component, over all its starts."""
+        return self._processes[component].tail(lines)
+
+    def last_words(self, lines: int = 40) -> str:
+        """Give the end of the output of every process, for the report of a failed test."""
+        return "\n".join(
+            f"----- {name} ({'running' if process.exit_code is None else f'exit code {process.exit_code}'})\n"
+            f"{process.tail(lines)}"
+            for name, process in self._processes.items()
+        )
+
+    def _migrate(self, seconds: float) -> None:
+        migration = self._run("db-migrate", "db", "migrate")
+        ended = migration.wait(seconds)
+        migration.stop()
+        if not ended or migration.exit_code != 0:
+            raise DeploymentError(f"The database could not be made:\n{migration.tail(100)}")
+
+    def _launch(self, component: str) -> None:
+        self._launched[component] = datetime.now(UTC)
+        self._processes[component] = self._run(component, *COMPONENTS[component])
+
+    def _run(self, name: str, *arguments: str) -> ManagedProcess:
+        return ManagedProcess(
+            name, airflow_command(*arguments), environment=self._environment, log=self.logs / f"{name}.log"
+        )
+
+    def _wait_until_well(self, seconds: float) -> None:
+        wait_until(lambda: self._broken() or self._all_well(), seconds, every=0.5)
+        if self._broken() or not self._all_well():
+            raise DeploymentError(f"Airflow is not well: {self.api.health()}\n{self.last_words()}")
+
+    def _broken(self) -> bool:
+        return any(process.exit_code is not None for process in self._processes.values())
+
+    def _all_well(self) -> bool:
+        health = self.api.health()
+        if health.get("metadatabase", {}).get("status") != "healthy":
+            return False
+        for name, component in WATCHED.items():
+            if component not in self._processes:
+                continue
+            heartbeat = health[name].get(f"latest_{name}_heartbeat")
+            # A process that was killed counts as healthy for a while; only a heartbeat of the new one tells.
+            if heartbeat is None or datetime.fromisoformat(heartbeat) < self._launched[component]:
+                return False
+        return True
