@@ -1,0 +1,51 @@
+"""An account of an iTwin Platform: where it is, who we are there, and how the network lies between."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from airflow_provider_itwin import __version__
+from airflow_provider_itwin.api.credentials import Credentials
+from airflow_provider_itwin.api.environment import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """
+    How requests reach the service.
+
+    :param timeout: seconds that one request may take, and a tenth of it for the connect
+    :param verify: whether to verify TLS certificates, or the path of a bundle of authorities to verify them with
+    :param proxies: proxy URL for each scheme, as ``requests`` takes them; they may hold a password, so they are never shown
+    """
+
+    timeout: float = 60.0
+    verify: bool | str = True
+    proxies: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """
+    What every conversation with the service needs to know; the clocks are parameters so that tests need no time.
+
+    :param clock: seconds that only ever go forward
+    :param wall: seconds since 1970
+    :param chance: random numbers from 0 up to 1
+    """
+
+    environment: Environment
+    credentials: Credentials
+    network: Network = Network()
+    clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    chance: Callable[[], float] = random.random
+    user_agent: str = f"airflow-provider-itwin/{__version__}"
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What two accounts have in common when one session, token and budget can serve both; holds no secret."""
+        return (self.environment, self.credentials.fingerprint, self.network)

@@ -1,0 +1,192 @@
+"""What takes more than one call: starting a run for certain, finding the newest one, reading page after page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from airflow_provider_itwin.api import operations
+from airflow_provider_itwin.api.account import Account
+from airflow_provider_itwin.api.errors import ITwinNotFoundError, ITwinPermissionError, ITwinProtocolError
+from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange
+from airflow_provider_itwin.api.operations import Call
+from airflow_provider_itwin.api.resources import ConnectionKind, Glance, PageLinks, Run, RunEnvelope, RunRef, decoded
+from airflow_provider_itwin.api.wire import Flow, Pause
+
+T = TypeVar("T")
+
+_PAUSES_FOR_LAST_RUN = (1.0, 2.0, 4.0, 8.0, 15.0)
+_MOST_PAGES = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """
+    How a connection stood just before a run of it was asked for.
+
+    :param last_run: its newest run, None if there was none
+    :param asked_at: the moment by the service's own clock, to the second; None if the service did not tell
+    """
+
+    last_run: RunRef | None = None
+    asked_at: datetime | None = None
+
+    def precedes(self, run: RunRef, started_at: datetime | None) -> bool:
+        """Tell whether `run`, of the same connection, certainly began no earlier than this moment."""
+        if run == self.last_run or self.asked_at is None:
+            return False
+        return started_at is None or started_at >= self.asked_at.replace(microsecond=0)
+
+
+@dataclass(frozen=True, slots=True)
+class StartedRun:
+    """
+    The answer to the wish to start a run.
+
+    :param ref: the run that was created; or the one that is active instead, which can be another connection's
+    :param created: False after 303
+    """
+
+    ref: RunRef
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A look at a run: as much as a poll needs, and the means for more."""
+
+    ref: RunRef
+    glance: Glance
+    body: bytes
+
+    @property
+    def run(self) -> Run:
+        """The whole run, decoded when asked for."""
+        return decoded(self.body, RunEnvelope).run
+
+
+def take_baseline(
+    account: Account, kind: ConnectionKind, connection_id: str, patience: float = DEFAULT_PATIENCE
+) -> Flow[Baseline]:
+    """Look how the connection stands; an account that may run a connection but not read it gets an empty baseline."""
+    try:
+        connection, asked_at = yield from exchange(
+            account, operations.look_at_connection(kind, connection_id), patience
+        )
+    except (ITwinPermissionError, ITwinNotFoundError):
+        return Baseline()
+    return Baseline(connection.last_run(kind), asked_at)
+
+
+def start_run(
+    account: Account,
+    kind: ConnectionKind,
+    connection_id: str,
+    body: Mapping[str, Any] | None = None,
+    baseline: Baseline | None = None,
+    patience: float = DEFAULT_PATIENCE,
+) -> Flow[StartedRun]:
+    """
+    Start a run of a connection.
+
+    :param baseline: how the connection stood before, if that is known already; it tells a new run from an old one when
+        the service starts a run without saying which
+    :raises ITwinError: if no run was started
+    """
+    if baseline is None:
+        baseline = yield from take_baseline(account, kind, connection_id, patience)
+    answer = yield from exchange(account, operations.start_run(kind, connection_id, body), patience)
+    ref = RunRef.from_link(answer.location, kind)
+    if answer.created:
+        if ref is None or (ref.kind, ref.connection_id) != (kind, connection_id):
+            ref = yield from _newest_after(account, kind, connection_id, baseline)
+    elif ref is None:
+        ref = yield from _active_run(account, kind, connection_id)
+    return StartedRun(ref, answer.created)
+
+
+def _newest_after(account: Account, kind: ConnectionKind, connection_id: str, baseline: Baseline) -> Flow[RunRef]:
+    for pause in (0.0, *_PAUSES_FOR_LAST_RUN):
+        if pause:
+            yield Pause(pause)
+        connection = yield from exchange(account, operations.get_connection(kind, connection_id))
+        ref = connection.last_run(kind)
+        if ref is not None and ref != baseline.last_run and ref.connection_id == connection_id:
+            return ref
+    raise ITwinProtocolError(
+        f"A run of {kind} connection {connection_id} was accepted, but neither the answer nor the connection tells which",
+        hint="It may be going on; the connection's lastRun link will name it.",
+    )
+
+
+def _active_run(account: Account, kind: ConnectionKind, connection_id: str) -> Flow[RunRef]:
+    connection = yield from exchange(account, operations.get_connection(kind, connection_id))
+    ref = connection.last_run(kind)
+    if ref is not None:
+        sight = yield from look_at_run(account, ref)
+        if not sight.glance.is_finished:
+            return ref
+    raise ITwinProtocolError(
+        f"The iModel of {kind} connection {connection_id} is being synchronized by a run that the service does not name",
+        hint="It may be another connection's; trying again later helps.",
+    )
+
+
+def look_at_run(account: Account, ref: RunRef, patience: float = DEFAULT_PATIENCE) -> Flow[Sight]:
+    """Look at a run without reading more than a poll needs."""
+    call = operations.glance_at_run(ref.kind, ref.connection_id, ref.run_id)
+    glance, body = yield from exchange(account, call, patience)
+    return Sight(ref, glance, body)
+
+
+def look_for_newest(
+    account: Account, kind: ConnectionKind, connection_id: str, since: datetime, patience: float = DEFAULT_PATIENCE
+) -> Flow[Sight | None]:
+    """Look at the newest run of a connection; None if it began before `since`, has not begun, or does not exist."""
+    connection = yield from exchange(account, operations.get_connection(kind, connection_id), patience)
+    ref = connection.last_run(kind)
+    if ref is None:
+        return None
+    sight = yield from look_at_run(account, ref, patience)
+    began = sight.glance.start_date_time
+    return sight if began is not None and began >= since else None
+
+
+class Pages(Generic[T]):
+    """
+    Where the reading of a long list stands.
+
+    The pages are counted by our own ``$skip``: the links that the service gives are only asked whether there is another
+    page, never followed. A page that repeats the one before, as a looping service gives, ends the list.
+
+    :param call: makes the call for ``($top, $skip)``
+    :param entries: takes the entries and the links out of a page
+    """
+
+    def __init__(
+        self,
+        call: Callable[[int, int], Call[Any]],
+        entries: Callable[[Any], tuple[list[T] | None, PageLinks | None]],
+    ) -> None:
+        self._call = call
+        self._entries = entries
+        self._skip = 0
+        self._previous: list[T] | None = None
+        self.is_done = False
+
+    def next_page(self, account: Account) -> Flow[list[T]]:
+        """Read the next page."""
+        page = yield from exchange(account, self._call(operations.PAGE_SIZE, self._skip))
+        found, links = self._entries(page)
+        entries = found or []
+        if entries == self._previous:
+            entries = []
+        self._previous = entries
+        self._skip += len(entries)
+        more_promised = links is not None and links.next is not None and bool(links.next.href)
+        self.is_done = not entries or (len(entries) < operations.PAGE_SIZE and not more_promised)
+        if self._skip >= _MOST_PAGES * operations.PAGE_SIZE:
+            self.is_done = True
+        return entries

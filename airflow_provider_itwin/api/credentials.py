@@ -1,0 +1,130 @@
+"""Who we are to the iTwin Platform, and for how long a token is good."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TypeAlias
+from urllib.parse import urlencode
+
+import msgspec
+
+from airflow_provider_itwin.api.errors import ITwinProtocolError
+from airflow_provider_itwin.api.wire import Reply
+
+DEFAULT_SCOPE = "itwin-platform"
+SERVICE_USER_DOMAIN = "apps.imsoidc.bentley.com"
+
+_ASSUMED_LIFETIME = 3600.0
+_LONGEST_MARGIN = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """
+    An access token.
+
+    :param value: the token itself, never shown
+    :param renew_at: moment on the caller's clock from which on another one should be fetched; None for a token that cannot
+        be renewed
+    """
+
+    value: str = field(repr=False)
+    renew_at: float | None = None
+
+    def is_good(self, now: float) -> bool:
+        """Whether it can still be used at `now` without a risk of expiring on the way."""
+        return self.renew_at is None or now < self.renew_at
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCredentials:
+    """
+    A service application, as registered with Bentley.
+
+    :param client_id: such as ``service-…``
+    :param client_secret: its secret, never shown
+    :param scope: what to ask a token for
+    """
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    scope: str = DEFAULT_SCOPE
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that must not be shown to anybody."""
+        return (self.client_secret,)
+
+    @property
+    def service_user(self) -> str:
+        """The e-mail address under which the application can be given a role in an iTwin."""
+        return f"{self.client_id}@{SERVICE_USER_DOMAIN}"
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that is the same for the same credentials, and tells nothing of them."""
+        return _digest("client", self.client_id, self.client_secret, self.scope)
+
+    def form(self) -> bytes:
+        """Give the form that asks the issuer for a token."""
+        return urlencode(
+            {
+                "grant_type": "client_credentials",
+                "client_id": self.client_id,
+                "client_secret": self.client_secret,
+                "scope": self.scope,
+            }
+        ).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyToken:
+    """An access token that somebody else obtained; when it expires, nothing can be done about it here."""
+
+    token: str = field(repr=False)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that must not be shown to anybody."""
+        return (self.token,)
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that is the same for the same token, and tells nothing of it."""
+        return _digest("token", self.token)
+
+
+Credentials: TypeAlias = ClientCredentials | ReadyToken
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+class _TokenAnswer(msgspec.Struct):
+    access_token: str
+    expires_in: float | None = None
+    token_type: str | None = None
+
+
+def read_token(reply: Reply, now: float) -> Token:
+    """
+    Read the answer of the token endpoint.
+
+    A token is renewed a tenth of its life before it ends, and no more than five minutes before.
+
+    :param now: the moment, on the caller's clock, from which its life is counted
+    :raises ITwinProtocolError: if there is no usable token in the answer; what is in it is never shown
+    """
+    try:
+        answer = msgspec.json.decode(reply.body, type=_TokenAnswer, strict=False)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ITwinProtocolError("The token endpoint answered 200 without an access token that can be read") from error
+    value = answer.access_token
+    if not value or not value.isascii() or not value.isprintable() or " " in value:
+        raise ITwinProtocolError("The token endpoint answered 200 with an access token that cannot be sent in a header")
+    if answer.token_type and answer.token_type.lower() != "bearer":
+        raise ITwinProtocolError(f"The token endpoint gave a token of type {answer.token_type[:20]!r}, not Bearer")
+    lifetime = answer.expires_in if answer.expires_in and answer.expires_in > 0 else _ASSUMED_LIFETIME
+    return Token(value, now + lifetime - min(_LONGEST_MARGIN, lifetime / 10))

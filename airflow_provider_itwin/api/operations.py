@@ -1,0 +1,192 @@
+"""What the API can do: one function for each documented operation, which gives the :class:`Call` to be carried through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from airflow_provider_itwin.api.resources import (
+    Connection,
+    ConnectionEnvelope,
+    ConnectionKind,
+    ConnectionPage,
+    Glance,
+    GlanceEnvelope,
+    Run,
+    RunEnvelope,
+    RunPage,
+    SourceFilePage,
+    checked_id,
+    decoded,
+)
+from airflow_provider_itwin.api.wire import Reply, server_time
+
+T = TypeVar("T")
+
+PAGE_SIZE = 100
+"""Entries of one page; every age of the API has taken this many."""
+
+_EVERYTHING = {"prefer": "return=representation"}
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """
+    One operation with its arguments.
+
+    :param operation: the operation's name in the API's documentation
+    :param path: path below the base of the API, quoted
+    :param read: makes of an accepted answer what the operation gives; may raise ``ITwinProtocolError``
+    :param accepts: statuses that are answers, all others being errors
+    :param conflict_passes: whether a 409 goes away by itself, as it does for a run that is just being created
+    """
+
+    operation: str
+    method: str
+    path: str
+    read: Callable[[Reply], T]
+    query: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = field(default=None, repr=False)
+    accepts: frozenset[int] = frozenset({200})
+    conflict_passes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StartAnswer:
+    """What the service answered to the wish to start a run: 202 (`created`) or 303, and the link it gave."""
+
+    created: bool
+    location: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """How the operations of one kind of connection are spelt."""
+
+    path: str
+    start: str
+    start_operation: str
+    name: str
+    prefers: bool
+
+
+_KINDS = {
+    ConnectionKind.STORAGE: _Words(
+        "/synchronization/imodels/storageconnections", "run", "run-storage-connection", "storage-connection", True
+    ),
+    ConnectionKind.MANIFEST: _Words(
+        "/synchronization/imodels/manifestconnections",
+        "runs",
+        "create-manifest-connection-run",
+        "manifest-connection",
+        True,
+    ),
+    ConnectionKind.EXPORT: _Words(
+        "/export/connections", "runs", "create-export-connection-run", "export-connection", False
+    ),
+}
+
+
+def _path(kind: ConnectionKind, *segments: str) -> str:
+    return "/".join([_KINDS[kind].path, *(quote(segment, safe="") for segment in segments)])
+
+
+def start_run(kind: ConnectionKind, connection_id: str, body: Mapping[str, Any] | None = None) -> Call[StartAnswer]:
+    """``run-storage-connection``, ``create-manifest-connection-run``, ``create-export-connection-run``."""
+    words = _KINDS[kind]
+    return Call(
+        operation=words.start_operation,
+        method="POST",
+        path=_path(kind, checked_id(connection_id, "connection_id"), words.start),
+        read=lambda reply: StartAnswer(reply.status != 303, reply.headers.get("location")),
+        headers={} if body is None else {"content-type": "application/json"},
+        body=None if body is None else msgspec.json.encode(body),
+        accepts=frozenset({200, 201, 202, 303}),
+        conflict_passes=True,
+    )
+
+
+def get_run(kind: ConnectionKind, connection_id: str, run_id: str) -> Call[Run]:
+    """``get-storage-connection-run`` and its two siblings."""
+    return _get_run(kind, connection_id, run_id, lambda reply: decoded(reply.body, RunEnvelope).run)
+
+
+def glance_at_run(kind: ConnectionKind, connection_id: str, run_id: str) -> Call[tuple[Glance, bytes]]:
+    """Give the same operation as :func:`get_run`, read no further than a poll needs; the body is for a closer look."""
+    return _get_run(kind, connection_id, run_id, lambda reply: (decoded(reply.body, GlanceEnvelope).run, reply.body))
+
+
+def _get_run(kind: ConnectionKind, connection_id: str, run_id: str, read: Callable[[Reply], T]) -> Call[T]:
+    path = _path(kind, checked_id(connection_id, "connection_id"), "runs", checked_id(run_id, "run_id"))
+    return Call(f"get-{_KINDS[kind].name}-run", "GET", path, read)
+
+
+def get_runs(kind: ConnectionKind, connection_id: str, top: int, skip: int) -> Call[RunPage]:
+    """``get-storage-connection-runs`` and its two siblings, with all properties of each run."""
+    return Call(
+        operation=f"get-{_KINDS[kind].name}-runs",
+        method="GET",
+        path=_path(kind, checked_id(connection_id, "connection_id"), "runs"),
+        read=lambda reply: decoded(reply.body, RunPage),
+        query=_page(top, skip),
+        headers=_EVERYTHING if _KINDS[kind].prefers else {},
+    )
+
+
+def get_source_files(kind: ConnectionKind, connection_id: str, top: int, skip: int) -> Call[SourceFilePage]:
+    """
+    ``get-storage-connection-sourcefiles``, ``get-manifest-connection-sourcefiles``, with all properties of each file.
+
+    :raises ValueError: for an export connection, which has no source files
+    """
+    if not _KINDS[kind].prefers:
+        raise ValueError("An export connection has no source files")
+    return Call(
+        operation=f"get-{_KINDS[kind].name}-sourcefiles",
+        method="GET",
+        path=_path(kind, checked_id(connection_id, "connection_id"), "sourcefiles"),
+        read=lambda reply: decoded(reply.body, SourceFilePage),
+        query=_page(top, skip),
+        headers=_EVERYTHING,
+    )
+
+
+def get_connection(kind: ConnectionKind, connection_id: str) -> Call[Connection]:
+    """``get-storage-connection`` and its two siblings."""
+    return Call(
+        operation=f"get-{_KINDS[kind].name}",
+        method="GET",
+        path=_path(kind, checked_id(connection_id, "connection_id")),
+        read=lambda reply: decoded(reply.body, ConnectionEnvelope).connection,
+    )
+
+
+def look_at_connection(kind: ConnectionKind, connection_id: str) -> Call[tuple[Connection, datetime | None]]:
+    """Give the same operation as :func:`get_connection`, together with the moment of the answer by the service's clock."""
+    call = get_connection(kind, connection_id)
+    return replace(call, read=lambda reply: (call.read(reply), server_time(reply)))  # type: ignore[arg-type, return-value]
+
+
+def get_connections(kind: ConnectionKind, imodel_id: str | None, top: int, skip: int) -> Call[ConnectionPage]:
+    """``get-storage-connections`` and its two siblings, with all properties; `imodel_id` may be None for storage only."""
+    query = _page(top, skip)
+    if imodel_id is not None:
+        query = (("imodelId", checked_id(imodel_id, "imodel_id")), *query)
+    return Call(
+        operation=f"get-{_KINDS[kind].name}s",
+        method="GET",
+        path=_path(kind),
+        read=lambda reply: decoded(reply.body, ConnectionPage),
+        query=query,
+        headers=_EVERYTHING if _KINDS[kind].prefers else {},
+    )
+
+
+def _page(top: int, skip: int) -> tuple[tuple[str, str], ...]:
+    return (("$top", str(top)), ("$skip", str(skip)))

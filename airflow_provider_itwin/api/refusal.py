@@ -1,0 +1,156 @@
+"""Makes an error of an answer that is none of the good ones, whatever its body looks like."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from airflow_provider_itwin.api import errors
+from airflow_provider_itwin.api.credentials import ClientCredentials, Credentials
+from airflow_provider_itwin.api.errors import ErrorDetail, ITwinError
+from airflow_provider_itwin.api.redact import redact, shortened
+from airflow_provider_itwin.api.wire import Reply, Request, http_date, server_time
+
+_LONGEST_TEXT = 600
+_MOST_DETAILS = 20
+
+_MEANINGS: dict[int, type[ITwinError]] = {
+    401: errors.ITwinAuthenticationError,
+    403: errors.ITwinPermissionError,
+    404: errors.ITwinNotFoundError,
+    408: errors.ITwinConnectionError,
+    409: errors.ITwinConflictError,
+    410: errors.ITwinNotFoundError,
+    425: errors.ITwinServerError,
+    429: errors.ITwinRateLimitError,
+}
+
+
+def refusal(reply: Reply, request: Request, operation: str, credentials: Credentials) -> ITwinError:
+    """Say what the service's answer to `request` means; secrets that it may echo are taken out."""
+    said = _said(reply, credentials.secrets)
+    return _meaning(reply, request)(
+        f"{operation} was answered with {reply.status}",
+        status=reply.status,
+        method=request.method,
+        url=request.url.partition("?")[0],
+        correlation_id=_clean(reply.headers.get("x-correlation-id"), credentials.secrets),
+        retry_after=retry_after(reply),
+        hint=_hint(reply, request, said, credentials),
+        **said,
+    )
+
+
+def retry_after(reply: Reply) -> float | None:
+    """
+    Give the seconds that the service asked to wait.
+
+    A date is compared with the ``Date`` of the same answer, so that the clock of this machine does not matter.
+
+    :return: None if the answer has no ``Retry-After``, or one that cannot be read
+    """
+    text = reply.headers.get("retry-after", "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        until = http_date(text)
+        if until is None:
+            return None
+        seconds = (until - (server_time(reply) or datetime.now(UTC))).total_seconds()
+    return max(0.0, seconds) if seconds < 1e9 else None
+
+
+def _meaning(reply: Reply, request: Request) -> type[ITwinError]:
+    if reply.status in _MEANINGS:
+        return _MEANINGS[reply.status]
+    if reply.status >= 500:
+        return errors.ITwinServerError
+    if 300 <= reply.status < 400 and _leads_elsewhere(reply, request):
+        return errors.ITwinUntrustedHostError
+    if 400 <= reply.status < 500:
+        return errors.ITwinInvalidRequestError
+    return errors.ITwinProtocolError
+
+
+def _leads_elsewhere(reply: Reply, request: Request) -> bool:
+    try:
+        target = urlsplit(reply.headers.get("location", ""))
+    except ValueError:
+        return True
+    here = urlsplit(request.url)
+    return bool(target.netloc) and (target.scheme, target.netloc.lower()) != (here.scheme, here.netloc.lower())
+
+
+def _hint(reply: Reply, request: Request, said: dict[str, Any], credentials: Credentials) -> str | None:
+    application = isinstance(credentials, ClientCredentials)
+    if reply.status == 401 and "UnknownClient" in {said["code"], *(detail.code for detail in said["details"])}:
+        return "Register the client at https://developer.bentley.com and use its id and secret."
+    if reply.status == 401 and application:
+        return (
+            "Look whether login, password and scope of the Airflow connection fit its host: "
+            "tokens of one environment are refused by another."
+        )
+    if reply.status == 401:
+        return (
+            "The token in the extra of the Airflow connection has expired or is not for this host; "
+            "with login and password instead, tokens are renewed by themselves."
+        )
+    if reply.status in (403, 404) and isinstance(credentials, ClientCredentials):
+        return (
+            f"If it does exist, {credentials.service_user} may lack a role in its iTwin: "
+            "an administrator of the iTwin adds that address as a member."
+        )
+    if reply.status == 422:
+        return "Look at the ids and the body that the task was given."
+    if 300 <= reply.status < 400:
+        return (
+            "Redirects are not followed; look at host in the Airflow connection, and whether a proxy stands in between."
+        )
+    return None
+
+
+def _said(reply: Reply, secrets: tuple[str, ...]) -> dict[str, Any]:
+    """Read code, message, target and details from a body of the documented shape, of OAuth's, or of any other."""
+    try:
+        body = msgspec.json.decode(reply.body) if reply.body else None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        body = None
+    error = body.get("error", body) if isinstance(body, dict) else None
+    if isinstance(error, str):
+        error = {"code": error, "message": body.get("error_description")}  # type: ignore[union-attr]
+    if not isinstance(error, dict):
+        return {"code": None, "message": _impression(reply, secrets), "target": None, "details": ()}
+    entries = error.get("details")
+    return {
+        "code": _clean(error.get("code"), secrets),
+        "message": _clean(error.get("message") or error.get("detail") or error.get("title"), secrets),
+        "target": _clean(error.get("target"), secrets),
+        "details": tuple(
+            ErrorDetail(*(_clean(entry.get(name), secrets) for name in ("code", "message", "target")))
+            for entry in (entries if isinstance(entries, list) else [])[:_MOST_DETAILS]
+            if isinstance(entry, dict)
+        ),
+    }
+
+
+def _impression(reply: Reply, secrets: tuple[str, ...]) -> str | None:
+    text = reply.body[: 8 * _LONGEST_TEXT].decode("utf-8", "replace").strip()
+    if not text:
+        return None
+    kind = reply.headers.get("content-type", "no content type").partition(";")[0]
+    if "<html" in text.lower() or "<!doctype" in text.lower():
+        start, end = text.lower().find("<title>"), text.lower().find("</title>")
+        title = text[start + 7 : end] if 0 <= start < end else "no title"
+        return _clean(f"(an HTML page, {title.strip()})", secrets)
+    return _clean(f"({kind}) {' '.join(text.split())[:200]}", secrets)
+
+
+def _clean(text: Any, secrets: tuple[str, ...]) -> str | None:
+    if text is None or text == "":
+        return None
+    return shortened(redact(str(text), secrets), _LONGEST_TEXT)

@@ -1,0 +1,361 @@
+"""
+What the iTwin Platform speaks of: runs, their jobs and tasks, connections, source files.
+
+Every field may be missing or null, new fields and values may appear at any time: a field that is absent is None, an unknown
+one is passed over, and one of an unexpected type counts as absent rather than making its neighbours unreadable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime
+from typing import Any, TypeVar, get_args
+
+import msgspec
+
+from airflow_provider_itwin.api.errors import ITwinProtocolError
+from airflow_provider_itwin.api.vocabulary import (
+    ConnectionKind,
+    ExecutionResult,
+    ExecutionState,
+    RunRef,
+    checked_id,
+    known_result,
+)
+
+__all__ = [
+    "Connection",
+    "ConnectionKind",
+    "ConnectionPage",
+    "ExecutionResult",
+    "ExecutionState",
+    "Glance",
+    "Job",
+    "Link",
+    "Run",
+    "RunError",
+    "RunPage",
+    "RunRef",
+    "SourceFile",
+    "SourceFilePage",
+    "SynchronizationReport",
+    "Task",
+    "TaskDetails",
+    "TaskError",
+    "checked_id",
+    "decoded",
+    "known_result",
+    "read_moment",
+]
+
+_SPECIAL_NAMES = {
+    "imodel_id": "iModelId",
+    "itwin_id": "iTwinId",
+    "links": "_links",
+    "itwin": "iTwin",
+    "imodel": "iModel",
+}
+
+
+def _api_name(name: str) -> str:
+    first, *others = name.split("_")
+    return _SPECIAL_NAMES.get(name) or first + "".join(part.capitalize() for part in others)
+
+
+def read_moment(text: str | None) -> datetime | None:
+    """
+    Read a time stamp of the API: seven digits of a second or fewer, with a zone or without (then it is UTC).
+
+    :return: an aware datetime in UTC; None for no text, an unreadable one, or the year 1, which stands for "not yet"
+    """
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        if moment.year <= 1:
+            return None
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+class _Resource(msgspec.Struct, rename=_api_name, kw_only=True, omit_defaults=True):
+    """Base of all resources."""
+
+
+class _Timed(_Resource):
+    """Something with a beginning and an end."""
+
+    start_text: str | None = msgspec.field(default=None, name="startDateTime")
+    end_text: str | None = msgspec.field(default=None, name="endDateTime")
+
+    @property
+    def start_date_time(self) -> datetime | None:
+        """When it began, in UTC; None if it has not, or the service does not tell."""
+        return read_moment(self.start_text)
+
+    @property
+    def end_date_time(self) -> datetime | None:
+        """When it ended, in UTC; None if it has not, or the service does not tell. Says nothing about being finished."""
+        return read_moment(self.end_text)
+
+
+class Link(_Resource):
+    """A hyperlink to another resource."""
+
+    href: str | None = None
+
+
+class TaskError(_Resource):
+    """Why one file failed, or what was odd about it."""
+
+    error_code: str | None = None
+    message: str | None = None
+    details: str | None = None
+    bridge_exit_code: int | None = None
+    system: str | None = None
+    phase: str | None = None
+    category: str | None = None
+    description_key: str | None = None
+    description: str | None = None
+    kb_article_link: str | None = None
+    can_user_fix: bool | None = None
+
+
+class SynchronizationReport(_Resource):
+    """What the connector found in one file."""
+
+    suggested_action: str | None = None
+    message: str | None = None
+    total_errors_count: int | None = None
+    total_warnings_count: int | None = None
+    total_other_issues_count: int | None = None
+
+
+class TaskDetails(_Resource):
+    """What a task tells beyond its result."""
+
+    synchronization_report: SynchronizationReport | None = None
+
+
+class Task(_Timed):
+    """The work on one file."""
+
+    id: str | None = None
+    retry_attempts: int | None = None
+    storage_file_id: str | None = None
+    source_file_id: str | None = None
+    export_output_file_id: str | None = None
+    state: str | None = None
+    result: str | None = None
+    error: TaskError | None = None
+    details: TaskDetails | None = None
+
+    @property
+    def file_id(self) -> str | None:
+        """The file that the task worked on, by whichever name its kind of connection uses."""
+        return self.storage_file_id or self.source_file_id or self.export_output_file_id
+
+
+class Job(_Timed):
+    """The tasks of one connector."""
+
+    id: str | None = None
+    state: str | None = None
+    result: str | None = None
+    connector_type: str | None = None
+    tasks: list[Task] | None = None
+
+
+class RunError(_Resource):
+    """Why a whole run failed."""
+
+    error_key: str | None = None
+    description: str | None = None
+
+
+class Glance(_Timed):
+    """The part of a run that a poll needs."""
+
+    id: str | None = None
+    state: str | None = None
+    result: str | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has ended; an unknown state has not."""
+        return self.state == ExecutionState.COMPLETED
+
+
+class Run(_Timed):
+    """One execution of a connection."""
+
+    id: str | None = None
+    connection_id: str | None = None
+    phase: str | None = None
+    state: str | None = None
+    result: str | None = None
+    error: RunError | None = None
+    jobs: list[Job] | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has ended; an unknown state has not."""
+        return self.state == ExecutionState.COMPLETED
+
+
+class ConnectionLinks(_Resource):
+    """Where a connection belongs, and its newest run."""
+
+    imodel: Link | None = None
+    itwin: Link | None = None
+    last_run: Link | None = None
+
+
+class Connection(_Resource):
+    """Which files are synchronized into which iModel."""
+
+    id: str | None = None
+    display_name: str | None = None
+    imodel_id: str | None = None
+    itwin_id: str | None = None
+    authentication_type: str | None = None
+    error: RunError | None = None
+    links: ConnectionLinks | None = None
+
+    def last_run(self, kind: ConnectionKind) -> RunRef | None:
+        """Give the newest run, None if there never was one; `kind` is what the connection was asked for as."""
+        link = self.links.last_run if self.links else None
+        return RunRef.from_link(link.href, kind) if link else None
+
+
+class SourceFileLinks(_Resource):
+    """Where a source file lies."""
+
+    file: Link | None = None
+
+
+class SourceFile(_Resource):
+    """A file that a connection synchronizes."""
+
+    id: str | None = None
+    storage_file_id: str | None = None
+    source_file_id: str | None = None
+    connector_type: str | None = None
+    last_known_file_name: str | None = None
+    links: SourceFileLinks | None = None
+
+
+class PageLinks(_Resource):
+    """Where the neighbouring pages are said to be; only their presence is believed."""
+
+    next: Link | None = None
+
+
+class _Page(_Resource):
+    links: PageLinks | None = None
+
+
+class RunPage(_Page):
+    """One page of runs."""
+
+    runs: list[Run] | None = None
+
+
+class SourceFilePage(_Page):
+    """One page of source files."""
+
+    source_files: list[SourceFile] | None = None
+
+
+class ConnectionPage(_Page):
+    """One page of connections."""
+
+    connections: list[Connection] | None = None
+
+
+class RunEnvelope(_Resource):
+    """The answer to a request for a run."""
+
+    run: Run
+
+
+class GlanceEnvelope(_Resource):
+    """The same answer, read only as far as a poll needs."""
+
+    run: Glance
+
+
+class ConnectionEnvelope(_Resource):
+    """The answer to a request for a connection."""
+
+    connection: Connection
+
+
+R = TypeVar("R", bound=_Resource)
+
+_decoders: dict[type[_Resource], msgspec.json.Decoder[Any]] = {}
+
+
+def decoded(body: bytes, shape: type[R]) -> R:
+    """
+    Read a JSON body as `shape`.
+
+    The way of a well-formed body is fast and skips what is not asked for; a body with surprises in it takes a slower one
+    that keeps whatever can be understood.
+
+    :raises ITwinProtocolError: if the body is no JSON object, or lacks what its name promises (a run, a connection)
+    """
+    decoder = _decoders.setdefault(shape, msgspec.json.Decoder(shape, strict=False))
+    try:
+        result: R = decoder.decode(body)
+    except msgspec.ValidationError:
+        return _understood(body, shape)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ITwinProtocolError(f"The answer is not JSON: {error}") from error
+    return result
+
+
+def _understood(body: bytes, shape: type[R]) -> R:
+    try:
+        tree = msgspec.json.decode(body)
+        result: R | None = _salvaged(tree, shape)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ITwinProtocolError(f"The answer is not JSON: {error}") from error
+    if result is None:
+        wanted = ", ".join(field.encode_name for field in msgspec.structs.fields(shape))
+        raise ITwinProtocolError(f"The answer is JSON, but has not the expected content ({wanted})")
+    return result
+
+
+def _salvaged(value: Any, shape: Any) -> Any:
+    """Convert as much of `value` to `shape` as fits; None where nothing does."""
+    for choice in get_args(shape) or (shape,):
+        if isinstance(choice, type) and issubclass(choice, _Resource):
+            return _salvaged_resource(value, choice)
+    if isinstance(value, list) and (items := _item_type(shape)):
+        return [item for item in (_salvaged(entry, items) for entry in value) if item is not None]
+    with contextlib.suppress(msgspec.ValidationError):
+        return msgspec.convert(value, shape, strict=False)
+    return None
+
+
+def _salvaged_resource(value: Any, shape: type[_Resource]) -> Any:
+    if not isinstance(value, dict):
+        return None
+    kept = {}
+    for field in msgspec.structs.fields(shape):
+        if field.encode_name in value:
+            kept[field.name] = _salvaged(value[field.encode_name], field.type)
+        elif field.required:
+            return None
+        if field.required and kept[field.name] is None:
+            return None
+    return shape(**kept)
+
+
+def _item_type(shape: Any) -> Any:
+    for choice in (shape, *get_args(shape)):
+        if getattr(choice, "__origin__", None) is list:
+            return get_args(choice)[0]
+    return None

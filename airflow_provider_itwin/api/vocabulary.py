@@ -1,0 +1,161 @@
+"""
+The words of the field: kinds of connection, states, results, and the name of a run.
+
+Light on purpose: DAG files reach this module, so it imports nothing beyond the standard library.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+
+_PATH_BREAKERS = re.compile(r"[/\\?#%\s\x00-\x1f\x7f]")
+_LONGEST_ID = 512
+
+
+class ConnectionKind(StrEnum):
+    """What a connection reads its design files from, or writes them to."""
+
+    STORAGE = "storage"
+    MANIFEST = "manifest"
+    EXPORT = "export"
+
+
+class ExecutionState(StrEnum):
+    """States of a run; only ``Completed`` is an end, and a state that is not listed here means "still running"."""
+
+    NOT_STARTED = "NotStarted"
+    IDLE = "Idle"
+    QUEUED = "Queued"
+    WAITING_TO_EXECUTE = "WaitingToExecute"
+    WAITING_TO_RETRY = "WaitingToRetry"
+    EXECUTING = "Executing"
+    FINALIZING = "Finalizing"
+    COMPLETED = "Completed"
+
+
+class ExecutionResult(StrEnum):
+    """Results of a run; a result that is not listed here counts as a failure."""
+
+    SUCCESS = "Success"
+    PARTIAL_SUCCESS = "PartialSuccess"
+    SKIPPED = "Skipped"
+    ERROR = "Error"
+    TIMED_OUT = "TimedOut"
+    CANCELED = "Canceled"
+    UNDETERMINED = "Undetermined"
+
+
+_RESULTS = {result.value.lower(): result for result in ExecutionResult} | {"cancelled": ExecutionResult.CANCELED}
+
+
+def known_result(text: str | None) -> ExecutionResult | None:
+    """Give the result that `text` spells, in either spelling of Canceled and in any case; None if nobody knows it."""
+    return _RESULTS.get(text.strip().lower()) if text else None
+
+
+def checked_id(value: object, name: str) -> str:
+    """
+    Give `value` back if it can stand as one segment of a URL's path.
+
+    :param value: an id of the iTwin Platform; these are opaque, so nothing is assumed of their form
+    :param name: what the id is called where the user wrote it, for the error text
+    :raises ValueError: if it is no text, empty, the word None, or would change the path
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a text, but is {value!r} ({type(value).__name__}). {_WHERE_FROM}")
+    if not value.strip() or value in ("None", "null"):
+        raise ValueError(f"{name} is {value!r}, which is no id. {_WHERE_FROM}")
+    if _PATH_BREAKERS.search(value) or value in (".", "..") or len(value) > _LONGEST_ID:
+        raise ValueError(
+            f"{name} is {value[:80]!r}, which cannot be an id of the iTwin Platform: it would change the path of the "
+            "request. Give the bare id, not a link, and no surrounding spaces."
+        )
+    return value
+
+
+_WHERE_FROM = "If it comes from an XCom or a template, look whether the task it is pulled from has pushed it."
+
+
+@dataclass(frozen=True, slots=True)
+class RunRef:
+    """The full name of a run: ``str(ref)`` is ``kind/connection_id/run_id``, and :meth:`parse` reads that back."""
+
+    kind: ConnectionKind
+    connection_id: str
+    run_id: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", ConnectionKind(self.kind))
+        checked_id(self.connection_id, "connection_id")
+        checked_id(self.run_id, "run_id")
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.connection_id}/{self.run_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """
+        Read what ``str(ref)`` wrote.
+
+        :raises ValueError: if `text` is not of that form
+        """
+        parts = text.split("/")
+        if len(parts) != 3:
+            raise ValueError(f"A run is named kind/connection_id/run_id, not {text!r}")
+        return cls(ConnectionKind(parts[0]), parts[1], parts[2])
+
+    def as_dict(self) -> dict[str, str]:
+        """Give the three parts as JSON values, the form that the XCom ``run_ref`` has."""
+        return {"kind": self.kind.value, "connection_id": self.connection_id, "run_id": self.run_id}
+
+    @classmethod
+    def from_dict(cls, parts: dict[str, Any]) -> Self:
+        """Read what :meth:`as_dict` gave."""
+        return cls(ConnectionKind(parts["kind"]), parts["connection_id"], parts["run_id"])
+
+    @classmethod
+    def from_link(cls, href: str | None, kind: ConnectionKind) -> Self | None:
+        """
+        Take the ids out of a link to a run: a ``location`` header, or ``_links.lastRun.href``.
+
+        Absolute or relative, in any case, with a trailing slash or a query: only the path is read, and never the host.
+        Two shapes are known: ``…connections/{connection}/runs/{run}`` and ``…/runs/{connection}/{run}``.
+
+        :param kind: the kind of the connection that was asked, for a link that does not tell
+        :return: None if the link names no run
+        """
+        if not isinstance(href, str):
+            return None
+        try:
+            segments = [unquote(part) for part in urlsplit(href.strip()).path.split("/") if part]
+        except ValueError:
+            return None
+        lowered = [part.lower() for part in segments]
+        if "runs" not in lowered:
+            return None
+        at = len(lowered) - 1 - lowered[::-1].index("runs")
+        after = segments[at + 1 :]
+        if len(after) == 1 and at >= 1:
+            connection_id, run_id = segments[at - 1], after[0]
+        elif len(after) == 2:
+            connection_id, run_id = after
+        else:
+            return None
+        try:
+            return cls(_kind_of_path(lowered[:at], kind), connection_id, run_id)
+        except ValueError:
+            return None
+
+
+def _kind_of_path(segments: list[str], otherwise: ConnectionKind) -> ConnectionKind:
+    if "storageconnections" in segments:
+        return ConnectionKind.STORAGE
+    if "manifestconnections" in segments:
+        return ConnectionKind.MANIFEST
+    if "export" in segments[:1]:
+        return ConnectionKind.EXPORT
+    return otherwise

@@ -1,0 +1,92 @@
+"""What an exchange and its drivers pass to one another: requests to send, pauses to make, and what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from airflow_provider_itwin.api.credentials import Token
+    from airflow_provider_itwin.api.errors import ITwinError
+
+LARGEST_BODY = 64 * 1024 * 1024
+"""Bytes of one answer, after decompression, that a driver accepts; a run of 5,000 files takes about five million."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, complete."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP answer, complete; the names of its headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+
+def http_date(text: str | None) -> datetime | None:
+    """Read a date as HTTP headers spell it, in UTC; None if there is none, or it cannot be read."""
+    if not text:
+        return None
+    try:
+        moment = parsedate_to_datetime(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def server_time(reply: Reply) -> datetime | None:
+    """Give the moment of the answer by the service's own clock, its ``Date`` header; None if it gave none."""
+    return http_date(reply.headers.get("date"))
+
+
+@dataclass(frozen=True, slots=True)
+class NoReply:
+    """There was no complete answer; `reason` is free of secrets."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """An exchange wants this request sent; it is given a :class:`Reply` or a :class:`NoReply`."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """An exchange wants to be resumed after that many seconds; `trouble` says why, None for the pause between two polls."""
+
+    seconds: float
+    trouble: ITwinError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Authorize:
+    """
+    An exchange wants a :class:`~.credentials.Token`.
+
+    :param refused: a token that the service did not take: another one is wanted
+    :param patience: seconds that fetching one may take
+    """
+
+    refused: Token | None
+    patience: float
+
+
+T = TypeVar("T")
+
+Flow: TypeAlias = Generator["Send | Pause | Authorize", Any, T]
+"""A conversation with the service that gives a `T`: it yields what it wants done and is sent what came of it."""
