@@ -1,0 +1,139 @@
+"""The asynchronous client: carries the same conversations through ``aiohttp``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any, Self, TypeVar
+
+import aiohttp
+from yarl import URL
+
+from airflow_provider_itwin.api.account import Account
+from airflow_provider_itwin.api.credentials import ClientCredentials, ReadyToken, Token
+from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obtain_token
+from airflow_provider_itwin.api.operations import Call
+from airflow_provider_itwin.api.redact import redact
+from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome, wait
+from airflow_provider_itwin.api.wire import LARGEST_BODY, Authorize, Flow, NoReply, Pause, Reply, Request, Send
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_CHUNK = 1 << 16
+_MOST_CONNECTIONS = 20
+
+
+class AsyncITwinClient:
+    """
+    The iTwin Platform, asynchronously; belongs to the event loop in which it is entered.
+
+    :param account: where it is and who we are there
+    :param sleep: how to pass time; a parameter so that tests need none
+    """
+
+    def __init__(self, account: Account, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self.account = account
+        self._sleep = sleep
+        self._token: Token | None = None
+        self._renewal: asyncio.Task[Token] | None = None
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        network = self.account.network
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=network.timeout, connect=max(1.0, network.timeout / 6)),
+            connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS, ssl=await _tls(network.verify)),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=not (network.proxies or self.account.environment.is_local),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+        if self._session is not None:
+            await self._session.close()
+
+    async def call(self, call: Call[T], patience: float = DEFAULT_PATIENCE) -> T:
+        """
+        Carry one call through.
+
+        :param patience: seconds for which trouble that can pass is ridden out
+        :raises ITwinError: what kept it from succeeding
+        """
+        return await self.carry(exchange(self.account, call, patience))
+
+    async def wait(self, order: WaitOrder) -> WaitOutcome:
+        """Wait as `order` says; trouble is told by the outcome, not raised."""
+        return await self.carry(wait(self.account, order))
+
+    async def carry(self, flow: Flow[T]) -> T:
+        """Carry a conversation through: do what it wants, tell it what came of it, and give what it ends with."""
+        outcome: Any = None
+        while True:
+            try:
+                want = flow.send(outcome)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            match want:
+                case Send(request):
+                    outcome = await self._send(request)
+                case Pause(seconds, trouble):
+                    if trouble is not None:
+                        log.warning("%s Trying again in %.1f s.", trouble, seconds)
+                    outcome = await self._sleep(seconds)
+                case Authorize(refused, patience):
+                    outcome = await self._authorize(refused, patience)
+
+    async def _authorize(self, refused: Token | None, patience: float) -> Token:
+        credentials = self.account.credentials
+        if isinstance(credentials, ReadyToken):
+            return Token(credentials.token)
+        if self._token is not None and self._token is not refused and self._token.is_good(self.account.clock()):
+            return self._token
+        if self._renewal is None:
+            self._renewal = asyncio.create_task(self._renew(credentials, patience))
+        return await asyncio.shield(self._renewal)
+
+    async def _renew(self, credentials: ClientCredentials, patience: float) -> Token:
+        try:
+            self._token = await self.carry(obtain_token(self.account, credentials, patience))
+            return self._token
+        finally:
+            self._renewal = None
+
+    async def _send(self, request: Request) -> Reply | NoReply:
+        if self._session is None:
+            raise RuntimeError("The client is used outside its `async with` block")
+        url = URL(request.url, encoded=True)
+        try:
+            async with self._session.request(
+                request.method,
+                url,
+                headers=dict(request.headers),
+                data=request.body,
+                allow_redirects=False,
+                proxy=dict(self.account.network.proxies).get(url.scheme),
+            ) as response:
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                body = bytearray()
+                async for chunk in response.content.iter_chunked(_CHUNK):
+                    body += chunk
+                    if len(body) > LARGEST_BODY:
+                        return NoReply(f"its body is larger than {LARGEST_BODY >> 20} MiB")
+                return Reply(response.status, headers, bytes(body))
+        except TimeoutError:
+            return NoReply(f"it took longer than {self.account.network.timeout:.0f} s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return NoReply(redact(f"{type(error).__name__}: {error}", self.account.credentials.secrets))
+
+
+async def _tls(verify: bool | str) -> ssl.SSLContext | bool:
+    if isinstance(verify, bool):
+        return verify
+    return await asyncio.to_thread(ssl.create_default_context, cafile=verify)

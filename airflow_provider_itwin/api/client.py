@@ -1,0 +1,194 @@
+"""The synchronous client: carries conversations with the service through ``requests``."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Any, Self, TypeVar
+
+import requests
+from requests.auth import AuthBase
+
+from airflow_provider_itwin.api import conversations, operations
+from airflow_provider_itwin.api.account import Account
+from airflow_provider_itwin.api.conversations import Baseline, Pages, StartedRun
+from airflow_provider_itwin.api.credentials import ReadyToken, Token
+from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obtain_token
+from airflow_provider_itwin.api.operations import Call
+from airflow_provider_itwin.api.redact import redact
+from airflow_provider_itwin.api.resources import Connection, ConnectionKind, Run, SourceFile
+from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome, look_once, wait
+from airflow_provider_itwin.api.wire import LARGEST_BODY, Authorize, Flow, NoReply, Pause, Reply, Request, Send
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_CHUNK = 1 << 16
+
+
+class _OwnHeaders(AuthBase):
+    """Keeps requests from putting credentials of a ``.netrc`` file in the place of ours."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
+
+
+class ITwinClient:
+    """
+    The iTwin Platform, synchronously.
+
+    :param account: where it is and who we are there
+    :param sleep: how to pass time; a parameter so that tests need none
+    """
+
+    def __init__(self, account: Account, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.account = account
+        self._sleep = sleep
+        self._token: Token | None = None
+        self._renewing = threading.Lock()
+        self._session = requests.Session()
+        self._session.auth = _OwnHeaders()
+        self._session.verify = account.network.verify
+        self._session.proxies.update(dict(account.network.proxies))
+        self._session.trust_env = not account.environment.is_local
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections to the service."""
+        self._session.close()
+
+    def call(self, call: Call[T], patience: float = DEFAULT_PATIENCE) -> T:
+        """
+        Carry one call through.
+
+        :param patience: seconds for which trouble that can pass is ridden out
+        :raises ITwinError: what kept it from succeeding
+        """
+        return self.carry(exchange(self.account, call, patience))
+
+    def carry(self, flow: Flow[T]) -> T:
+        """Carry a conversation through: do what it wants, tell it what came of it, and give what it ends with."""
+        outcome: Any = None
+        while True:
+            try:
+                want = flow.send(outcome)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            match want:
+                case Send(request):
+                    outcome = self._send(request)
+                case Pause(seconds, trouble):
+                    if trouble is not None:
+                        log.warning("%s Trying again in %.1f s.", trouble, seconds)
+                    outcome = self._sleep(seconds)
+                case Authorize(refused, patience):
+                    outcome = self._authorize(refused, patience)
+
+    def start_run(
+        self,
+        connection_id: str,
+        kind: ConnectionKind = ConnectionKind.STORAGE,
+        body: Mapping[str, Any] | None = None,
+        baseline: Baseline | None = None,
+    ) -> StartedRun:
+        """
+        Start a run; see :func:`~.conversations.start_run`.
+
+        :raises ITwinError: if no run was started
+        """
+        return self.carry(conversations.start_run(self.account, kind, connection_id, body, baseline))
+
+    def get_run(self, connection_id: str, run_id: str, kind: ConnectionKind = ConnectionKind.STORAGE) -> Run:
+        """Get a run with all its jobs and tasks (``get-storage-connection-run`` and siblings)."""
+        return self.call(operations.get_run(kind, connection_id, run_id))
+
+    def list_runs(self, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE) -> Iterator[Run]:
+        """List the runs of a connection, in the order that the service gives, page by page."""
+        return self._read(
+            Pages(
+                lambda top, skip: operations.get_runs(kind, connection_id, top, skip),
+                lambda page: (page.runs, page.links),
+            )
+        )
+
+    def list_source_files(
+        self, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE
+    ) -> Iterator[SourceFile]:
+        """List the source files of a connection, page by page."""
+        return self._read(
+            Pages(
+                lambda top, skip: operations.get_source_files(kind, connection_id, top, skip),
+                lambda page: (page.source_files, page.links),
+            )
+        )
+
+    def describe_connection(self, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE) -> Connection:
+        """Get a connection (``get-storage-connection`` and siblings)."""
+        return self.call(operations.get_connection(kind, connection_id))
+
+    def list_connections(
+        self, imodel_id: str | None, kind: ConnectionKind = ConnectionKind.STORAGE
+    ) -> Iterator[Connection]:
+        """List the connections of an iModel, page by page."""
+        return self._read(
+            Pages(
+                lambda top, skip: operations.get_connections(kind, imodel_id, top, skip),
+                lambda page: (page.connections, page.links),
+            )
+        )
+
+    def wait(self, order: WaitOrder) -> WaitOutcome:
+        """Wait as `order` says; trouble is told by the outcome, not raised."""
+        return self.carry(wait(self.account, order))
+
+    def look(self, order: WaitOrder, patience: float) -> WaitOutcome | None:
+        """Look once whether the wait has an end; None if it has not."""
+        seen = self.carry(look_once(self.account, order, patience))
+        return seen if isinstance(seen, WaitOutcome) else None
+
+    def _read(self, pages: Pages[T]) -> Generator[T]:
+        while not pages.is_done:
+            yield from self.carry(pages.next_page(self.account))
+
+    def _authorize(self, refused: Token | None, patience: float) -> Token:
+        credentials = self.account.credentials
+        if isinstance(credentials, ReadyToken):
+            return Token(credentials.token)
+        with self._renewing:
+            if self._token is None or self._token is refused or not self._token.is_good(self.account.clock()):
+                self._token = self.carry(obtain_token(self.account, credentials, patience))
+            return self._token
+
+    def _send(self, request: Request) -> Reply | NoReply:
+        timeout = self.account.network.timeout
+        try:
+            with self._session.request(
+                request.method,
+                request.url,
+                headers=dict(request.headers),
+                data=request.body,
+                timeout=(max(1.0, timeout / 6), timeout),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                body = bytearray()
+                give_up_at = self.account.clock() + timeout
+                for chunk in response.iter_content(_CHUNK):
+                    body += chunk
+                    if len(body) > LARGEST_BODY:
+                        return NoReply(f"its body is larger than {LARGEST_BODY >> 20} MiB")
+                    if self.account.clock() > give_up_at:
+                        return NoReply(f"its body took longer than {timeout:.0f} s")
+                return Reply(response.status_code, headers, bytes(body))
+        except (requests.RequestException, OSError, ValueError) as error:
+            return NoReply(redact(f"{type(error).__name__}: {error}", self.account.credentials.secrets))

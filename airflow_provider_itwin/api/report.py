@@ -1,0 +1,295 @@
+"""What a finished run has to tell, in a form that fits into an XCom, an event and a log, however large the run was."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any, Self
+
+from airflow_provider_itwin.api.redact import redact, shortened
+from airflow_provider_itwin.api.resources import Job, Run, RunRef, Task
+from airflow_provider_itwin.api.vocabulary import ExecutionResult, known_result
+
+LARGEST_REPORT = 16 * 1024
+"""Bytes of a report as JSON, at most."""
+
+_MOST_TASKS = 20
+_MOST_RESULTS = 12
+_LONGEST_TEXT = 300
+_LONGEST_NAME = 200
+
+_GRAVITY = {
+    ExecutionResult.ERROR: 0,
+    ExecutionResult.TIMED_OUT: 1,
+    None: 2,
+    ExecutionResult.UNDETERMINED: 3,
+    ExecutionResult.CANCELED: 4,
+    ExecutionResult.SKIPPED: 5,
+    ExecutionResult.PARTIAL_SUCCESS: 6,
+    ExecutionResult.SUCCESS: 7,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FailingTask:
+    """A file that did not come through cleanly; every field but `result` can be None."""
+
+    file_id: str | None
+    file_name: str | None
+    connector: str | None
+    result: str | None
+    error_code: str | None
+    message: str | None
+    details: str | None
+    description: str | None
+    can_user_fix: bool | None
+    kb_article_link: str | None
+
+    @classmethod
+    def of(cls, job: Job, task: Task) -> Self:
+        """Take what matters out of a task."""
+        error = task.error
+        synchronization = task.details.synchronization_report if task.details else None
+        return cls(
+            file_id=_text(task.file_id, _LONGEST_NAME),
+            file_name=None,
+            connector=_text(job.connector_type, _LONGEST_NAME),
+            result=_text(task.result, _LONGEST_NAME),
+            error_code=_text(error.error_code, _LONGEST_NAME) if error else None,
+            message=_text(error.message if error else None)
+            or _text(synchronization.message if synchronization else None),
+            details=_text(error.details) if error else None,
+            description=_text(error.description) if error else None,
+            can_user_fix=error.can_user_fix if error else None,
+            kb_article_link=shortened(error.kb_article_link, _LONGEST_TEXT)
+            if error and error.kb_article_link
+            else None,
+        )
+
+    def __str__(self) -> str:
+        who = self.file_name or f"file {self.file_id or 'of unknown id'}"
+        where = [self.connector or "unknown connector"]
+        if self.file_name and self.file_id:
+            where.append(f"file id {self.file_id}")
+        why = " ".join(
+            _sentence(text) for text in dict.fromkeys((self.message, self.description, self.details)) if text
+        )
+        parts = [f"{who} ({', '.join(where)}): {self.result or 'no result'}"]
+        if self.error_code or why:
+            parts.append(", ".join(part for part in (self.error_code, why) if part).rstrip("."))
+        if self.can_user_fix is not None:
+            parts.append("you can fix this" if self.can_user_fix else "not for you to fix: ask Bentley's support")
+        if self.kb_article_link:
+            parts.append(f"read {self.kb_article_link}")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How much there was, and how it went."""
+
+    jobs: int
+    tasks: int
+    tasks_by_result: dict[str, int]
+    errors: int
+    warnings: int
+    other_issues: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """
+    What a run has to tell: at most 16 KiB as JSON, whatever its size.
+
+    :param ref: the run
+    :param started: ISO 8601 in UTC, None if the service does not tell; so `ended`
+    :param duration: seconds from start to end, None if either is unknown
+    :param error: ``key`` and ``description`` of the run's own error, None if it has none
+    :param failing_tasks: the gravest of the files that did not come through cleanly
+    :param more_failing_tasks: how many of those are left out
+    """
+
+    ref: RunRef
+    state: str | None
+    result: str | None
+    phase: str | None
+    started: str | None
+    ended: str | None
+    duration: float | None
+    totals: Totals
+    error: dict[str, str | None] | None
+    failing_tasks: tuple[FailingTask, ...]
+    more_failing_tasks: int
+
+    @classmethod
+    def of(cls, ref: RunRef, run: Run) -> Self:
+        """Make a report of a run."""
+        jobs = run.jobs or []
+        results: Counter[str] = Counter()
+        errors = warnings = others = 0
+        failing: list[tuple[Job, Task]] = []
+        for job, task in _tasks(jobs):
+            results[_text(task.result, 40) or "None"] += 1
+            found = task.details.synchronization_report if task.details else None
+            if found is not None:
+                errors += found.total_errors_count or 0
+                warnings += found.total_warnings_count or 0
+                others += found.total_other_issues_count or 0
+            if known_result(task.result) is not ExecutionResult.SUCCESS or _tells_error(task):
+                failing.append((job, task))
+        failing.sort(key=lambda pair: _GRAVITY[known_result(pair[1].result)])
+        started, ended = run.start_date_time, run.end_date_time
+        return cls(
+            ref=ref,
+            state=_text(run.state, 40),
+            result=_text(run.result, 40),
+            phase=_text(run.phase, 40),
+            started=_iso(started),
+            ended=_iso(ended),
+            duration=(ended - started).total_seconds() if started and ended else None,
+            totals=Totals(len(jobs), results.total(), _largest(results), errors, warnings, others),
+            error=_run_error(run),
+            failing_tasks=tuple(FailingTask.of(job, task) for job, task in failing[:_MOST_TASKS]),
+            more_failing_tasks=max(0, len(failing) - _MOST_TASKS),
+        )._bounded()
+
+    def with_file_names(self, names: Mapping[str, str]) -> RunReport:
+        """Give the same report with the names of its files, as far as `names` knows them by id."""
+        tasks = tuple(
+            replace(task, file_name=_text(names.get(task.file_id or ""), _LONGEST_NAME) or task.file_name)
+            for task in self.failing_tasks
+        )
+        return replace(self, failing_tasks=tasks)._bounded()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the report as JSON values, the form of the XCom ``run_report``, with a `summary` in one line."""
+        return {
+            **{name: getattr(self, name) for name in ("state", "result", "phase", "started", "ended", "duration")},
+            "ref": self.ref.as_dict(),
+            "summary": self.summary,
+            "totals": asdict(self.totals),
+            "error": self.error,
+            "failing_tasks": [asdict(task) for task in self.failing_tasks],
+            "more_failing_tasks": self.more_failing_tasks,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what :meth:`as_dict` gave."""
+        return cls(
+            **{name: values[name] for name in ("state", "result", "phase", "started", "ended", "duration", "error")},
+            ref=RunRef.from_dict(values["ref"]),
+            totals=Totals(**values["totals"]),
+            failing_tasks=tuple(FailingTask(**task) for task in values["failing_tasks"]),
+            more_failing_tasks=values["more_failing_tasks"],
+        )
+
+    @property
+    def summary(self) -> str:
+        """Say in one line how the run went."""
+        totals = self.totals
+        parts = [f"{self.result or 'no result'}: {_count(totals.tasks, 'file')}"]
+        if self.duration is not None:
+            parts[0] += f" in {spoken_duration(self.duration)}"
+        unclean = {name: number for name, number in totals.tasks_by_result.items() if name != ExecutionResult.SUCCESS}
+        parts += [f"{number} {name}" for name, number in unclean.items()]
+        parts += [
+            _count(number, word) for number, word in ((totals.errors, "error"), (totals.warnings, "warning")) if number
+        ]
+        return ", ".join(parts)
+
+    def text(self, reason: str) -> str:
+        """
+        Tell the person on call what happened, in several lines.
+
+        :param reason: the clause of the verdict, such as "its result is Error"
+        """
+        lines = [
+            f"Run {self.ref.run_id} of {self.ref.kind} connection {self.ref.connection_id}: {reason}. {self.summary}."
+        ]
+        if self.error:
+            said = ": ".join(part for part in (self.error["key"], self.error["description"]) if part)
+            lines.append(f"The run's own error: {said.rstrip('.')}.{_advice(self.error['key'])}")
+        lines += [f"  {number}. {task}." for number, task in enumerate(self.failing_tasks, 1)]
+        if self.more_failing_tasks:
+            lines.append(f"  … and {_count(self.more_failing_tasks, 'more file')} like these.")
+        return "\n".join(lines)
+
+    def _bounded(self) -> Self:
+        report = self
+        while _size(report) > LARGEST_REPORT:
+            if report.failing_tasks:
+                report = replace(
+                    report,
+                    failing_tasks=report.failing_tasks[:-1],
+                    more_failing_tasks=report.more_failing_tasks + 1,
+                )
+            elif report.error:
+                report = replace(report, error=None)
+            else:
+                return replace(report, totals=replace(report.totals, tasks_by_result={}))
+        return report
+
+
+def spoken_duration(seconds: float) -> str:
+    """Say a duration as people do: ``42 s``, ``25 min``, ``2 h 5 min``."""
+    whole = max(0, round(seconds))
+    if whole < 100:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _tasks(jobs: list[Job]) -> Iterator[tuple[Job, Task]]:
+    for job in jobs:
+        for task in job.tasks or []:
+            yield job, task
+
+
+def _tells_error(task: Task) -> bool:
+    return task.error is not None and bool(task.error.error_code or task.error.message)
+
+
+def _run_error(run: Run) -> dict[str, str | None] | None:
+    if run.error is None or not (run.error.error_key or run.error.description):
+        return None
+    return {"key": _text(run.error.error_key, _LONGEST_NAME), "description": _text(run.error.description)}
+
+
+def _advice(error_key: str | None) -> str:
+    if error_key != "UserNotAuthenticated":
+        return ""
+    return (
+        " The connection runs in the name of a user whose sign-in is missing or has expired (30 days): the owner signs in again,"
+        " or the connection's authenticationType is changed to Service."
+    )
+
+
+def _largest(results: Counter[str]) -> dict[str, int]:
+    largest = dict(results.most_common(_MOST_RESULTS))
+    if (rest := results.total() - sum(largest.values())) > 0:
+        largest["other"] = rest
+    return largest
+
+
+def _text(value: str | None, longest: int = _LONGEST_TEXT) -> str | None:
+    return shortened(redact(value.strip()), longest) if value and value.strip() else None
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?", "…")) else text + "."
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _size(report: RunReport) -> int:
+    return len(json.dumps(report.as_dict()))

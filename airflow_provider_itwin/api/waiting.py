@@ -1,0 +1,235 @@
+"""
+Waiting for a run: what to look for, when to look again, when to give up.
+
+The same conversation serves the synchronous wait, the trigger and each poke of a sensor; what it ends with travels from a
+trigger to its task as an event of plain JSON values.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any, Self
+
+from airflow_provider_itwin.api.account import Account
+from airflow_provider_itwin.api.conversations import Sight, look_at_run, look_for_newest
+from airflow_provider_itwin.api.errors import ITwinError, ITwinNotFoundError, ITwinPermissionError
+from airflow_provider_itwin.api.pace import PollSchedule
+from airflow_provider_itwin.api.report import RunReport, spoken_duration
+from airflow_provider_itwin.api.resources import Run, read_moment
+from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef, checked_id
+from airflow_provider_itwin.api.wire import Flow, Pause
+
+log = logging.getLogger(__name__)
+
+DEFAULT_OUTAGE_TOLERANCE = 900.0
+PATIENCE_WITH_UNKNOWN_RUN = 60.0
+"""Seconds after the start of a wait in which a 404 may mean that the run has not got around yet."""
+
+_PATIENCE_OF_LAST_LOOK = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class WaitOrder:
+    """
+    What to wait for, in values that can be written down as JSON.
+
+    :param kind: kind of the connection
+    :param run_id: the run; or None, then the newest run that began at or after `started_after`
+    :param started_after: ISO 8601, with no `run_id` only
+    :param poll_interval: seconds between two looks, None for the adaptive schedule
+    :param deadline: epoch seconds after which the wait ends, None for never
+    :param began: epoch seconds at which the wait began
+    :param outage_tolerance: seconds without one good answer after which the wait is given up
+    :param in_queue: whether this is another task's run, whose end is waited for only to start a run of our own
+    """
+
+    kind: ConnectionKind
+    connection_id: str
+    run_id: str | None = None
+    started_after: str | None = None
+    poll_interval: float | None = None
+    deadline: float | None = None
+    began: float = 0.0
+    outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
+    in_queue: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", ConnectionKind(self.kind))
+        checked_id(self.connection_id, "connection_id")
+        PollSchedule(self.poll_interval)
+        if self.run_id is not None:
+            checked_id(self.run_id, "run_id")
+        elif read_moment(self.started_after) is None:
+            raise ValueError(f"With no run_id, started_after must be a moment in ISO 8601, not {self.started_after!r}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the order as JSON values."""
+        return {**asdict(self), "kind": self.kind.value}
+
+    @property
+    def ref(self) -> RunRef | None:
+        """The run, if it is known by its id."""
+        return RunRef(self.kind, self.connection_id, self.run_id) if self.run_id else None
+
+    @property
+    def target(self) -> str:
+        """What is waited for, in words."""
+        if self.run_id:
+            return f"run {self.run_id} of {self.kind} connection {self.connection_id}"
+        return f"a run of {self.kind} connection {self.connection_id} that began at or after {self.started_after}"
+
+
+class WaitEnd(StrEnum):
+    """How a wait can end."""
+
+    FINISHED = "finished"
+    DEADLINE = "deadline"
+    REFUSED = "refused"
+    OUTAGE = "outage"
+    UNSEEN = "unseen"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitOutcome:
+    """
+    How a wait ended.
+
+    :param end: ``finished``: the run has ended; ``deadline``: it had not when the time limit passed; ``refused``: the service
+        will not tell, now or later; ``outage``: no good answer for longer than tolerated; ``unseen``: another task's run that
+        we may not look at
+    :param ref: the run, None if none was found
+    :param state: its state when last seen
+    :param run: the whole run, when it has ended
+    :param error: what was in the way, for ``refused`` and ``outage``, and the last trouble before a ``deadline``
+    :param elapsed: seconds since the wait began
+    :param polls: how often was looked
+    """
+
+    end: WaitEnd
+    ref: RunRef | None
+    state: str | None = None
+    run: Run | None = None
+    error: ITwinError | None = None
+    elapsed: float = 0.0
+    polls: int = 0
+
+    def as_event(self) -> dict[str, Any]:
+        """Give the outcome as JSON values, at most some 20 KiB."""
+        return {
+            "end": self.end.value,
+            "ref": self.ref.as_dict() if self.ref else None,
+            "state": self.state,
+            "report": RunReport.of(self.ref, self.run).as_dict() if self.ref and self.run else None,
+            "error": {"type": type(self.error).__name__, "text": str(self.error)[:3000]} if self.error else None,
+            "elapsed": self.elapsed,
+            "polls": self.polls,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class WaitEvent:
+    """What an event says, once it has been found to be one of ours."""
+
+    end: WaitEnd
+    ref: RunRef | None
+    state: str | None
+    report: RunReport | None
+    error: Mapping[str, str] | None
+    elapsed: float
+    polls: int
+
+    @classmethod
+    def read(cls, event: Any) -> Self:
+        """
+        Read an event.
+
+        :raises ValueError: if it is not one that :meth:`WaitOutcome.as_event` gave, so that nothing strange passes for success
+        """
+        try:
+            read = cls(
+                end=WaitEnd(event["end"]),
+                ref=RunRef.from_dict(event["ref"]) if event["ref"] else None,
+                state=event["state"],
+                report=RunReport.from_dict(event["report"]) if event["report"] else None,
+                error=event["error"],
+                elapsed=float(event["elapsed"]),
+                polls=int(event["polls"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"The trigger's event cannot be understood ({type(error).__name__}): {event!r:.300}"
+            ) from error
+        if (read.end is WaitEnd.FINISHED) != (read.report is not None):
+            raise ValueError(f"The trigger's event contradicts itself: {event!r:.300}")
+        return read
+
+
+def look_once(account: Account, order: WaitOrder, patience: float) -> Flow[WaitOutcome | Sight | None]:
+    """
+    Look whether the wait has an end.
+
+    :param patience: seconds for which trouble is ridden out
+    :return: the outcome if it has; else what was seen of the run, None if there is none yet
+    """
+    elapsed = account.wall() - order.began
+    try:
+        sight = yield from _sight(account, order, patience)
+    except (ITwinPermissionError, ITwinNotFoundError) as error:
+        if order.in_queue:
+            return WaitOutcome(WaitEnd.UNSEEN, order.ref, error=error, elapsed=elapsed)
+        if isinstance(error, ITwinNotFoundError) and elapsed < PATIENCE_WITH_UNKNOWN_RUN:
+            return None
+        return WaitOutcome(WaitEnd.REFUSED, order.ref, error=error, elapsed=elapsed)
+    except ITwinError as error:
+        end = WaitEnd.OUTAGE if error.transient else WaitEnd.REFUSED
+        return WaitOutcome(end, order.ref, error=error, elapsed=elapsed)
+    if sight is not None and sight.glance.is_finished:
+        return WaitOutcome(WaitEnd.FINISHED, sight.ref, sight.glance.state, sight.run, elapsed=elapsed)
+    return sight
+
+
+def _sight(account: Account, order: WaitOrder, patience: float) -> Flow[Sight | None]:
+    if order.ref is not None:
+        return (yield from look_at_run(account, order.ref, patience))
+    since = read_moment(order.started_after)
+    assert since is not None  # noqa: S101 (checked when the order was made)
+    return (yield from look_for_newest(account, order.kind, order.connection_id, since, patience))
+
+
+def wait(account: Account, order: WaitOrder) -> Flow[WaitOutcome]:
+    """Look until the wait has an end; the run is looked at before the deadline is judged, at least once."""
+    schedule = PollSchedule(order.poll_interval)
+    last_state: str | None = None
+    ref = order.ref
+    polls = 0
+    while True:
+        left = float("inf") if order.deadline is None else order.deadline - account.wall()
+        patience = min(order.outage_tolerance, max(left, _PATIENCE_OF_LAST_LOOK))
+        seen = yield from look_once(account, order, patience)
+        polls += 1
+        elapsed = account.wall() - order.began
+        trouble: ITwinError | None = None
+        if isinstance(seen, WaitOutcome):
+            trouble = seen.error
+            if seen.end is WaitEnd.UNSEEN:
+                yield _pause(account, order, schedule, elapsed)
+            if seen.end is not WaitEnd.OUTAGE or patience == order.outage_tolerance:
+                return replace(seen, elapsed=elapsed, polls=polls)
+        elif seen is not None:
+            ref = seen.ref
+            if seen.glance.state != last_state:
+                last_state = seen.glance.state
+                log.info("Run %s is %s after %s", ref, last_state or "in an unknown state", spoken_duration(elapsed))
+        if order.deadline is not None and account.wall() >= order.deadline:
+            return WaitOutcome(WaitEnd.DEADLINE, ref, last_state, error=trouble, elapsed=elapsed, polls=polls)
+        yield _pause(account, order, schedule, elapsed)
+
+
+def _pause(account: Account, order: WaitOrder, schedule: PollSchedule, elapsed: float) -> Pause:
+    seconds = schedule.next_pause(elapsed, account.chance())
+    if order.deadline is not None:
+        seconds = max(0.0, min(seconds, order.deadline - account.wall()))
+    return Pause(seconds)
