@@ -1,0 +1,179 @@
+"""The platform itself: what exists, who may touch it, and the one rule that shapes everything: one run per iModel."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from airflow_provider_itwin.emulator import answers, identifiers
+from airflow_provider_itwin.emulator.clock import Clock
+from airflow_provider_itwin.emulator.kinds import KINDS, Kind
+from airflow_provider_itwin.emulator.model import Client, Connection, IModel, ITwin, SourceFile, invent_files
+from airflow_provider_itwin.emulator.oddities import Oddities
+from airflow_provider_itwin.emulator.plans import USER_NOT_AUTHENTICATED, RunPlan
+from airflow_provider_itwin.emulator.runs import Run
+from airflow_provider_itwin.emulator.showing import Show
+
+
+@dataclass(slots=True)
+class Platform:
+    """All state of the emulated service. Whoever uses it from outside its own methods holds the lock."""
+
+    clock: Clock
+    oddities: Oddities = field(default_factory=Oddities)
+    clients: dict[str, Client] = field(default_factory=dict)
+    itwins: dict[str, ITwin] = field(default_factory=dict)
+    imodels: dict[str, IModel] = field(default_factory=dict)
+    connections: dict[str, Connection] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _active: dict[str, Run] = field(default_factory=dict)
+    """The newest run of each iModel, active or not."""
+    _starting: set[str] = field(default_factory=set)
+
+    def show(self, origin: str) -> Show:
+        """Give a printer of entities as they are at this moment."""
+        return Show(self.clock.now(), self.clock.skew, origin, self.oddities)
+
+    # What exists
+
+    def add_itwin(self, itwin_id: str | None = None, display_name: str | None = None) -> ITwin:
+        """Add an iTwin, or give the one with this id."""
+        with self.lock:
+            key = itwin_id or identifiers.guid()
+            return self.itwins.setdefault(key, ITwin(key, display_name or f"iTwin {len(self.itwins) + 1}"))
+
+    def add_imodel(
+        self, imodel_id: str | None = None, itwin_id: str | None = None, display_name: str | None = None
+    ) -> IModel:
+        """Add an iModel, or give the one with this id."""
+        with self.lock:
+            if imodel_id is not None and imodel_id in self.imodels:
+                return self.imodels[imodel_id]
+            home = self.add_itwin(itwin_id or next(iter(self.itwins), None))
+            key = imodel_id or identifiers.guid()
+            imodel = IModel(key, home.id, display_name or f"iModel {len(self.imodels) + 1}")
+            self.imodels[key] = imodel
+            return imodel
+
+    def add_connection(
+        self,
+        kind: Kind,
+        connection_id: str | None = None,
+        imodel_id: str | None = None,
+        display_name: str | None = None,
+        authentication_type: str = "Service",
+        files: Iterable[SourceFile] | None = None,
+    ) -> Connection:
+        """Add a connection; without an iModel it gets one of its own."""
+        if kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
+        with self.lock:
+            key = connection_id or identifiers.opaque_id()
+            if not identifiers.is_sound(key):
+                raise ValueError(f"connection id {key!r}: only letters, digits, '-' and '_', at most 128 of them")
+            if key in self.connections:
+                raise ValueError(f"there is a connection {key!r} already")
+            imodel = self.add_imodel(imodel_id)
+            own = list(files) if files is not None else invent_files(1 if kind == "export" else 3)
+            connection = Connection(key, kind, imodel.id, display_name, authentication_type, files=own)
+            self.connections[key] = connection
+            return connection
+
+    def connection(self, connection_id: str) -> Connection:
+        """Give a connection by its id, of whatever kind, for the emulator's own controls."""
+        with self.lock:
+            if connection_id not in self.connections:
+                raise LookupError(f"no connection {connection_id!r}")
+            return self.connections[connection_id]
+
+    # Who may touch it
+
+    def role(self, client: Client, imodel_id: str) -> str | None:
+        """Tell a client's role where an iModel belongs, or None if it has not been invited there."""
+        if client.everywhere:
+            return "owner"
+        imodel = self.imodels.get(imodel_id)
+        itwin = self.itwins.get(imodel.itwin_id) if imodel else None
+        return itwin.members.get(client.id) if itwin else None
+
+    def visible(self, client: Client, kind: Kind, connection_id: str) -> Connection:
+        """Give the connection if the client may see it; what it may not see does not exist for it."""
+        connection = self.connections.get(connection_id)
+        if connection is None or connection.kind != kind or self.role(client, connection.imodel_id) is None:
+            raise KINDS[kind].connection_not_found()
+        return connection
+
+    # Runs
+
+    def active_run(self, imodel_id: str) -> Run | None:
+        """Give the run that is at work on an iModel, whoever started it and whatever its kind."""
+        with self.lock:
+            run = self._active.get(imodel_id)
+            return run if run is not None and run.is_active(self.clock.now()) else None
+
+    def begin_run(self, connection: Connection, files: Sequence[SourceFile] | None = None) -> tuple[Run, bool]:
+        """Start a run, or give the active one of the iModel; the second value tells whether it is new."""
+        with self.lock:
+            active = self.active_run(connection.imodel_id)
+            if active is not None:
+                return active, False
+            plan = self._next_plan(connection)
+            if plan.invent_files is not None:
+                work = invent_files(plan.invent_files)
+            elif files is not None:
+                work = list(files)
+            elif connection.kind == "export":
+                work = connection.files[:1] or invent_files(1)
+            else:
+                work = list(connection.files)
+            run = Run.begin(connection, work, plan, self.clock.now(), self.clock.speed)
+            connection.runs.append(run)
+            self._active[connection.imodel_id] = run
+            return run, True
+
+    def claim_start(self, imodel_id: str) -> None:
+        """Begin the start of a run that takes a while; refuse if another is being started for the iModel."""
+        with self.lock:
+            if imodel_id in self._starting:
+                raise answers.conflicting_start()
+            self._starting.add(imodel_id)
+
+    def release_start(self, imodel_id: str) -> None:
+        """End the start of a run."""
+        with self.lock:
+            self._starting.discard(imodel_id)
+
+    def run(self, connection: Connection, run_id: str) -> Run | None:
+        """Give a run by its id, or None if it does not exist or cannot be seen yet."""
+        for run in reversed(connection.runs):
+            if run.id == run_id:
+                new = run.started + self.oddities.invisible_for > self.clock.now()
+                return None if new and self.oddities.invisible_for else run
+        return None
+
+    def last_run(self, connection: Connection) -> Run | None:
+        """Give the run that the connection's ``lastRun`` shows."""
+        for run in reversed(connection.runs):
+            stale = self.oddities.stale_last_run_for
+            if not stale or run.started + stale <= self.clock.now():
+                return run
+        return None
+
+    def ordered_runs(self, connection: Connection) -> list[Run]:
+        """Give the runs of a connection in the order that the list shows them."""
+        match self.oddities.run_order:
+            case "oldest-first":
+                return list(connection.runs)
+            case "shuffled":
+                return sorted(connection.runs, key=lambda run: identifiers.derived_id("shuffle", run.id))
+            case _:
+                return connection.runs[::-1]
+
+    def _next_plan(self, connection: Connection) -> RunPlan:
+        if connection.next_plans:
+            return connection.next_plans.pop(0)
+        signed_out = connection.authentication_type == "User" and not connection.owner_signed_in
+        if signed_out and not connection.planned:
+            return RunPlan(result="Error", duration=60.0, error=USER_NOT_AUTHENTICATED)
+        return connection.usual_plan

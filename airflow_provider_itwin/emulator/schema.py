@@ -1,0 +1,145 @@
+"""
+Reading outside data (scenario files, control requests, keyword arguments) into dataclasses, with plain errors.
+
+The fields of a dataclass are the whole description of what is allowed, so a scenario file, a control request and a Python
+call accept the same names and refuse the same mistakes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import types
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+_HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
+
+
+class SchemaError(ValueError):
+    """Something in the given data is not allowed; the message says where, what, and what would be allowed."""
+
+
+@cache
+def _fields(cls: type[Any]) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
+    hints = get_type_hints(cls)
+    return {
+        field.name: (field, hints[field.name])
+        for field in dataclasses.fields(cls)
+        if field.init and not field.name.startswith("_")
+    }
+
+
+def snake(name: str) -> str:
+    """Turn ``canUserFix`` into ``can_user_fix``: both spellings are welcome in outside data."""
+    return _HUMP.sub(lambda hump: "_" + hump.group(1).lower(), name)
+
+
+def build(cls: type[T], data: object, where: str) -> T:
+    """Make an object of a dataclass from a mapping; ``where`` says in errors what is being read."""
+    if not isinstance(data, Mapping):
+        raise SchemaError(f"{where}: expected a table of keys and values, got {_kind(data)}")
+    allowed: dict[str, tuple[dataclasses.Field[Any], Any]] = _fields(cls)  # type: ignore[arg-type] # classes are hashable
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        name = snake(str(key))
+        if name not in allowed:
+            raise SchemaError(f"{where}: unknown key {str(key)!r}{_hint(name, list(allowed))}")
+        values[name] = convert(allowed[name][1], value, f"{where}.{key}")
+    missing = [
+        name
+        for name, (field, _) in allowed.items()
+        if name not in values and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise SchemaError(f"{where}: missing {', '.join(map(repr, missing))}")
+    try:
+        return cls(**values)
+    except SchemaError:
+        raise
+    except ValueError as error:
+        raise SchemaError(f"{where}: {error}") from error
+
+
+def convert(hint: Any, value: object, where: str) -> Any:
+    """Check one value against one annotation and return it in that type."""
+    origin = get_origin(hint)
+    if hint is Any:
+        return value
+    if origin is Literal:
+        choices = get_args(hint)
+        if value not in choices:
+            raise SchemaError(f"{where}: {value!r} is not allowed{_hint(str(value), [str(one) for one in choices])}")
+        return value
+    if origin in (Union, types.UnionType):
+        return _convert_union(get_args(hint), value, where)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise SchemaError(f"{where}: expected a list, got {_kind(value)}")
+        inner = get_args(hint)
+        if len(inner) == 2 and inner[1] is Ellipsis:
+            return tuple(convert(inner[0], one, f"{where}[{index}]") for index, one in enumerate(value))
+        if len(value) != len(inner):
+            raise SchemaError(f"{where}: expected a list of {len(inner)} values, got {len(value)}")
+        return tuple(
+            convert(one_hint, one, f"{where}[{index}]")
+            for index, (one_hint, one) in enumerate(zip(inner, value, strict=True))
+        )
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise SchemaError(f"{where}: expected a table of keys and values, got {_kind(value)}")
+        key_hint, value_hint = get_args(hint)
+        return {
+            convert(key_hint, key, f"{where}.{key}"): convert(value_hint, one, f"{where}.{key}")
+            for key, one in value.items()
+        }
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return value if isinstance(value, hint) else build(hint, value, where)
+    return _convert_plain(hint, value, where)
+
+
+def _convert_union(hints: tuple[Any, ...], value: object, where: str) -> Any:
+    if value is None and type(None) in hints:
+        return None
+    complaints = []
+    for hint in hints:
+        if hint is type(None):
+            continue
+        try:
+            return convert(hint, value, where)
+        except SchemaError as error:
+            complaints.append(error)
+    raise complaints[0]
+
+
+def _convert_plain(hint: Any, value: object, where: str) -> Any:
+    # bool is an int in Python, and in no configuration file.
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if hint is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if hint in (str, bool, bytes) and isinstance(value, hint):
+        return value
+    expected = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", bytes: "bytes"}
+    raise SchemaError(f"{where}: expected {expected.get(hint, hint)}, got {_kind(value)}")
+
+
+def _hint(given: str, allowed: list[str]) -> str:
+    near = difflib.get_close_matches(given, allowed, n=1)
+    guess = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{guess} Allowed: {', '.join(sorted(allowed))}" if guess else f"; allowed: {', '.join(sorted(allowed))}"
+
+
+def _kind(value: object) -> str:
+    names = {str: "the text", bool: "the truth value", int: "the number", float: "the number"}
+    if type(value) in names:
+        return f"{names[type(value)]} {value!r}"
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return "nothing" if value is None else type(value).__name__
