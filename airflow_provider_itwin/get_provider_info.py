@@ -58,6 +58,7 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
+        "extra-links": ["airflow_provider_itwin.links.ITwinRunLink"],
         "config": {
             "itwin": {
                 "description": "How this provider talks to the iTwin Platform.",

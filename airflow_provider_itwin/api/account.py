@@ -11,18 +11,20 @@ from airflow_provider_itwin import __version__
 from airflow_provider_itwin.api.credentials import Credentials
 from airflow_provider_itwin.api.environment import Environment
 
+DEFAULT_TIMEOUT = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Network:
     """
     How requests reach the service.
 
-    :param timeout: seconds that one request may take, and a tenth of it for the connect
+    :param timeout: seconds that one request may take, and a sixth of it for the connect
     :param verify: whether to verify TLS certificates, or the path of a bundle of authorities to verify them with
     :param proxies: proxy URL for each scheme, as ``requests`` takes them; they may hold a password, so they are never shown
     """
 
-    timeout: float = 60.0
+    timeout: float = DEFAULT_TIMEOUT
     verify: bool | str = True
     proxies: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 

@@ -86,7 +86,8 @@ class AsyncITwinClient:
                 case Pause(seconds, trouble):
                     if trouble is not None:
                         log.warning("%s Trying again in %.1f s.", trouble, seconds)
-                    outcome = await self._sleep(seconds)
+                    outcome = None
+                    await self._sleep(seconds)
                 case Authorize(refused, patience):
                     outcome = await self._authorize(refused, patience)
 

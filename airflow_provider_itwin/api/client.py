@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 
 import requests
 from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError
 
 from airflow_provider_itwin.api import conversations, operations
 from airflow_provider_itwin.api.account import Account
@@ -17,9 +18,10 @@ from airflow_provider_itwin.api.conversations import Baseline, Pages, StartedRun
 from airflow_provider_itwin.api.credentials import ReadyToken, Token
 from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obtain_token
 from airflow_provider_itwin.api.operations import Call
+from airflow_provider_itwin.api.plan import Active
 from airflow_provider_itwin.api.redact import redact
-from airflow_provider_itwin.api.resources import Connection, ConnectionKind, Run, SourceFile
-from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome, look_once, wait
+from airflow_provider_itwin.api.resources import Connection, ConnectionKind, Run, RunRef, SourceFile
+from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome, look, wait
 from airflow_provider_itwin.api.wire import LARGEST_BODY, Authorize, Flow, NoReply, Pause, Reply, Request, Send
 
 log = logging.getLogger(__name__)
@@ -89,7 +91,8 @@ class ITwinClient:
                 case Pause(seconds, trouble):
                     if trouble is not None:
                         log.warning("%s Trying again in %.1f s.", trouble, seconds)
-                    outcome = self._sleep(seconds)
+                    outcome = None
+                    self._sleep(seconds)
                 case Authorize(refused, patience):
                     outcome = self._authorize(refused, patience)
 
@@ -106,6 +109,22 @@ class ITwinClient:
         :raises ITwinError: if no run was started
         """
         return self.carry(conversations.start_run(self.account, kind, connection_id, body, baseline))
+
+    def take_baseline(self, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE) -> Baseline:
+        """Look how a connection stands before a run of it is asked for; see :class:`~.conversations.Baseline`."""
+        return self.carry(conversations.take_baseline(self.account, kind, connection_id))
+
+    def find_started_since(
+        self, baseline: Baseline, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE
+    ) -> RunRef | None:
+        """Find a run of a connection that began after `baseline` was taken; see :func:`~.conversations.find_started_since`."""
+        return self.carry(conversations.find_started_since(self.account, baseline, kind, connection_id))
+
+    def examine_active(
+        self, ref: RunRef, baseline: Baseline, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE
+    ) -> Active:
+        """Find out what an active run is to one who asked for a run of this connection."""
+        return self.carry(conversations.examine_active(self.account, ref, baseline, kind, connection_id))
 
     def get_run(self, connection_id: str, run_id: str, kind: ConnectionKind = ConnectionKind.STORAGE) -> Run:
         """Get a run with all its jobs and tasks (``get-storage-connection-run`` and siblings)."""
@@ -150,10 +169,9 @@ class ITwinClient:
         """Wait as `order` says; trouble is told by the outcome, not raised."""
         return self.carry(wait(self.account, order))
 
-    def look(self, order: WaitOrder, patience: float) -> WaitOutcome | None:
-        """Look once whether the wait has an end; None if it has not."""
-        seen = self.carry(look_once(self.account, order, patience))
-        return seen if isinstance(seen, WaitOutcome) else None
+    def look(self, order: WaitOrder, patience: float | None = None) -> WaitOutcome:
+        """Look once whether the wait has an end; see :func:`~.waiting.look`."""
+        return self.carry(look(self.account, order, patience))
 
     def _read(self, pages: Pages[T]) -> Generator[T]:
         while not pages.is_done:
@@ -183,12 +201,12 @@ class ITwinClient:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 body = bytearray()
                 give_up_at = self.account.clock() + timeout
-                for chunk in response.iter_content(_CHUNK):
+                while chunk := response.raw.read1(_CHUNK, decode_content=True):
                     body += chunk
                     if len(body) > LARGEST_BODY:
                         return NoReply(f"its body is larger than {LARGEST_BODY >> 20} MiB")
                     if self.account.clock() > give_up_at:
                         return NoReply(f"its body took longer than {timeout:.0f} s")
                 return Reply(response.status_code, headers, bytes(body))
-        except (requests.RequestException, OSError, ValueError) as error:
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             return NoReply(redact(f"{type(error).__name__}: {error}", self.account.credentials.secrets))

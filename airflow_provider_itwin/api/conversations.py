@@ -12,6 +12,7 @@ from airflow_provider_itwin.api.account import Account
 from airflow_provider_itwin.api.errors import ITwinNotFoundError, ITwinPermissionError, ITwinProtocolError
 from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange
 from airflow_provider_itwin.api.operations import Call
+from airflow_provider_itwin.api.plan import Active
 from airflow_provider_itwin.api.resources import ConnectionKind, Glance, PageLinks, Run, RunEnvelope, RunRef, decoded
 from airflow_provider_itwin.api.wire import Flow, Pause
 
@@ -132,6 +133,28 @@ def _active_run(account: Account, kind: ConnectionKind, connection_id: str) -> F
         f"The iModel of {kind} connection {connection_id} is being synchronized by a run that the service does not name",
         hint="It may be another connection's; trying again later helps.",
     )
+
+
+def find_started_since(
+    account: Account, baseline: Baseline, kind: ConnectionKind, connection_id: str
+) -> Flow[RunRef | None]:
+    """Find a run of the connection that began after `baseline` was taken, finished or not; None if there is none."""
+    connection = yield from exchange(account, operations.get_connection(kind, connection_id))
+    ref = connection.last_run(kind)
+    if ref is None or ref.connection_id != connection_id or ref == baseline.last_run:
+        return None
+    sight = yield from look_at_run(account, ref)
+    return ref if baseline.precedes(ref, sight.glance.start_date_time) else None
+
+
+def examine_active(
+    account: Account, ref: RunRef, baseline: Baseline, kind: ConnectionKind, connection_id: str
+) -> Flow[Active]:
+    """Find out what the active run `ref`, named by a 303, is to a task that asked for a run of this connection."""
+    if (ref.kind, ref.connection_id) != (kind, connection_id):
+        return Active(ref, ours=False, fresh=False)
+    sight = yield from look_at_run(account, ref)
+    return Active(ref, ours=True, fresh=baseline.precedes(ref, sight.glance.start_date_time))
 
 
 def look_at_run(account: Account, ref: RunRef, patience: float = DEFAULT_PATIENCE) -> Flow[Sight]:

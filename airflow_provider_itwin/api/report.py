@@ -13,8 +13,8 @@ from airflow_provider_itwin.api.redact import redact, shortened
 from airflow_provider_itwin.api.resources import Job, Run, RunRef, Task
 from airflow_provider_itwin.api.vocabulary import ExecutionResult, known_result
 
-LARGEST_REPORT = 16 * 1024
-"""Bytes of a report as JSON, at most."""
+LARGEST_REPORT = 15 * 1024
+"""Bytes of a report as JSON, at most: an event that carries it stays below 16 KiB."""
 
 _MOST_TASKS = 20
 _MOST_RESULTS = 12
@@ -102,7 +102,7 @@ class Totals:
 @dataclass(frozen=True, slots=True)
 class RunReport:
     """
-    What a run has to tell: at most 16 KiB as JSON, whatever its size.
+    What a run has to tell: at most 15 KiB as JSON, whatever its size.
 
     :param ref: the run
     :param started: ISO 8601 in UTC, None if the service does not tell; so `ended`

@@ -28,7 +28,8 @@ DEFAULT_OUTAGE_TOLERANCE = 900.0
 PATIENCE_WITH_UNKNOWN_RUN = 60.0
 """Seconds after the start of a wait in which a 404 may mean that the run has not got around yet."""
 
-_PATIENCE_OF_LAST_LOOK = 30.0
+_LAST_PATIENCE = 30.0
+"""Seconds for which the look at a run is tried even when the deadline has passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +96,11 @@ class WaitEnd(StrEnum):
 @dataclass(frozen=True, slots=True)
 class WaitOutcome:
     """
-    How a wait ended.
+    How a wait ended, or stands.
 
-    :param end: ``finished``: the run has ended; ``deadline``: it had not when the time limit passed; ``refused``: the service
-        will not tell, now or later; ``outage``: no good answer for longer than tolerated; ``unseen``: another task's run that
-        we may not look at
+    :param end: None: it goes on; ``finished``: the run has ended; ``deadline``: it had not when the time limit passed;
+        ``refused``: the service will not tell, now or later; ``outage``: no good answer for longer than tolerated; ``unseen``:
+        another task's run that we may not look at
     :param ref: the run, None if none was found
     :param state: its state when last seen
     :param run: the whole run, when it has ended
@@ -108,7 +109,7 @@ class WaitOutcome:
     :param polls: how often was looked
     """
 
-    end: WaitEnd
+    end: WaitEnd | None
     ref: RunRef | None
     state: str | None = None
     run: Run | None = None
@@ -117,13 +118,13 @@ class WaitOutcome:
     polls: int = 0
 
     def as_event(self) -> dict[str, Any]:
-        """Give the outcome as JSON values, at most some 20 KiB."""
+        """Give the outcome as JSON values, at most 16 KiB of them."""
         return {
-            "end": self.end.value,
+            "end": self.end,
             "ref": self.ref.as_dict() if self.ref else None,
-            "state": self.state,
+            "state": self.state[:40] if self.state else None,
             "report": RunReport.of(self.ref, self.run).as_dict() if self.ref and self.run else None,
-            "error": {"type": type(self.error).__name__, "text": str(self.error)[:3000]} if self.error else None,
+            "error": {"type": type(self.error).__name__, "text": str(self.error)[:2000]} if self.error else None,
             "elapsed": self.elapsed,
             "polls": self.polls,
         }
@@ -167,28 +168,41 @@ class WaitEvent:
         return read
 
 
-def look_once(account: Account, order: WaitOrder, patience: float) -> Flow[WaitOutcome | Sight | None]:
+def look(account: Account, order: WaitOrder, patience: float | None = None) -> Flow[WaitOutcome]:
     """
-    Look whether the wait has an end.
+    Look once whether the wait has an end; the run is looked at before the deadline is judged.
 
-    :param patience: seconds for which trouble is ridden out
-    :return: the outcome if it has; else what was seen of the run, None if there is none yet
+    :param patience: seconds for which trouble is ridden out, None for as long as the order tolerates it
+    :return: the outcome; its `end` is None if there is none yet
     """
-    elapsed = account.wall() - order.began
+    left = float("inf") if order.deadline is None else order.deadline - account.wall()
+    bounds = (
+        order.outage_tolerance,
+        order.outage_tolerance if patience is None else patience,
+        max(left, _LAST_PATIENCE),
+    )
+    seen = yield from _seen(account, order, min(bounds))
+    if seen.end is WaitEnd.OUTAGE and min(bounds) < order.outage_tolerance:
+        seen = replace(seen, end=None)
+    if seen.end is None and order.deadline is not None and account.wall() >= order.deadline:
+        seen = replace(seen, end=WaitEnd.DEADLINE)
+    return replace(seen, elapsed=account.wall() - order.began)
+
+
+def _seen(account: Account, order: WaitOrder, patience: float) -> Flow[WaitOutcome]:
     try:
         sight = yield from _sight(account, order, patience)
     except (ITwinPermissionError, ITwinNotFoundError) as error:
-        if order.in_queue:
-            return WaitOutcome(WaitEnd.UNSEEN, order.ref, error=error, elapsed=elapsed)
-        if isinstance(error, ITwinNotFoundError) and elapsed < PATIENCE_WITH_UNKNOWN_RUN:
-            return None
-        return WaitOutcome(WaitEnd.REFUSED, order.ref, error=error, elapsed=elapsed)
+        may_appear = account.wall() - order.began < PATIENCE_WITH_UNKNOWN_RUN and isinstance(error, ITwinNotFoundError)
+        end = WaitEnd.UNSEEN if order.in_queue else None if may_appear else WaitEnd.REFUSED
+        return WaitOutcome(end, order.ref, error=error)
     except ITwinError as error:
-        end = WaitEnd.OUTAGE if error.transient else WaitEnd.REFUSED
-        return WaitOutcome(end, order.ref, error=error, elapsed=elapsed)
-    if sight is not None and sight.glance.is_finished:
-        return WaitOutcome(WaitEnd.FINISHED, sight.ref, sight.glance.state, sight.run, elapsed=elapsed)
-    return sight
+        return WaitOutcome(WaitEnd.OUTAGE if error.transient else WaitEnd.REFUSED, order.ref, error=error)
+    if sight is None:
+        return WaitOutcome(None, None)
+    if not sight.glance.is_finished:
+        return WaitOutcome(None, sight.ref, sight.glance.state)
+    return WaitOutcome(WaitEnd.FINISHED, sight.ref, sight.glance.state, sight.run)
 
 
 def _sight(account: Account, order: WaitOrder, patience: float) -> Flow[Sight | None]:
@@ -200,36 +214,24 @@ def _sight(account: Account, order: WaitOrder, patience: float) -> Flow[Sight | 
 
 
 def wait(account: Account, order: WaitOrder) -> Flow[WaitOutcome]:
-    """Look until the wait has an end; the run is looked at before the deadline is judged, at least once."""
+    """Look until the wait has an end, at least once."""
     schedule = PollSchedule(order.poll_interval)
     last_state: str | None = None
-    ref = order.ref
     polls = 0
     while True:
-        left = float("inf") if order.deadline is None else order.deadline - account.wall()
-        patience = min(order.outage_tolerance, max(left, _PATIENCE_OF_LAST_LOOK))
-        seen = yield from look_once(account, order, patience)
+        seen = yield from look(account, order)
         polls += 1
-        elapsed = account.wall() - order.began
-        trouble: ITwinError | None = None
-        if isinstance(seen, WaitOutcome):
-            trouble = seen.error
-            if seen.end is WaitEnd.UNSEEN:
-                yield _pause(account, order, schedule, elapsed)
-            if seen.end is not WaitEnd.OUTAGE or patience == order.outage_tolerance:
-                return replace(seen, elapsed=elapsed, polls=polls)
-        elif seen is not None:
-            ref = seen.ref
-            if seen.glance.state != last_state:
-                last_state = seen.glance.state
-                log.info("Run %s is %s after %s", ref, last_state or "in an unknown state", spoken_duration(elapsed))
-        if order.deadline is not None and account.wall() >= order.deadline:
-            return WaitOutcome(WaitEnd.DEADLINE, ref, last_state, error=trouble, elapsed=elapsed, polls=polls)
-        yield _pause(account, order, schedule, elapsed)
+        if seen.state is not None and seen.state != last_state:
+            log.info("Run %s is %s after %s", seen.ref, seen.state, spoken_duration(seen.elapsed))
+        last_state = seen.state or last_state
+        if seen.end is None or seen.end is WaitEnd.UNSEEN:
+            # What cannot be seen may have ended, but asking again at once would only bring the same answer.
+            yield _pause(account, order, schedule.next_pause(seen.elapsed, account.chance()))
+        if seen.end is not None:
+            return replace(seen, state=last_state, polls=polls)
 
 
-def _pause(account: Account, order: WaitOrder, schedule: PollSchedule, elapsed: float) -> Pause:
-    seconds = schedule.next_pause(elapsed, account.chance())
-    if order.deadline is not None:
-        seconds = max(0.0, min(seconds, order.deadline - account.wall()))
-    return Pause(seconds)
+def _pause(account: Account, order: WaitOrder, seconds: float) -> Pause:
+    if order.deadline is None:
+        return Pause(seconds)
+    return Pause(max(0.0, min(seconds, order.deadline - account.wall())))

@@ -1,0 +1,133 @@
+"""
+What the end of a wait means for a task; operators and sensors share it, so that they judge and speak alike.
+
+DAG files reach this module, so whatever needs more than Airflow is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
+from airflow_provider_itwin.api.verdict import Outcome, ResultPolicy
+from airflow_provider_itwin.exceptions import (
+    ITwinPermanentError,
+    ITwinRunFailedError,
+    ITwinRunFailedFinalError,
+    ITwinTransientError,
+    ITwinTriggerEventError,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_itwin.api.report import RunReport
+    from airflow_provider_itwin.api.waiting import WaitEvent
+    from airflow_provider_itwin.hooks.itwin import ITwinHook
+
+log = logging.getLogger(__name__)
+
+REPORT_KEY = "run_report"
+REF_KEY = "run_ref"
+PATIENCE_BEFORE_DEFERRING = 10.0
+"""Seconds of trouble that the look before a deferral rides out on the worker; the trigger has more patience."""
+
+
+def seconds_of(value: float | timedelta | None, name: str) -> float | None:
+    """
+    Give a duration in seconds.
+
+    :raises ValueError: if it is not positive
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0):
+        raise ValueError(f"{name} must be a positive number of seconds, a timedelta, or None, not {value!r}")
+    return seconds
+
+
+def understood(event: Any) -> WaitEvent:
+    """
+    Read a trigger's event.
+
+    :raises ITwinTriggerEventError: if it is none of ours; nothing that cannot be understood counts as a success
+    """
+    from airflow_provider_itwin.api.waiting import WaitEvent
+
+    try:
+        return WaitEvent.read(event)
+    except ValueError as error:
+        raise ITwinTriggerEventError(str(error)) from error
+
+
+def raise_trouble(event: WaitEvent, target: str) -> None:
+    """
+    Raise what kept a wait from seeing the end of `target`, if something did.
+
+    :raises ITwinPermanentError: if the service refuses to tell
+    :raises ITwinTransientError: if it gave no good answer for longer than tolerated
+    """
+    from airflow_provider_itwin.api.waiting import WaitEnd
+
+    if event.end is WaitEnd.REFUSED:
+        raise ITwinPermanentError(f"The wait for {target} had to end. {_trouble_of(event)}")
+    if event.end is WaitEnd.OUTAGE:
+        raise ITwinTransientError(
+            f"The wait for {target} was given up after {_ago(event)}: there was no good answer for longer than is tolerated "
+            f"([itwin] outage_tolerance). The run itself may be going on. {_trouble_of(event)}"
+        )
+
+
+def overdue_text(event: WaitEvent, target: str, limit: str) -> str:
+    """Say that a time limit has passed; `limit` names the parameter that set it."""
+    from airflow_provider_itwin.api.waiting import WaitEnd
+
+    state = f"was still {event.state}" if event.state else "had not been seen"
+    text = f"{target[0].upper()}{target[1:]} {state} after {_ago(event)}, the limit that {limit} sets."
+    if event.end is WaitEnd.DEADLINE and event.error:
+        text += f" The last look at it failed: {event.error['text']}"
+    return f"{text} If it is running, it goes on in the cloud: the iTwin Platform has no operation to cancel a run."
+
+
+def concluded(
+    context: Mapping[str, Any],
+    hook: ITwinHook,
+    report: RunReport,
+    policy: ResultPolicy,
+    failure: type[ITwinRunFailedError | ITwinRunFailedFinalError],
+) -> dict[str, Any]:
+    """
+    Judge a finished run: push its report as the XCom ``run_report``, tell the log, and raise what the verdict says.
+
+    :param failure: the exception for a run that counts as failed
+    :return: the report, for a run that passes
+    """
+    verdict = policy.judge(report.result)
+    report = _with_file_names(hook, report)
+    values = report.as_dict()
+    context["ti"].xcom_push(key=REPORT_KEY, value=values)
+    text = report.text(verdict.reason)
+    if verdict.outcome is Outcome.FAIL:
+        raise failure(text, values)
+    if verdict.outcome is Outcome.SKIP:
+        raise AirflowSkipException(text)
+    log.log(logging.WARNING if verdict.outcome is Outcome.WARN or report.failing_tasks else logging.INFO, "%s", text)
+    return values
+
+
+def _with_file_names(hook: ITwinHook, report: RunReport) -> RunReport:
+    wanted = [task.file_id for task in report.failing_tasks if task.file_id]
+    if not wanted:
+        return report
+    return report.with_file_names(hook.file_names(report.ref.connection_id, report.ref.kind, wanted))
+
+
+def _trouble_of(event: WaitEvent) -> str:
+    return event.error["text"] if event.error else "Nothing more is known."
+
+
+def _ago(event: WaitEvent) -> str:
+    from airflow_provider_itwin.api.report import spoken_duration
+
+    return spoken_duration(event.elapsed)

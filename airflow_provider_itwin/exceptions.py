@@ -1,0 +1,78 @@
+"""The errors of the API and the verdicts on runs as Airflow exceptions, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+if TYPE_CHECKING:
+    from airflow_provider_itwin.api.errors import ITwinError
+
+
+class ITwinRunFailedError(AirflowException):
+    """
+    A run ended badly; a retry of the task starts a new one.
+
+    :param message: what happened, to which files, and what to do about it
+    :param report: the run report, as in the XCom ``run_report``
+    """
+
+    def __init__(self, message: str, report: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class ITwinRunFailedFinalError(AirflowFailException):
+    """
+    A run that somebody else started ended badly; a retry cannot change that, so there is none.
+
+    :param message: what happened, to which files, and what to do about it
+    :param report: the run report, as in the XCom ``run_report``
+    """
+
+    def __init__(self, message: str, report: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class ITwinRunActiveError(AirflowException):
+    """The iModel is being synchronized already, and ``if_active="fail"`` says to fail then."""
+
+
+class ITwinPermanentError(AirflowFailException):
+    """The service, or our own look at the settings, refused in a way that no retry heals."""
+
+
+class ITwinTransientError(AirflowException):
+    """The service could not be reached, or gave no good answer, for longer than is tolerated; a retry may help."""
+
+
+class ITwinWaitTimeLimitError(ITwinTransientError):
+    """The run was still going on when the time limit of the task had passed; it goes on in the cloud."""
+
+
+class ITwinTriggerEventError(ITwinTransientError):
+    """A trigger's event could not be understood, so it does not count as a success."""
+
+
+def as_airflow_exception(error: ITwinError | ValueError) -> AirflowException:
+    """Give `error` as the Airflow exception with its meaning: whether a retry can help, and the same text."""
+    if getattr(error, "transient", False):
+        return ITwinTransientError(str(error))
+    return ITwinPermanentError(str(error))
+
+
+@contextmanager
+def airflow_exceptions() -> Iterator[None]:
+    """Raise what goes wrong in the block as the Airflow exception with its meaning."""
+    from airflow_provider_itwin.api.errors import ITwinConflictError, ITwinError
+
+    try:
+        yield
+    except ITwinConflictError as error:
+        raise ITwinTransientError(str(error)) from error
+    except (ITwinError, ValueError) as error:
+        raise as_airflow_exception(error) from error

@@ -1,0 +1,290 @@
+"""From an Airflow connection to a client of the iTwin Platform."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowException, BaseHook
+
+from airflow_provider_itwin.api.account import DEFAULT_TIMEOUT, Account, Network
+from airflow_provider_itwin.api.credentials import DEFAULT_SCOPE, ClientCredentials, Credentials, ReadyToken
+from airflow_provider_itwin.api.environment import Environment
+from airflow_provider_itwin.api.errors import ITwinAuthenticationError, ITwinError, ITwinWaitTimeoutError
+from airflow_provider_itwin.api.report import spoken_duration
+from airflow_provider_itwin.api.resources import Connection as ITwinConnection
+from airflow_provider_itwin.api.resources import ConnectionKind, Run, SourceFile
+from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_provider_itwin.api.aclient import AsyncITwinClient
+    from airflow_provider_itwin.api.client import ITwinClient
+    from airflow_provider_itwin.api.conversations import StartedRun
+
+_KNOWN_EXTRA = ("issuer_url", "scope", "token", "verify", "proxies", "timeout")
+_LONGEST_TIMEOUT = 600.0
+
+
+class ITwinHook(BaseHook):
+    """
+    Talks to the iTwin Platform as the service application of an Airflow connection.
+
+    Methods with a `kind` take ``"storage"``, ``"manifest"`` or ``"export"``. What goes wrong is raised as a subclass of
+    :class:`~airflow_provider_itwin.api.errors.ITwinError`; an id or a setting that makes no sense as a ``ValueError``, before
+    anything is sent.
+
+    :param itwin_conn_id: the Airflow connection, of type ``itwin``
+    """
+
+    conn_name_attr = "itwin_conn_id"
+    default_conn_name = "itwin_default"
+    conn_type = "itwin"
+    hook_name = "iTwin"
+
+    def __init__(self, itwin_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.itwin_conn_id = itwin_conn_id
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Label the fields of the connection form; Airflow 3.2 and newer read the same from the provider's metadata."""
+        from airflow_provider_itwin.get_provider_info import get_provider_info
+
+        behaviour = get_provider_info()["connection-types"][0]["ui-field-behaviour"]
+        return {name.replace("-", "_"): value for name, value in behaviour.items()}
+
+    @cached_property
+    def _client(self) -> ITwinClient:
+        from airflow_provider_itwin.api.client import ITwinClient
+
+        return ITwinClient(account_of(self.get_connection(self.itwin_conn_id)))
+
+    def get_conn(self) -> ITwinClient:
+        """Give the synchronous client of the connection; the first call reads the connection, none sends anything."""
+        return self._client
+
+    @asynccontextmanager
+    async def async_client(self) -> AsyncIterator[AsyncITwinClient]:
+        """Lend the asynchronous client that all who use the same account in this event loop share."""
+        from airflow.providers.common.compat.connection import get_async_connection
+
+        from airflow_provider_itwin.api.sharing import lent_client
+
+        connection = await get_async_connection(self.itwin_conn_id, hook=type(self))
+        async with lent_client(account_of(connection)) as client:
+            yield client
+
+    def start_run(
+        self, connection_id: str, kind: str = ConnectionKind.STORAGE, body: Mapping[str, Any] | None = None
+    ) -> StartedRun:
+        """
+        Start a run of a connection.
+
+        :param body: what a manifest or an export run is to do
+        :return: the run's name, and whether it was created; if not (303), the name is that of the active run, which can be
+            another connection's
+        """
+        return self._client.start_run(connection_id, ConnectionKind(kind), body)
+
+    def get_run(self, connection_id: str, run_id: str, kind: str = ConnectionKind.STORAGE) -> Run:
+        """Get a run with its jobs and tasks."""
+        return self._client.get_run(connection_id, run_id, ConnectionKind(kind))
+
+    def list_runs(
+        self, connection_id: str, kind: str = ConnectionKind.STORAGE, limit: int | None = None
+    ) -> Iterator[Run]:
+        """
+        List the runs of a connection, newest first by `start_date_time`, those that have not begun before all others.
+
+        The service gives them in no particular order, so all are read before the first is given.
+
+        :param limit: how many at most; None for all
+        """
+        latest = datetime.max.replace(tzinfo=UTC)
+        runs = sorted(
+            self._client.list_runs(connection_id, ConnectionKind(kind)),
+            key=lambda run: run.start_date_time or latest,
+            reverse=True,
+        )
+        return islice(runs, limit)
+
+    def list_source_files(self, connection_id: str, kind: str = ConnectionKind.STORAGE) -> Iterator[SourceFile]:
+        """List all source files of a storage or a manifest connection, reading page after page as they are asked for."""
+        return self._client.list_source_files(connection_id, ConnectionKind(kind))
+
+    def describe_connection(self, connection_id: str, kind: str = ConnectionKind.STORAGE) -> ITwinConnection:
+        """Get a connection of the iTwin Platform."""
+        return self._client.describe_connection(connection_id, ConnectionKind(kind))
+
+    def list_connections(self, imodel_id: str, kind: str = ConnectionKind.STORAGE) -> Iterator[ITwinConnection]:
+        """List the connections of an iModel, reading page after page as they are asked for."""
+        return self._client.list_connections(imodel_id, ConnectionKind(kind))
+
+    def wait_for_run(
+        self,
+        connection_id: str,
+        run_id: str,
+        kind: str = ConnectionKind.STORAGE,
+        poll_interval: float | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> Run:
+        """
+        Wait for a run to end, and give it, whatever its result.
+
+        :param poll_interval: seconds between two looks, None for the adaptive schedule
+        :param timeout: seconds, or a timedelta; None for no limit
+        :raises ITwinWaitTimeoutError: if the time limit passed first
+        """
+        account = self._client.account
+        began = account.wall()
+        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        order = WaitOrder(
+            ConnectionKind(kind),
+            connection_id,
+            run_id,
+            poll_interval=poll_interval,
+            began=began,
+            deadline=None if seconds is None else began + seconds,
+            outage_tolerance=outage_tolerance(),
+        )
+        outcome = self._client.wait(order)
+        if outcome.end is WaitEnd.DEADLINE:
+            raise ITwinWaitTimeoutError(
+                f"Run {outcome.ref} was still {outcome.state or 'unseen'} after {spoken_duration(outcome.elapsed)}"
+            )
+        if outcome.run is None:
+            raise outcome.error or RuntimeError(f"The wait for {order.target} ended with {outcome.end}")
+        return outcome.run
+
+    def file_names(self, connection_id: str, kind: str, wanted: Iterable[str]) -> dict[str, str]:
+        """
+        Find out what files are called, as far as that is easily done; used to make reports readable.
+
+        :param wanted: ids of files, as tasks of a run name them
+        :return: names by id; empty if the service does not tell
+        """
+        missing = set(wanted)
+        names: dict[str, str] = {}
+        if not missing or ConnectionKind(kind) is ConnectionKind.EXPORT:
+            return names
+        try:
+            for file in islice(self.list_source_files(connection_id, kind), 10_000):
+                for file_id in (file.storage_file_id, file.source_file_id):
+                    if file_id in missing and file.last_known_file_name:
+                        names[file_id] = file.last_known_file_name
+                        missing.discard(file_id)
+                if not missing:
+                    break
+        except ITwinError as error:
+            self.log.info("The names of the files could not be read, so the report gives their ids: %s", error)
+        return names
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Try the connection: whether its settings are sound, a token is given, and the API takes it."""
+        from airflow_provider_itwin.api import operations
+
+        try:
+            account = self._client.account
+            self._client.call(operations.get_connections(ConnectionKind.STORAGE, None, 1, 0), patience=0)
+        except ITwinAuthenticationError as error:
+            return False, str(error)
+        except ITwinError as error:
+            # An older API asks for an iModel here; that it asks at all means that it took the token.
+            if error.status != 422:
+                return False, str(error)
+        except (ValueError, AirflowException) as error:
+            return False, str(error)
+        who = account.credentials.client_id if isinstance(account.credentials, ClientCredentials) else "the given token"
+        return True, f"{account.environment.api} accepts {who}. What it may see depends on its roles in each iTwin."
+
+
+def outage_tolerance() -> float:
+    """Give the seconds without one good answer after which a wait is given up (``[itwin] outage_tolerance``)."""
+    from airflow.providers.common.compat.sdk import conf
+
+    return float(conf.getfloat("itwin", "outage_tolerance", fallback=900.0))
+
+
+def account_of(connection: Connection) -> Account:
+    """
+    Work out the account that an Airflow connection describes.
+
+    :raises ValueError: if its settings make no sense; the text says what to set, and shows no secret
+    :raises ITwinUntrustedHostError: if a secret would travel in the clear
+    """
+    extra = _extra_of(connection)
+    host = connection.host
+    if host and "://" not in host and connection.schema in ("http", "https"):
+        host = f"{connection.schema}://{host}"
+    environment = Environment.of(host, _text(extra, "issuer_url"), connection.port)
+    return Account(environment, _credentials_of(connection, extra), _network_of(extra))
+
+
+def _extra_of(connection: Connection) -> dict[str, Any]:
+    # Not extra_dejson: it masks secrets through a synchronous call, which must not happen on the triggerer's event loop.
+    text = connection.extra
+    if not text:
+        return {}
+    try:
+        extra = json.loads(text)
+    except ValueError as error:
+        raise ValueError("The extra of the iTwin connection is not JSON") from error
+    if not isinstance(extra, dict):
+        raise ValueError(
+            f"The extra of the iTwin connection must be a JSON object with any of {', '.join(_KNOWN_EXTRA)}"
+        )
+    return extra
+
+
+def _text(extra: dict[str, Any], name: str) -> str | None:
+    value = extra.get(name)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise ValueError(f"{name} in the extra of the iTwin connection must be a text")
+    return value.strip()
+
+
+def _credentials_of(connection: Connection, extra: dict[str, Any]) -> Credentials:
+    token = _text(extra, "token")
+    if token:
+        if not token.isascii() or not token.isprintable() or " " in token:
+            raise ValueError(
+                "token in the extra of the iTwin connection must be the bare access token, without 'Bearer '"
+            )
+        return ReadyToken(token)
+    if not connection.login or not connection.password:
+        raise ValueError(
+            "The iTwin connection has no credentials: set login to the client id and password to the client secret of a "
+            "service application registered at https://developer.bentley.com, or token in extra to an access token."
+        )
+    return ClientCredentials(connection.login, connection.password, _text(extra, "scope") or DEFAULT_SCOPE)
+
+
+def _network_of(extra: dict[str, Any]) -> Network:
+    verify = extra.get("verify", True)
+    if isinstance(verify, str) and verify.strip().lower() in ("true", "false", ""):
+        verify = verify.strip().lower() != "false"
+    if not isinstance(verify, bool | str):
+        raise ValueError("verify in the extra of the iTwin connection must be true, false, or the path of a CA bundle")
+    proxies = extra.get("proxies") or {}
+    if not isinstance(proxies, dict) or not all(isinstance(proxy, str) for proxy in proxies.values()):
+        raise ValueError(
+            'proxies in the extra of the iTwin connection must be an object such as {"https": "http://proxy:3128"}'
+        )
+    try:
+        timeout = float(extra.get("timeout") or DEFAULT_TIMEOUT)
+    except (TypeError, ValueError):
+        timeout = 0.0
+    if not 0 < timeout <= _LONGEST_TIMEOUT:
+        raise ValueError(
+            f"timeout in the extra of the iTwin connection must be seconds, at most {_LONGEST_TIMEOUT:.0f}"
+        )
+    return Network(timeout=timeout, verify=verify, proxies=tuple(sorted(proxies.items())))

@@ -1,0 +1,109 @@
+"""
+What a run operator must not forget: across a deferral, and, where Airflow has a task state store (3.3), across a crash.
+
+The store keeps its rows over retries and over clears alike. So what is kept says which clear it belongs to, and it is
+deleted when the outcome of the run has been consumed: a retry after a lost worker finds its run, a cleared task never does.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from airflow_provider_itwin.api.conversations import Baseline
+from airflow_provider_itwin.api.plan import Active
+from airflow_provider_itwin.api.vocabulary import RunRef
+from airflow_provider_itwin.api.waiting import WaitEvent
+
+log = logging.getLogger(__name__)
+
+_STORE_KEY = "itwin_run"
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """
+    What a task knows of its run so far.
+
+    :param asked_at: epoch seconds at which this try of the task first asked for a run
+    :param baseline: how the connection stood before it did
+    :param own: the run of this task
+    :param active: the run that the service named instead of starting one, in its last answer
+    :param ending: how the run of this task ended
+    :param from_earlier_try: whether `baseline` was taken by an earlier try, which may have started a run without telling
+    """
+
+    asked_at: float
+    baseline: Baseline | None = None
+    own: RunRef | None = None
+    active: Active | None = None
+    ending: WaitEvent | None = None
+    from_earlier_try: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give what has to survive as JSON values."""
+        baseline = self.baseline
+        return {
+            "asked_at": self.asked_at,
+            "own": self.own.as_dict() if self.own else None,
+            "baseline": {
+                "last_run": baseline.last_run.as_dict() if baseline.last_run else None,
+                "asked_at": baseline.asked_at.isoformat() if baseline.asked_at else None,
+            }
+            if baseline
+            else None,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what :meth:`as_dict` gave."""
+        baseline = values["baseline"]
+        return cls(
+            asked_at=float(values["asked_at"]),
+            own=RunRef.from_dict(values["own"]) if values["own"] else None,
+            baseline=Baseline(
+                RunRef.from_dict(baseline["last_run"]) if baseline["last_run"] else None,
+                datetime.fromisoformat(baseline["asked_at"]) if baseline["asked_at"] else None,
+            )
+            if baseline
+            else None,
+        )
+
+
+class Store:
+    """
+    The task state store of a task, as far as its Airflow has one and the task wants to use it.
+
+    :param context: the context that the task runs in
+    :param durable: whether to use the store
+    """
+
+    def __init__(self, context: Mapping[str, Any], durable: bool) -> None:
+        self._rows = context.get("task_state_store") if durable else None
+        # A clear raises max_tries, a retry does not.
+        self._clears = getattr(context["ti"], "max_tries", None)
+
+    def keep(self, memory: Memory) -> None:
+        """Write down what a later try needs in order to find the run of this one."""
+        if self._rows is not None:
+            self._rows.set(_STORE_KEY, {**memory.as_dict(), "max_tries": self._clears})
+
+    def recall(self, now: float) -> Memory | None:
+        """Give what an earlier try of this task has kept; None if there is none, or the task was cleared since."""
+        kept = self._rows.get(_STORE_KEY) if self._rows is not None else None
+        if not isinstance(kept, dict) or kept.get("max_tries") != self._clears:
+            return None
+        try:
+            memory = Memory.from_dict(kept)
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("What an earlier try kept about its run cannot be read (%s), so it is passed over", error)
+            return None
+        return Memory(now, memory.baseline, memory.own, from_earlier_try=True)
+
+    def forget(self) -> None:
+        """Delete what was kept: the outcome has been consumed."""
+        if self._rows is not None:
+            self._rows.delete(_STORE_KEY)
