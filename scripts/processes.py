@@ -1,4 +1,5 @@
-"""Processes that can be ended for good.
+"""
+Processes that can be ended for good.
 
 Airflow starts processes that start processes, and puts its task processes into process groups of their own. What they
 all keep is the session, so each command gets a new one, and whoever is found in it belongs to the command.
@@ -24,7 +25,8 @@ POLL_SECONDS = 0.1
 
 
 class ManagedProcess:
-    """One command, in a session of its own, with its output in a file.
+    """
+    One command, in a session of its own, with its output in a file.
 
     :param name: what messages call it
     :param command: program and arguments

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
-from scripts.airflow_home import airflow_command, base_environment, free_ports, server_environment
+from scripts.airflow_home import airflow_command, airflow_environment, free_ports, server_environment
 from scripts.processes import ManagedProcess, wait_until
 
 from .database import metadata_database
@@ -93,7 +93,7 @@ class Deployment:
             shutil.copy(file, self.dags_folder)
         database = self._resources.enter_context(metadata_database(self.home))
         self._environment = (
-            base_environment(self.home, self.dags_folder, database=database)
+            airflow_environment(self.home, self.dags_folder, database=database)
             | self._server
             | QUICK
             | self._more_environment

@@ -1,0 +1,52 @@
+"""The emulator of the iTwin Platform as a process of its own."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from airflow_provider_itwin.emulator.core import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
+from scripts.airflow_home import itwin_connection, plain_environment
+from scripts.processes import ManagedProcess, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STORAGE_CONNECTION = "demo-storage-connection"
+FAILING_CONNECTION = "demo-failing-connection"
+
+_URL = re.compile(r"http://127\.0\.0\.1:\d+")
+
+
+class EmulatorProcess:
+    """
+    An emulator on a free port of this machine.
+
+    :param log: file for its output
+    :param speed: how many seconds pass in the emulated platform in one second
+    :param scenario: the connections and runs that it has
+    """
+
+    def __init__(self, log: Path, *, speed: float, scenario: str = "demo") -> None:
+        log.unlink(missing_ok=True)
+        module = "airflow_provider_itwin.emulator"
+        command = [sys.executable, "-m", module, "--port", "0", "--speed", f"{speed:g}", "--scenario", scenario]
+        self.process = ManagedProcess("emulator", command, environment=plain_environment(), log=log)
+        self.url = self._wait_for_url()
+
+    @property
+    def connection(self) -> dict[str, str]:
+        """Environment that makes it the Airflow connection ``itwin_default``."""
+        return itwin_connection(self.url, DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET)
+
+    def stop(self) -> None:
+        """End the emulator."""
+        self.process.stop(grace=5.0)
+
+    def _wait_for_url(self, seconds: float = 60.0) -> str:
+        wait_until(lambda: self.process.exit_code is not None or _URL.search(self.process.tail()) is not None, seconds)
+        if found := _URL.search(self.process.tail()):
+            return found[0]
+        self.stop()
+        raise RuntimeError(f"The emulator has not started:\n{self.process.tail()}")

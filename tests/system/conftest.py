@@ -1,0 +1,43 @@
+"""One Airflow and one emulator for all system tests; what the processes said last goes into the report of a failure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_itwin.emulator import Emulator
+from scripts.airflow_home import EXAMPLE_DAGS, itwin_connection
+
+from .deployment import Deployment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+# A night of 25 minutes in 7.5 seconds: less than the shortest pause between two looks.
+SPEED = 200.0
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[Emulator]:
+    with Emulator(speed=SPEED, scenario="demo") as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def deployment(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """An Airflow with the example DAGs and a connection to the emulator."""
+    connection = itwin_connection(emulator.url, emulator.client_id, emulator.client_secret)
+    home = tmp_path_factory.mktemp("airflow")
+    with Deployment(home, sorted(EXAMPLE_DAGS.glob("*.py")), connection) as deployment:
+        yield deployment
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    deployment = getattr(item, "funcargs", {}).get("deployment")
+    if report.failed and isinstance(deployment, Deployment):
+        report.sections.append(("Airflow's processes", deployment.last_words()))
+    return report
