@@ -33,7 +33,7 @@ from scripts.processes import POLL_SECONDS, ManagedProcess
 from scripts.report_table import report_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
 DAG_ID = "itwin_nightly_sync"
@@ -53,7 +53,7 @@ class Target:
 
     description: str
     connection_id: str
-    environment: Mapping[str, str]
+    environment: dict[str, str]
     longest: float
     failure_expected: bool
 

@@ -76,7 +76,7 @@ def main(dag_file: str, dag_id: str, conf: str, outcome_file: str) -> None:
     bag = BundleDagBag(dag_folder=dag_file, bundle_path=folder, bundle_name="dags-folder")
     if bag.import_errors:
         raise SystemExit("\n".join(bag.import_errors.values()))
-    get_listener_manager().add_listener(TaskListener())
+    get_listener_manager().add_listener(TaskListener())  # type: ignore[no-untyped-call]
     dag_run = bag.dags[dag_id].test(run_conf=json.loads(conf))
     Path(outcome_file).write_text(json.dumps(outcome_of(dag_run), indent=1), encoding="utf-8")
 
