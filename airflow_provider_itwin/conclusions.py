@@ -61,33 +61,34 @@ def understood(event: Any) -> WaitEvent:
         raise ITwinTriggerEventError(str(error)) from error
 
 
-def raise_trouble(event: WaitEvent, target: str) -> None:
+def raise_trouble(event: WaitEvent) -> None:
     """
-    Raise what kept a wait from seeing the end of `target`, if something did.
+    Raise what kept a wait from seeing the end of its run, if something did.
 
     :raises ITwinPermanentError: if the service refuses to tell
     :raises ITwinTransientError: if it gave no good answer for longer than tolerated
     """
     from airflow_provider_itwin.api.waiting import WaitEnd
 
+    trouble = event.error or "Nothing more is known."
     if event.end is WaitEnd.REFUSED:
-        raise ITwinPermanentError(f"The wait for {target} had to end. {_trouble_of(event)}")
+        raise ITwinPermanentError(f"The wait for {event.order.target} had to end. {trouble}")
     if event.end is WaitEnd.OUTAGE:
         raise ITwinTransientError(
-            f"The wait for {target} was given up after {_ago(event)}: there was no good answer for longer than is tolerated "
-            f"([itwin] outage_tolerance). The run itself may be going on. {_trouble_of(event)}"
+            f"The wait for {event.order.target} was given up after {_ago(event)}: there was no good answer for longer than is "
+            f"tolerated ([itwin] outage_tolerance). The run itself may be going on. {trouble}"
         )
 
 
-def overdue_text(event: WaitEvent, target: str, limit: str) -> str:
+def overdue_text(event: WaitEvent, limit: str) -> str:
     """Say that a time limit has passed; `limit` names the parameter that set it."""
-    from airflow_provider_itwin.api.waiting import WaitEnd
-
     state = f"was still {event.state}" if event.state else "had not been seen"
-    text = f"{target[0].upper()}{target[1:]} {state} after {_ago(event)}, the limit that {limit} sets."
-    if event.end is WaitEnd.DEADLINE and event.error:
-        text += f" The last look at it failed: {event.error['text']}"
-    return f"{text} If it is running, it goes on in the cloud: the iTwin Platform has no operation to cancel a run."
+    target = event.order.target + (", behind which this task queued," if event.order.in_queue else "")
+    trouble = f" The last look at it failed: {event.error}" if event.error else ""
+    return (
+        f"{target[0].upper()}{target[1:]} {state} after {_ago(event)}, when the limit that {limit} sets had passed.{trouble} "
+        "If it is running, it goes on in the cloud: the iTwin Platform has no operation to cancel a run."
+    )
 
 
 def concluded(
@@ -121,10 +122,6 @@ def _with_file_names(hook: ITwinHook, report: RunReport) -> RunReport:
     if not wanted:
         return report
     return report.with_file_names(hook.file_names(report.ref.connection_id, report.ref.kind, wanted))
-
-
-def _trouble_of(event: WaitEvent) -> str:
-    return event.error["text"] if event.error else "Nothing more is known."
 
 
 def _ago(event: WaitEvent) -> str:

@@ -58,19 +58,29 @@ class Memory:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read what :meth:`as_dict` gave."""
-        baseline = values["baseline"]
-        return cls(
-            asked_at=float(values["asked_at"]),
-            own=RunRef.from_dict(values["own"]) if values["own"] else None,
-            baseline=Baseline(
-                RunRef.from_dict(baseline["last_run"]) if baseline["last_run"] else None,
-                datetime.fromisoformat(baseline["asked_at"]) if baseline["asked_at"] else None,
+    def from_dict(cls, values: Any) -> Self:
+        """
+        Read what :meth:`as_dict` gave.
+
+        :raises ValueError: if it is something else
+        """
+        try:
+            baseline = values["baseline"]
+            return cls(
+                asked_at=float(values["asked_at"]),
+                own=_ref(values["own"]),
+                baseline=Baseline(_ref(baseline["last_run"]), _moment(baseline["asked_at"])) if baseline else None,
             )
-            if baseline
-            else None,
-        )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"What a task has kept about its run cannot be read: {values!r:.300}") from error
+
+
+def _ref(parts: dict[str, Any] | None) -> RunRef | None:
+    return RunRef.from_dict(parts) if parts else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 class Store:
@@ -98,8 +108,8 @@ class Store:
             return None
         try:
             memory = Memory.from_dict(kept)
-        except (KeyError, TypeError, ValueError) as error:
-            log.warning("What an earlier try kept about its run cannot be read (%s), so it is passed over", error)
+        except ValueError as error:
+            log.warning("What an earlier try of this task kept is passed over: %s", error)
             return None
         return Memory(now, memory.baseline, memory.own, from_earlier_try=True)
 

@@ -13,7 +13,7 @@ from airflow_provider_itwin.api.redact import redact, shortened
 from airflow_provider_itwin.api.resources import Job, Run, RunRef, Task
 from airflow_provider_itwin.api.vocabulary import ExecutionResult, known_result
 
-LARGEST_REPORT = 15 * 1024
+LARGEST_REPORT = 14 * 1024
 """Bytes of a report as JSON, at most: an event that carries it stays below 16 KiB."""
 
 _MOST_TASKS = 20
@@ -102,7 +102,7 @@ class Totals:
 @dataclass(frozen=True, slots=True)
 class RunReport:
     """
-    What a run has to tell: at most 15 KiB as JSON, whatever its size.
+    What a run has to tell: at most 14 KiB as JSON, whatever its size.
 
     :param ref: the run
     :param started: ISO 8601 in UTC, None if the service does not tell; so `ended`
@@ -189,17 +189,18 @@ class RunReport:
 
     @property
     def summary(self) -> str:
-        """Say in one line how the run went."""
+        """Say in one line how the run went, such as ``Error: 5 files in 25 min (3 Error, 2 Success), 7 warnings``."""
+        return f"{self.result or 'no result'}: {self._what()}"
+
+    def _what(self) -> str:
         totals = self.totals
-        parts = [f"{self.result or 'no result'}: {_count(totals.tasks, 'file')}"]
+        text = _count(totals.tasks, "file")
         if self.duration is not None:
-            parts[0] += f" in {spoken_duration(self.duration)}"
-        unclean = {name: number for name, number in totals.tasks_by_result.items() if name != ExecutionResult.SUCCESS}
-        parts += [f"{number} {name}" for name, number in unclean.items()]
-        parts += [
-            _count(number, word) for number, word in ((totals.errors, "error"), (totals.warnings, "warning")) if number
-        ]
-        return ", ".join(parts)
+            text += f" in {spoken_duration(self.duration)}"
+        if len(totals.tasks_by_result) > 1:
+            text += f" ({', '.join(f'{number} {name}' for name, number in totals.tasks_by_result.items())})"
+        found = ((totals.errors, "error"), (totals.warnings, "warning"), (totals.other_issues, "other issue"))
+        return ", ".join([text, *(_count(number, word) for number, word in found if number)])
 
     def text(self, reason: str) -> str:
         """

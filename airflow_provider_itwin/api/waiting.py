@@ -117,30 +117,39 @@ class WaitOutcome:
     elapsed: float = 0.0
     polls: int = 0
 
-    def as_event(self) -> dict[str, Any]:
-        """Give the outcome as JSON values, at most 16 KiB of them."""
+    def as_event(self, order: WaitOrder, memo: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """
+        Give the outcome as JSON values, at most 16 KiB of them.
+
+        :param order: what was waited for
+        :param memo: whatever the task wants to find again when the event reaches it
+        """
         return {
             "end": self.end,
+            "order": order.as_dict(),
             "ref": self.ref.as_dict() if self.ref else None,
             "state": self.state[:40] if self.state else None,
             "report": RunReport.of(self.ref, self.run).as_dict() if self.ref and self.run else None,
-            "error": {"type": type(self.error).__name__, "text": str(self.error)[:2000]} if self.error else None,
+            "error": str(self.error)[:2000] if self.error else None,
             "elapsed": self.elapsed,
             "polls": self.polls,
+            "memo": memo,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class WaitEvent:
-    """What an event says, once it has been found to be one of ours."""
+    """What an event says, once it has been found to be one of ours; see :class:`WaitOutcome`."""
 
     end: WaitEnd
+    order: WaitOrder
     ref: RunRef | None
     state: str | None
     report: RunReport | None
-    error: Mapping[str, str] | None
+    error: str | None
     elapsed: float
     polls: int
+    memo: Mapping[str, Any] | None
 
     @classmethod
     def read(cls, event: Any) -> Self:
@@ -152,12 +161,14 @@ class WaitEvent:
         try:
             read = cls(
                 end=WaitEnd(event["end"]),
+                order=WaitOrder(**event["order"]),
                 ref=RunRef.from_dict(event["ref"]) if event["ref"] else None,
                 state=event["state"],
                 report=RunReport.from_dict(event["report"]) if event["report"] else None,
                 error=event["error"],
                 elapsed=float(event["elapsed"]),
                 polls=int(event["polls"]),
+                memo=event["memo"],
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(

@@ -119,13 +119,14 @@ class _RunOperator(BaseOperator):
             self._push_ref(context, memory.own)
         return self._go_on(context, store, memory or Memory(now))
 
-    def resume(self, context: Any, memory: Mapping[str, Any], event: Any = None) -> str:
+    def execute_complete(self, context: Any, event: Any = None) -> str:
         """Go on after a wait in the triggerer, just as after one on the worker."""
         from airflow_provider_itwin.memory import Memory, Store
 
-        known = Memory.from_dict(memory)
         ending = understood(event)
-        return self._go_on(context, Store(context, self.durable), self._after_wait(known, ending))
+        return self._go_on(
+            context, Store(context, self.durable), self._after_wait(Memory.from_dict(ending.memo), ending)
+        )
 
     def on_kill(self) -> None:
         """Say that the run goes on: the API has no operation to cancel one."""
@@ -231,17 +232,16 @@ class _RunOperator(BaseOperator):
             )
             client = self.hook.get_conn()
             if not self.deferrable:
-                return understood(client.wait(order).as_event())
+                return understood(client.wait(order).as_event(order))
             outcome = client.look(order, PATIENCE_BEFORE_DEFERRING)
         if outcome.end not in (None, WaitEnd.UNSEEN):
-            return understood(outcome.as_event())
+            return understood(outcome.as_event(order))
         from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
 
         # No timeout for the deferral itself: Airflow would end the task without asking us; the trigger keeps the deadline.
         return self.defer(
-            trigger=ITwinRunTrigger(itwin_conn_id=self.itwin_conn_id, **order.as_dict()),
-            method_name="resume",
-            kwargs={"memory": memory.as_dict()},
+            trigger=ITwinRunTrigger(itwin_conn_id=self.itwin_conn_id, **order.as_dict(), memo=memory.as_dict()),
+            method_name="execute_complete",
         )
 
     def _deadline(self, memory: Memory) -> float | None:
@@ -255,12 +255,9 @@ class _RunOperator(BaseOperator):
     def _after_wait(self, memory: Memory, ending: WaitEvent) -> Memory:
         from airflow_provider_itwin.api.waiting import WaitEnd
 
-        target = f"run {ending.ref}"
-        raise_trouble(ending, target)
+        raise_trouble(ending)
         if ending.end is WaitEnd.DEADLINE:
-            if memory.own is None:
-                target = f"run {ending.ref}, behind which this task queued,"
-            raise ITwinWaitTimeLimitError(overdue_text(ending, target, "timeout or execution_timeout"))
+            raise ITwinWaitTimeLimitError(overdue_text(ending, "timeout or execution_timeout"))
         if memory.own is None:
             return replace(memory, active=None)
         return replace(memory, ending=ending)

@@ -111,15 +111,13 @@ class _RunSensor(BaseSensorOperator):
         report = self._look(context, order)
         return False if report is None else PokeReturnValue(is_done=True, xcom_value=report)
 
-    def execute_complete(self, context: Any, order: dict[str, Any], event: Any = None) -> Any:
+    def execute_complete(self, context: Any, event: Any = None) -> Any:
         """Conclude after a wait in the triggerer, just as a poke on the worker would."""
-        from airflow_provider_itwin.api.waiting import WaitOrder
-
-        known = WaitOrder(**order)
+        known = understood(event)
         try:
-            return self._conclude(context, understood(event), known)
+            return self._conclude(context, known)
         except Exception as error:  # noqa: BLE001 (never_fail and silent_fail are about any)
-            return self._end_as_poke_would(error, known)
+            return self._end_as_poke_would(error, known.order)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """Resume without the rules of the base class, which would skip after a deferral what it fails after a poke."""
@@ -157,16 +155,16 @@ class _RunSensor(BaseSensorOperator):
         """Look once; give the report of a finished run, None if there is nothing to conclude yet."""
         with airflow_exceptions():
             outcome = self.hook.get_conn().look(order, patience)
-        return None if outcome.end is None else self._conclude(context, understood(outcome.as_event()), order)
+        return None if outcome.end is None else self._conclude(context, understood(outcome.as_event(order)))
 
-    def _conclude(self, context: Any, event: WaitEvent, order: WaitOrder) -> dict[str, Any]:
+    def _conclude(self, context: Any, event: WaitEvent) -> dict[str, Any]:
         from airflow_provider_itwin.api.waiting import WaitEnd
 
-        raise_trouble(event, order.target)
+        raise_trouble(event)
         if event.end is WaitEnd.DEADLINE:
-            raise AirflowSensorTimeout(overdue_text(event, order.target, "timeout"))
+            raise AirflowSensorTimeout(overdue_text(event, "timeout"))
         if event.report is None:
-            raise AirflowFailException(f"The wait for {order.target} ended with {event.end}, which cannot be")
+            raise AirflowFailException(f"The wait for {event.order.target} ended with {event.end}, which cannot be")
         policy = ResultPolicy.of(self.fail_on, self.skip_on)
         return concluded(context, self.hook, event.report, policy, ITwinRunFailedFinalError)
 
@@ -191,7 +189,6 @@ class _RunSensor(BaseSensorOperator):
         self.defer(
             trigger=ITwinRunTrigger(itwin_conn_id=self.itwin_conn_id, **order.as_dict()),
             method_name="execute_complete",
-            kwargs={"order": order.as_dict()},
         )
 
 

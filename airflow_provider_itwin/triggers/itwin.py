@@ -30,6 +30,7 @@ class ITwinRunTrigger(BaseTrigger):
     :param began: epoch seconds at which the wait began; the adaptive schedule counts from there
     :param outage_tolerance: seconds without one good answer after which the wait is given up
     :param in_queue: whether the run is another task's, waited for only to start one of our own
+    :param memo: what the task wants to find again in the event
     :raises ValueError: for parameters that make no sense
     """
 
@@ -45,9 +46,11 @@ class ITwinRunTrigger(BaseTrigger):
         began: float = 0.0,
         outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE,
         in_queue: bool = False,
+        memo: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.itwin_conn_id = itwin_conn_id
+        self.memo = memo
         self.order = WaitOrder(
             kind=kind,  # type: ignore[arg-type]
             connection_id=connection_id,
@@ -64,7 +67,7 @@ class ITwinRunTrigger(BaseTrigger):
         """Give the class and the parameters that make an equal trigger."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
-            {"itwin_conn_id": self.itwin_conn_id, **self.order.as_dict()},
+            {"itwin_conn_id": self.itwin_conn_id, **self.order.as_dict(), "memo": self.memo},
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -76,7 +79,7 @@ class ITwinRunTrigger(BaseTrigger):
         except (ITwinError, ValueError, AirflowException) as error:
             refused = error if isinstance(error, ITwinError) else ITwinError(str(error))
             outcome = WaitOutcome(WaitEnd.REFUSED, self.order.ref, error=refused)
-        yield TriggerEvent(outcome.as_event())  # type: ignore[no-untyped-call]
+        yield TriggerEvent(outcome.as_event(self.order, self.memo))  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """Say that the run goes on, when somebody ends the waiting task (Airflow 3.3 and newer)."""
