@@ -209,7 +209,7 @@ class RunReport:
         :param reason: the clause of the verdict, such as "its result is Error"
         """
         lines = [
-            f"Run {self.ref.run_id} of {self.ref.kind} connection {self.ref.connection_id}: {reason}. {self.summary}."
+            f"Run {self.ref.run_id} of {self.ref.kind} connection {self.ref.connection_id}: {reason}; {self._what()}."
         ]
         if self.error:
             said = ": ".join(part for part in (self.error["key"], self.error["description"]) if part)
