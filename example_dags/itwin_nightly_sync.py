@@ -42,10 +42,11 @@ with DAG(
     )
 
     @task
-    def tell_the_team(report: dict[str, Any]) -> str:
+    def tell_the_team(report: Any) -> str:
         """Say in one line what the night brought; a stand-in for whatever depends on the iModel."""
-        totals = report["totals"]
-        line = f"{report['result']}: {totals['tasks']} files in {report['duration']:.0f} s, {totals['warnings']} warnings"
+        line: str = report["summary"]
+        for file in report["failing_tasks"]:
+            line += f"\n- {file['file_name'] or file['file_id']}: {file['result']}, {file['message']}"
         print(line)
         return line
 

@@ -42,6 +42,8 @@ from airflow_provider_itwin.exceptions import (
 from airflow_provider_itwin.links import ITwinRunLink
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import XComArg
+
     from airflow_provider_itwin.api.vocabulary import RunRef
     from airflow_provider_itwin.api.waiting import WaitEvent
     from airflow_provider_itwin.hooks.itwin import ITwinHook
@@ -60,7 +62,7 @@ class _RunOperator(BaseOperator):
     def __init__(
         self,
         *,
-        connection_id: str,
+        connection_id: str | XComArg,
         itwin_conn_id: str = "itwin_default",
         if_active: str = "queue",
         wait_for_completion: bool = False,
@@ -73,7 +75,8 @@ class _RunOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.connection_id = connection_id
+        # What is templated or comes from an XCom is a text by the time that the task runs, when it is checked.
+        self.connection_id: Any = connection_id
         self.itwin_conn_id = itwin_conn_id
         self.if_active = if_active
         self.wait_for_completion = wait_for_completion

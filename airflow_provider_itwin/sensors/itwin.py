@@ -31,6 +31,8 @@ from airflow_provider_itwin.exceptions import ITwinRunFailedFinalError, airflow_
 from airflow_provider_itwin.links import ITwinRunLink
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import XComArg
+
     from airflow_provider_itwin.api.waiting import WaitEvent, WaitOrder
     from airflow_provider_itwin.hooks.itwin import ITwinHook
 
@@ -47,9 +49,9 @@ class _RunSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        connection_id: str,
-        run_id: str | None = None,
-        started_after: datetime | str | None = None,
+        connection_id: str | XComArg,
+        run_id: str | XComArg | None = None,
+        started_after: datetime | str | XComArg | None = None,
         itwin_conn_id: str = "itwin_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float | None = None,
@@ -63,9 +65,10 @@ class _RunSensor(BaseSensorOperator):
         else:
             kwargs["poke_interval"] = poll_interval
         super().__init__(**kwargs)
-        self.connection_id = connection_id
-        self.run_id = run_id
-        self.started_after = started_after
+        # What is templated or comes from an XCom is a text by the time that the task runs; the order checks it.
+        self.connection_id: Any = connection_id
+        self.run_id: Any = run_id
+        self.started_after: Any = started_after
         self.itwin_conn_id = itwin_conn_id
         self.deferrable = deferrable
         self.poll_interval = poll_interval
