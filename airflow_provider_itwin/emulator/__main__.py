@@ -13,6 +13,7 @@ from pathlib import Path
 from airflow_provider_itwin.emulator import scenario
 from airflow_provider_itwin.emulator.core import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, Emulator, is_loopback
 from airflow_provider_itwin.emulator.faults import KIND_NOTES
+from airflow_provider_itwin.emulator.limits import TIERS
 
 DEFAULT_PORT = 8899
 
@@ -117,6 +118,15 @@ def _parser() -> argparse.ArgumentParser:
         help="how far the service's clock is ahead of this machine's (default: %(default)s)",
     )
     parser.add_argument("--journal", type=Path, metavar="FILE", help="append every request to this file, as JSON lines")
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="keep the state in this file and go on with it after a restart (then the scenario is not looked at)",
+    )
+    parser.add_argument(
+        "--tier", choices=sorted(TIERS), help="limit the rate of requests as this subscription does (default: no limit)"
+    )
     parser.add_argument("--quiet", action="store_true", help="print the URL and nothing else")
     return parser
 
@@ -138,6 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             client_secret=options.client_secret,
             token_lifetime=options.token_lifetime,
             journal_file=options.journal,
+            state_file=options.state,
+            tier=options.tier,
             allow_remote=options.allow_remote,
         )
     except ValueError as error:

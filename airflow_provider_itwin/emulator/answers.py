@@ -9,6 +9,11 @@ from typing import Any
 MEDIA_TYPE = "application/vnd.bentley.itwin-platform.v1+json"
 
 
+OLD_UNAUTHORIZED = (
+    "Access denied due to invalid access_token. Make sure to provide a valid token for this API endpoint."
+)
+
+
 @dataclass(slots=True)
 class Answer:
     """An answer before it is put on the wire. ``body`` is JSON data, ready bytes, or None for no body at all."""
@@ -38,8 +43,17 @@ class ApiError(Exception):
         self.target = target
         self.headers = dict(headers or {})
 
-    def answer(self) -> Answer:
-        """Give the answer that carries the error; ``details`` and ``target`` are left out when there are none."""
+    def answer(self, *, old_gateway: bool = False) -> Answer:
+        """
+        Give the answer that carries the error; ``details`` and ``target`` are left out when there are none.
+
+        :param old_gateway: print 401 and 429 as the gateway of 2021 did, without the ``error`` around them
+        """
+        if old_gateway and self.status == 401:
+            return Answer(401, {"statusCode": 401, "message": OLD_UNAUTHORIZED}, dict(self.headers))
+        if old_gateway and self.status == 429:
+            old = {"code": "TooManyRequests", "message": RATE_LIMIT_MESSAGES["TooManyRequests"]}
+            return Answer(429, old, dict(self.headers))
         error: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.target is not None:
             error["target"] = self.target
@@ -60,6 +74,36 @@ def invalid_value(target: str, message: str | None = None) -> dict[str, str]:
 def missing_parameter(target: str) -> dict[str, str]:
     """Give the detail of a 422 that says which value is missing."""
     return {"code": "MissingRequiredParameter", "message": f"{target} was not provided.", "target": target}
+
+
+def missing_property(target: str, of: str) -> dict[str, str]:
+    """Give the detail of a 422 that says which part of the body is missing; ``of`` says what the body describes."""
+    message = f"A property required to {of} is missing."
+    return {"code": "MissingRequiredProperty", "message": message, "target": target}
+
+
+MALFORMED_BODY = {"code": "InvalidRequestBody", "message": "Error parsing JSON, malformed JSON."}
+"""The detail of a 422 for a body that is not a JSON object."""
+
+
+def missing_body() -> ApiError:
+    """Refuse a request without the body that it needs."""
+    return ApiError(422, "MissingRequestBody", "Request body was not provided.")
+
+
+def already_mapped(message: str = "The SourceFile is already mapped to the iModel.") -> ApiError:
+    """Refuse a file that a connection of the iModel has already; a permanent conflict, unlike that of two starts."""
+    return ApiError(409, "FileMappingToTheIModelAlreadyExists", message)
+
+
+def imodel_not_found() -> ApiError:
+    """Refuse because there is no such iModel, or none that the client may see."""
+    return ApiError(404, "iModelNotFound", "Requested iModel is not available.")
+
+
+def itwin_not_found() -> ApiError:
+    """Refuse because there is no such iTwin, or none that the client may see."""
+    return ApiError(404, "iTwinNotFound", "Requested iTwin is not available.")
 
 
 def unprocessable(code: str, *details: Mapping[str, str]) -> ApiError:

@@ -1,10 +1,56 @@
-"""The operations on connections and their source files."""
+"""The operations on connections: create, look, list, change, delete."""
 
 from __future__ import annotations
 
-from airflow_provider_itwin.emulator.answers import Answer, missing_parameter, unprocessable
+from typing import Any
+
+from airflow_provider_itwin.emulator import answers, identifiers
+from airflow_provider_itwin.emulator.answers import (
+    Answer,
+    ApiError,
+    invalid_value,
+    missing_parameter,
+    missing_property,
+    unprocessable,
+)
 from airflow_provider_itwin.emulator.calls import Call
-from airflow_provider_itwin.emulator.model import Connection
+from airflow_provider_itwin.emulator.model import CONNECTOR_TYPES, Connection, SourceFile
+
+_OF_CONNECTION = "create or update a connection"
+AUTHENTICATION_TYPES = ("User", "Service")
+
+
+def create_connection(call: Call) -> Answer:
+    """Answer ``POST`` of a connection."""
+    code = call.kind.invalid_connection
+    body = call.json(code)
+    details = _problems(body)
+    imodel_id = body.get("iModelId")
+    if imodel_id is None:
+        details.append(missing_parameter("imodelId"))
+    elif (
+        not isinstance(imodel_id, str)
+        or call.platform.role(call.client, imodel_id) in (None, "reader")
+        or imodel_id not in call.platform.imodels
+    ):
+        details.append(invalid_value("imodelId"))
+    files: list[SourceFile] = []
+    if call.kind.file_field is not None:
+        files = read_files(call, body.get("sourceFiles"), details)
+    if details:
+        raise unprocessable(code, *details)
+    if any(is_mapped(call, str(imodel_id), file.file_id) for file in files):
+        raise answers.already_mapped("One or more SourceFiles are already mapped to the iModel.")
+    connection = call.platform.add_connection(
+        call.kind.kind,
+        identifiers.guid() if call.kind.kind == "export" else None,
+        str(imodel_id),
+        body.get("displayName"),
+        body.get("authenticationType", "User"),
+        files if call.kind.file_field is not None else None,
+    )
+    connection.owner = call.client.id
+    return Answer(201, {"connection": shown(call, connection)})
 
 
 def get_connection(call: Call) -> Answer:
@@ -16,9 +62,17 @@ def get_connection(call: Call) -> Answer:
 def list_connections(call: Call) -> Answer:
     """Answer with the connections of one kind, of one iModel or of all that the client may see."""
     imodel_id = call.query.get("imodelid")
+    code = call.kind.invalid_connections
     if imodel_id is None and call.kind.kind != "storage":
-        raise unprocessable(call.kind.invalid_connections, missing_parameter("imodelId"))
-    return Answer(200, _listed(call, imodel_id, call.kind.kind, call.kind.invalid_connections))
+        raise unprocessable(code, missing_parameter("imodelId"))
+    if imodel_id is not None and not identifiers.is_sound(imodel_id):
+        raise unprocessable(code, invalid_value("imodelId"))
+    if call.kind.kind == "export" and imodel_id is not None:
+        if imodel_id not in call.platform.imodels:
+            raise answers.imodel_not_found()
+        if call.platform.role(call.client, imodel_id) is None:
+            raise answers.insufficient_permissions()
+    return Answer(200, _listed(call, imodel_id, call.kind.kind, code))
 
 
 def list_all_connections(call: Call) -> Answer:
@@ -26,41 +80,111 @@ def list_all_connections(call: Call) -> Answer:
     imodel_id = call.query.get("imodelid")
     if imodel_id is None:
         raise unprocessable("InvalidConnectionsRequest", missing_parameter("imodelId"))
+    if not identifiers.is_sound(imodel_id):
+        raise unprocessable("InvalidConnectionsRequest", invalid_value("imodelId"))
     return Answer(200, _listed(call, imodel_id, None, "InvalidConnectionsRequest"))
 
 
-def list_source_files(call: Call) -> Answer:
-    """Answer with the files of a connection."""
-    connection = call.connection(call.kind.invalid_source_files)
-    show = call.show
-    minimal = not call.representation
-    return Answer(
-        200,
-        call.page(
-            "sourceFiles",
-            connection.files,
-            lambda file: show.source_file(connection, file, minimal=minimal),
-            call.kind.invalid_source_files,
-        ),
-    )
+def update_connection(call: Call) -> Answer:
+    """Answer ``PUT`` of a connection: its name and its way of signing in can be changed."""
+    code = call.kind.invalid_connection
+    connection = call.changeable(code)
+    body = call.json(code)
+    details = _problems(body)
+    if details:
+        raise unprocessable(code, *details)
+    if "displayName" in body:
+        connection.display_name = body["displayName"]
+    connection.authentication_type = body.get("authenticationType") or connection.authentication_type
+    return Answer(200, {"connection": shown(call, connection)})
 
 
-def get_source_file(call: Call) -> Answer:
-    """Answer with one file of a connection."""
-    connection = call.connection(call.kind.invalid_source_file)
-    for file in connection.files:
-        if file.id == call.params["sourceFileId"]:
-            return Answer(200, {"sourceFile": call.show.source_file(connection, file)})
-    raise call.kind.source_file_not_found()
+def delete_connection(call: Call) -> Answer:
+    """Answer ``DELETE`` of a connection."""
+    connection = call.changeable(call.kind.invalid_connection)
+    active = call.platform.active_run(connection.imodel_id)
+    if connection.kind == "export" and active is not None and active.connection_id == connection.id:
+        raise ApiError(409, "ConnectionAlreadyInUse", "The connection is already in use.")
+    del call.platform.connections[connection.id]
+    return Answer(204)
 
 
-def shown(call: Call, connection: Connection) -> dict[str, object]:
+def shown(call: Call, connection: Connection) -> dict[str, Any]:
     """Print a connection."""
     imodel = call.platform.imodels[connection.imodel_id]
     return call.show.connection(connection, imodel, call.platform.last_run(connection))
 
 
-def _listed(call: Call, imodel_id: str | None, kind: str | None, code: str) -> dict[str, object]:
+def read_files(call: Call, given: object, details: list[dict[str, str]]) -> list[SourceFile]:
+    """Read the files of a new connection, adding to ``details`` what is wrong with them."""
+    if not given:
+        details.append(missing_property("sourceFiles", _OF_CONNECTION))
+        return []
+    if not isinstance(given, list):
+        details.append(invalid_value("sourceFiles"))
+        return []
+    files = []
+    for entry in given:
+        file = read_file(call, entry, details, _OF_CONNECTION)
+        if file is not None:
+            files.append(file)
+    return files
+
+
+def read_file(call: Call, entry: object, details: list[dict[str, str]], of: str) -> SourceFile | None:
+    """Read one file, adding to ``details`` what is wrong with it."""
+    field = call.kind.file_field or ""
+    if not isinstance(entry, dict):
+        details.append(invalid_value("sourceFiles"))
+        return None
+    before = len(details)
+    file_id = entry.get(field)
+    if file_id is None or file_id == "":
+        details.append(missing_property(field, of))
+    elif not isinstance(file_id, str):
+        details.append(invalid_value(field))
+    connector = entry.get("connectorType") or entry.get("connector")
+    if call.kind.kind == "storage" and connector is None:
+        details.append(missing_property("connectorType", of))
+    elif connector is not None and connector not in CONNECTOR_TYPES:
+        message = f"connectorType must be one of: {', '.join(CONNECTOR_TYPES)}"
+        details.append(invalid_value("connectorType", message))
+    if len(details) > before:
+        return None
+    return SourceFile(str(file_id), _name(call, str(file_id)), connector or "MSTN")
+
+
+def is_mapped(call: Call, imodel_id: str, file_id: str, but: SourceFile | None = None) -> bool:
+    """Tell whether a connection of the iModel has the file already."""
+    return any(
+        file.file_id == file_id and file is not but
+        for connection in call.platform.connections.values()
+        if connection.imodel_id == imodel_id and connection.kind == call.kind.kind
+        for file in connection.files
+    )
+
+
+def _name(call: Call, file_id: str) -> str:
+    """Give the last known name of a file: any connection may have seen it."""
+    for connection in call.platform.connections.values():
+        for file in connection.files:
+            if file.file_id == file_id:
+                return file.name
+    return "samplefile"
+
+
+def _problems(body: dict[str, Any]) -> list[dict[str, str]]:
+    details = []
+    name = body.get("displayName")
+    if name is not None and not (isinstance(name, str) and len(name) <= 255):
+        details.append(invalid_value("displayName"))
+    kind = body.get("authenticationType")
+    if kind is not None and kind not in AUTHENTICATION_TYPES:
+        details.append(invalid_value("authenticationType"))
+    return details
+
+
+def _listed(call: Call, imodel_id: str | None, kind: str | None, code: str) -> dict[str, Any]:
     platform = call.platform
     found = [
         connection
@@ -71,11 +195,13 @@ def _listed(call: Call, imodel_id: str | None, kind: str | None, code: str) -> d
     ]
     whole = kind == "export" or call.representation
     show = call.show
+    # The pages of the API write the parameter in two ways; the links do too.
+    name = "imodelId" if kind is None else "iModelId"
     return call.page(
         "connections",
         found,
         lambda one: shown(call, one) if whole else show.connection_summary(one),
         code,
         default=50 if kind == "export" else 100,
-        extra_query="" if imodel_id is None else f"iModelId={imodel_id}&",
+        extra_query="" if imodel_id is None else f"{name}={imodel_id}&",
     )

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_itwin.emulator import identifiers
-from airflow_provider_itwin.emulator.answers import ApiError, invalid_value, unprocessable
+from airflow_provider_itwin.emulator.answers import (
+    MALFORMED_BODY,
+    insufficient_permissions,
+    invalid_value,
+    missing_body,
+    unprocessable,
+)
 from airflow_provider_itwin.emulator.kinds import KindTraits
 from airflow_provider_itwin.emulator.model import Client, Connection
 from airflow_provider_itwin.emulator.platform import Platform
@@ -61,17 +67,23 @@ class Call:
         self.check_ids(code)
         return self.platform.visible(self.client, self.kind.kind, self.params["connectionId"])
 
+    def changeable(self, code: str) -> Connection:
+        """Give the connection that the path names, if the client may change it."""
+        connection = self.connection(code)
+        if self.platform.role(self.client, connection.imodel_id) == "reader":
+            raise insufficient_permissions()
+        return connection
+
     def json(self, code: str) -> dict[str, Any]:
         """Read the body; refuse with 422 if there is none or it is not a JSON object."""
         if not self.body.strip():
-            raise unprocessable(code, {"code": "MissingRequestBody", "message": "Request body was not provided."})
+            raise missing_body()
         try:
             data = json.loads(self.body)
         except ValueError:
             data = None
         if not isinstance(data, dict):
-            message = "Failed to parse request body. Make sure it is a valid JSON."
-            raise unprocessable(code, {"code": "MissingRequestBody", "message": message})
+            raise unprocessable(code, MALFORMED_BODY)
         return data
 
     def page(
@@ -133,11 +145,3 @@ class Call:
 def _whole(text: str) -> int:
     # int() would also take "1_000", " 5 " and digits of other scripts.
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
-
-
-def error_answer(error: ApiError, platform: Platform) -> Any:
-    """Turn a refusal into the answer that carries it."""
-    answer = error.answer()
-    if platform.oddities.extra_fields:
-        answer.body["error"]["innerError"] = {"unheardOf": True}
-    return answer

@@ -1,23 +1,29 @@
 """
 The emulator's own interface over HTTP, under ``/emulator``: what the real service does not have.
 
-====== =========================== ==================================================================================
-GET    /emulator                   what there is: settings, oddities, faults that wait, connections
-GET    /emulator/journal           the requests so far; ``?operation=...``, ``?since=`` (epoch seconds), ``?limit=``
-DELETE /emulator/journal           forget them
-POST   /emulator/connections       add a connection: ``kind``, and as for ``Emulator.add_connection``
-GET    /emulator/runs              runs as the API would show them; ``?connection_id=...`` for one connection's
-POST   /emulator/runs              start a run as somebody else would: ``connection_id``
-POST   /emulator/runs/finish       end a run now: ``connection_id``, ``run_id``, ``result``
-POST   /emulator/plans             how the next runs go: ``connection_id``, and as for ``Emulator.plan_run``
-POST   /emulator/faults            script a fault: as for ``Emulator.fail``
-DELETE /emulator/faults            heal: drop the faults that wait (also ``POST /emulator/heal``)
-POST   /emulator/oddities          switch oddities: ``{"canceled_spelling": "Cancelled"}``
-DELETE /emulator/oddities          switch all off
-POST   /emulator/revoke-tokens     make every token issued so far worthless
-====== =========================== ==================================================================================
+GET    /emulator                  settings, oddities, faults that wait, connections
+GET    /emulator/watch            what the web page shows: connections, their newest runs, the newest requests
+GET    /emulator/journal          the requests so far; ?operation=ID, ?since=EPOCH_SECONDS, ?limit=1000
+DELETE /emulator/journal          forget them
+POST   /emulator/clients          add a service client: client_id, client_secret, roles {itwin: role}, scopes, registered
+POST   /emulator/clients/role     invite a client to an iTwin: client_id, itwin_id, role (null takes it away)
+POST   /emulator/clients/sign-in  store the sign-in for User connections: client_id, signed_in
+POST   /emulator/itwins           add an iTwin: itwin_id, display_name
+POST   /emulator/imodels          add an iModel: imodel_id, itwin_id, display_name
+POST   /emulator/connections      add a connection: kind, connection_id, imodel_id, display_name, files ...
+GET    /emulator/runs             runs as the API would show them; ?connection_id=ID for one connection's
+POST   /emulator/runs             start a run as somebody else would: connection_id
+POST   /emulator/runs/finish      end a run now: connection_id, run_id (null: the newest), result
+POST   /emulator/plans            how the next runs go: connection_id, result, duration, times, failing, warnings ...
+POST   /emulator/faults           script a fault: operation, times, kind, status, headers, body, seconds, lasting ...
+DELETE /emulator/faults           heal: drop the faults that wait
+POST   /emulator/oddities         switch oddities: {"canceled_spelling": "Cancelled"}
+DELETE /emulator/oddities         switch all off
+POST   /emulator/tier             limit the rate of requests: tier (null: no limit), code of the 429
+POST   /emulator/revoke-tokens    make every token issued so far worthless
 
-Bodies are JSON (``Content-Type: application/json``), names in snake_case or camelCase. Nothing here needs a token.
+Bodies are JSON (``Content-Type: application/json``) with the parameters of the ``Emulator`` method of the same meaning, in
+snake_case or camelCase. Nothing here needs a token.
 """
 
 from __future__ import annotations
@@ -31,7 +37,7 @@ from urllib.parse import parse_qsl, urlsplit
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
-from airflow_provider_itwin.emulator import schema
+from airflow_provider_itwin.emulator import page, schema
 from airflow_provider_itwin.emulator.faults import Fault
 from airflow_provider_itwin.emulator.oddities import Oddities
 from airflow_provider_itwin.emulator.schema import SchemaError
@@ -40,46 +46,61 @@ if TYPE_CHECKING:
     from airflow_provider_itwin.emulator.core import Emulator
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+Route = Callable[[dict[str, str], dict[str, Any]], Any]
 
 
 class Control:
-    """Answers requests under ``/emulator``."""
+    """Answers requests under ``/emulator``, and for the web page."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
-        self._routes: dict[tuple[str, str], Callable[[dict[str, str], dict[str, Any]], Any]] = {
-            ("GET", ""): self._overview,
+        self._routes: dict[tuple[str, str], Route] = {
+            ("GET", ""): lambda query, data: emulator.overview(),
+            ("GET", "watch"): lambda query, data: emulator.watch(),
             ("GET", "journal"): self._journal,
-            ("DELETE", "journal"): self._clear_journal,
-            ("POST", "connections"): self._add_connection,
+            ("DELETE", "journal"): lambda query, data: emulator.journal.clear(),
+            ("POST", "clients"): self._add_client,
+            ("POST", "clients/role"): lambda query, data: emulator.give_role(**data),
+            ("POST", "clients/sign-in"): lambda query, data: emulator.sign_in(**data),
+            ("POST", "itwins"): lambda query, data: {"iTwinId": emulator.add_itwin(**data)},
+            ("POST", "imodels"): lambda query, data: {"iModelId": emulator.add_imodel(**data)},
+            ("POST", "connections"): lambda query, data: {"connectionId": emulator.add_connection(**data)},
             ("GET", "runs"): self._runs,
-            ("POST", "runs"): self._start_run,
-            ("POST", "runs/finish"): self._finish_run,
-            ("POST", "plans"): self._plan_run,
-            ("POST", "faults"): self._fail,
-            ("DELETE", "faults"): self._heal,
-            ("POST", "heal"): self._heal,
+            ("POST", "runs"): lambda query, data: {"runId": emulator.start_run(**data)},
+            ("POST", "runs/finish"): lambda query, data: emulator.finish_run(**data),
+            ("POST", "plans"): lambda query, data: emulator.plan_run(**data),
+            ("POST", "faults"): lambda query, data: emulator.script(schema.build(Fault, data, "fault")),
+            ("DELETE", "faults"): lambda query, data: {"healed": emulator.heal(query.get("operation"))},
             ("POST", "oddities"): self._switch,
             ("DELETE", "oddities"): self._switch_off,
-            ("POST", "revoke-tokens"): self._revoke,
+            ("POST", "tier"): lambda query, data: emulator.use_tier(**data),
+            ("POST", "revoke-tokens"): lambda query, data: emulator.revoke_tokens(),
         }
 
     async def answer(self, request: BaseRequest, segments: tuple[str, ...], body: bytes) -> web.StreamResponse:
         """Answer a request."""
         if not self._is_local(request):
             # A page on the Internet can make a browser send requests here, even under a name of its own (DNS rebinding).
-            return _json({"error": "The emulator answers under the name of this machine only."}, 403)
+            return _json({"error": "The emulator answers to pages of its own, under a name of this machine."}, 403)
+        file = page.find(request.method, segments)
+        if file is not None:
+            return web.Response(body=file.body, headers=file.headers)
         route = self._routes.get((request.method, "/".join(segments[1:]))) if segments[0] == "emulator" else None
         if route is None:
-            return _json({"error": f"Nothing here: {request.method} {request.path}. See GET /emulator."}, 404)
+            return _json({"error": f"Nothing here: {request.method} {request.path}. See itwin-emulator --help."}, 404)
         try:
             data = _data(request, body)
             query = dict(parse_qsl(request.rel_url.raw_query_string, keep_blank_values=True))
-            return _json(route(query, data))
+            answer = route(query, data)
         except LookupError as error:
             return _json({"error": str(error.args[0] if error.args else error)}, 404)
         except (ValueError, TypeError) as error:
             return _json({"error": str(error)}, 422)
+        return _json({} if answer is None else answer)
+
+    def changed(self) -> None:
+        """Hear that a request has changed something."""
+        self._emulator.changed()
 
     def _is_local(self, request: BaseRequest) -> bool:
         host = request.headers.get("Host", "")
@@ -87,9 +108,6 @@ class Control:
         if origin is not None and urlsplit(origin).netloc != host:
             return False
         return not self._emulator.loopback_only or urlsplit(f"//{host}").hostname in LOCAL_NAMES
-
-    def _overview(self, query: dict[str, str], data: dict[str, Any]) -> Any:
-        return self._emulator.overview()
 
     def _journal(self, query: dict[str, str], data: dict[str, Any]) -> Any:
         entries = self._emulator.journal.snapshot()
@@ -100,12 +118,10 @@ class Control:
         limit = int(query.get("limit", "1000"))
         return {"entries": [entry.as_dict() for entry in entries[-limit:]] if limit > 0 else []}
 
-    def _clear_journal(self, query: dict[str, str], data: dict[str, Any]) -> Any:
-        self._emulator.journal.clear()
-        return {}
-
-    def _add_connection(self, query: dict[str, str], data: dict[str, Any]) -> Any:
-        return {"connectionId": self._emulator.add_connection(**_snake(data))}
+    def _add_client(self, query: dict[str, str], data: dict[str, Any]) -> Any:
+        client_id, secret = self._emulator.add_client(**data)
+        # A secret that the caller named is not told back; one that was made up has to be told once.
+        return {"clientId": client_id} | ({} if data.get("client_secret") else {"clientSecret": secret})
 
     def _runs(self, query: dict[str, str], data: dict[str, Any]) -> Any:
         connection_id = query.get("connection_id") or query.get("connectionId")
@@ -113,37 +129,17 @@ class Control:
             return {"runs": self._emulator.runs(connection_id)}
         return {"runs": [run for one in self._emulator.connection_ids() for run in self._emulator.runs(one)]}
 
-    def _start_run(self, query: dict[str, str], data: dict[str, Any]) -> Any:
-        return {"runId": self._emulator.start_run(**_snake(data))}
-
-    def _finish_run(self, query: dict[str, str], data: dict[str, Any]) -> Any:
-        self._emulator.finish_run(**_snake(data))
-        return {}
-
-    def _plan_run(self, query: dict[str, str], data: dict[str, Any]) -> Any:
-        self._emulator.plan_run(**_snake(data))
-        return {}
-
-    def _fail(self, query: dict[str, str], data: dict[str, Any]) -> Any:
-        self._emulator.script(schema.build(Fault, data, "fault"))
-        return {}
-
-    def _heal(self, query: dict[str, str], data: dict[str, Any]) -> Any:
-        return {"healed": self._emulator.heal(data.get("operation"))}
-
     def _switch(self, query: dict[str, str], data: dict[str, Any]) -> Any:
-        schema.build(Oddities, data, "oddities")
-        for name, value in _snake(data).items():
-            setattr(self._emulator.oddities, name, tuple(value) if isinstance(value, list) else value)
+        wanted = schema.build(Oddities, data, "oddities")
+        for name in data:
+            setattr(self._emulator.oddities, name, getattr(wanted, name))
+        self._emulator.changed()
         return asdict(self._emulator.oddities)
 
     def _switch_off(self, query: dict[str, str], data: dict[str, Any]) -> Any:
         self._emulator.oddities.reset()
+        self._emulator.changed()
         return asdict(self._emulator.oddities)
-
-    def _revoke(self, query: dict[str, str], data: dict[str, Any]) -> Any:
-        self._emulator.revoke_tokens()
-        return {}
 
 
 def _data(request: BaseRequest, body: bytes) -> dict[str, Any]:
@@ -155,7 +151,7 @@ def _data(request: BaseRequest, body: bytes) -> dict[str, Any]:
     data = json.loads(body)
     if not isinstance(data, dict):
         raise SchemaError("the body must be a JSON object")
-    return data
+    return _snake(data)
 
 
 def _snake(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,37 +1,27 @@
-"""The emulator as a Python object: starts a platform on loopback, in a thread of its own, and steers it."""
+"""The emulator as a Python object: starts a platform on loopback, in a thread of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
 import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from airflow_provider_itwin.emulator import scenario as scenarios
-from airflow_provider_itwin.emulator import schema
 from airflow_provider_itwin.emulator.clock import Clock
-from airflow_provider_itwin.emulator.faults import Fault, FaultBox, FaultKind
-from airflow_provider_itwin.emulator.journal import Journal
-from airflow_provider_itwin.emulator.kinds import Kind
-from airflow_provider_itwin.emulator.model import Client, SourceFile, invent_files
-from airflow_provider_itwin.emulator.oddities import Oddities
-from airflow_provider_itwin.emulator.plans import FailingFile, RunError, RunPlan
-from airflow_provider_itwin.emulator.platform import Platform
-from airflow_provider_itwin.emulator.scenario import FileSpec
-from airflow_provider_itwin.emulator.tokens import TokenDesk
+from airflow_provider_itwin.emulator.model import Client
+from airflow_provider_itwin.emulator.state import StateFile
+from airflow_provider_itwin.emulator.steering import Steering
 
 DEFAULT_CLIENT_ID = "service-emulator"
 DEFAULT_CLIENT_SECRET = "emulator+secret/of=nobody"  # noqa: S105 -- guards nothing; its signs tell who forgot to encode
 START_LIMIT = 30.0
 
-FileLike = str | Mapping[str, Any] | FileSpec
 
-
-class Emulator:
+class Emulator(Steering):
     """
     An iTwin Platform on loopback.
 
@@ -45,8 +35,10 @@ class Emulator:
     :param host: address to listen on; loopback unless ``allow_remote`` is set
     :param client_id: the service client that has access to everything
     :param token_lifetime: real seconds that a token is good for
+    :param tier: rate-limit tier (``"community"``, ``"standard"`` ...); None: no limit
     :param clock: another clock, e.g. a ``ManualClock`` for tests that do not sleep; ``speed`` and ``clock_skew`` are then its
     :param journal_file: append every request to this file too, one JSON object a line
+    :param state_file: keep the state in this file; if it exists, it is gone on with, and the scenario is not looked at
     """
 
     def __init__(
@@ -60,8 +52,10 @@ class Emulator:
         client_id: str = DEFAULT_CLIENT_ID,
         client_secret: str = DEFAULT_CLIENT_SECRET,
         token_lifetime: float = 3600.0,
+        tier: str | None = None,
         clock: Clock | None = None,
         journal_file: str | Path | None = None,
+        state_file: str | Path | None = None,
         allow_remote: bool = False,
     ) -> None:
         self.client_id = client_id
@@ -69,23 +63,29 @@ class Emulator:
         self.loopback_only = is_loopback(host)
         if not self.loopback_only and not allow_remote:
             raise ValueError(f"{host!r} is not a loopback address; the emulator has no business on a network")
-        self.clock = clock or Clock(speed, clock_skew)
-        self.platform = Platform(self.clock)
-        self.journal = Journal()
-        self.desk = TokenDesk(self.clock, self.platform.clients, token_lifetime)
-        self._faults = FaultBox()
+        super().__init__(clock or Clock(speed, clock_skew), token_lifetime, tier)
         self._host = host
         self._port = port
         self._journal_file = None if journal_file is None else Path(journal_file)
+        self._state = None if state_file is None else StateFile(Path(state_file))
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._failure: BaseException | None = None
-        self.platform.clients[client_id] = Client(client_id, client_secret, everywhere=True)
-        if scenario is not None:
+        if self._state is not None and self._state.exists():
+            self._state.load(self.platform, self.desk)
+        elif scenario is not None:
             loaded, where = scenarios.load(scenario)
             loaded.apply(self.platform, where)
+            self.use_tier(tier or loaded.tier)
+        self.platform.clients[client_id] = Client(client_id, client_secret, everywhere=True)
+        self.changed()
+
+    def changed(self) -> None:
+        """Keep the state, if it is to be kept."""
+        if self._state is not None:
+            self._state.save(self.platform, self.desk)
 
     # Life
 
@@ -157,7 +157,7 @@ class Emulator:
 
         if self._journal_file is not None:
             self.journal.record_to(self._journal_file)
-        gateway = Gateway(self.platform, self.desk, self._faults, self.journal, Control(self))
+        gateway = Gateway(self.platform, self.desk, self._faults, self.limiter, self.journal, Control(self))
         runner = web.ServerRunner(web.Server(gateway, access_log=None), shutdown_timeout=0.2)
         await runner.setup()
         try:
@@ -171,198 +171,6 @@ class Emulator:
         finally:
             await runner.cleanup()
 
-    # What exists
-
-    def add_connection(
-        self,
-        kind: Kind = "storage",
-        connection_id: str | None = None,
-        imodel_id: str | None = None,
-        display_name: str | None = None,
-        authentication_type: str = "Service",
-        files: int | Iterable[FileLike] | None = None,
-    ) -> str:
-        """
-        Add a connection and give its id.
-
-        :param imodel_id: the iModel, made if there is none with this id; None: one of its own
-        :param files: names, or dicts with ``name``, ``connector_type``, ``file_id``, ``id``; a number: so many invented
-            files; None: three
-        """
-        made = _source_files(files)
-        return self.platform.add_connection(kind, connection_id, imodel_id, display_name, authentication_type, made).id
-
-    def connection_ids(self) -> list[str]:
-        """Give the ids of all connections."""
-        with self.platform.lock:
-            return list(self.platform.connections)
-
-    # Runs
-
-    def plan_run(
-        self,
-        connection_id: str,
-        result: str = "Success",
-        duration: float = 600.0,
-        *,
-        times: int | None = None,
-        phase: str = "MasterFile",
-        error: RunError | Mapping[str, str] | None = None,
-        failing: Iterable[FailingFile | Mapping[str, Any] | str | int] = (),
-        warnings: int = 0,
-        errors: int = 0,
-        other_issues: int = 0,
-        invent_files: int | None = None,
-        states: Iterable[tuple[str, float]] | None = None,
-    ) -> None:
-        """
-        Say how the next runs of a connection go.
-
-        :param duration: emulated seconds from the start to Completed
-        :param times: for so many runs, after those that are planned like that already; None: for all runs from now on
-        :param error: error of the run as a whole: ``errorKey``, ``description``
-        :param failing: files that fail: a name, or a dict with ``file`` and the fields of the error
-        :param warnings: warnings in the reports of the files that do not fail, all together; so ``errors``, ``other_issues``
-        :param invent_files: work on so many invented files instead of those of the connection
-        :param states: states before Completed, each with its share of the duration
-        """
-        data: dict[str, Any] = {
-            "result": result,
-            "duration": duration,
-            "phase": phase,
-            "error": error,
-            "failing": [{"file": one} if isinstance(one, str | int) else one for one in failing],
-            "warnings": warnings,
-            "errors": errors,
-            "other_issues": other_issues,
-            "invent_files": invent_files,
-        }
-        if states is not None:
-            data["states"] = list(states)
-        plan = schema.build(RunPlan, data, "plan")
-        with self.platform.lock:
-            connection = self.platform.connection(connection_id)
-            if times is None:
-                connection.usual_plan = plan
-                connection.next_plans.clear()
-                connection.planned = True
-            else:
-                connection.next_plans.extend([plan] * times)
-
-    def start_run(self, connection_id: str) -> str:
-        """Start a run as somebody else would; gives the id of the active run if the iModel is busy."""
-        with self.platform.lock:
-            run, _ = self.platform.begin_run(self.platform.connection(connection_id))
-            return run.id
-
-    def finish_run(self, connection_id: str, run_id: str | None = None, result: str | None = "Success") -> None:
-        """End a run now; None for the newest run, and None for the result that was planned."""
-        with self.platform.lock:
-            connection = self.platform.connection(connection_id)
-            for run in reversed(connection.runs):
-                if run_id is None or run.id == run_id:
-                    run.finish(self.clock.now(), result)
-                    return
-            raise LookupError(f"connection {connection_id!r} has no run {run_id!r}")
-
-    def runs(self, connection_id: str) -> list[dict[str, Any]]:
-        """Give the runs of a connection as the API would show them in full, oldest first."""
-        with self.platform.lock:
-            show = self.platform.show(self.url)
-            return [show.run(run) for run in self.platform.connection(connection_id).runs]
-
-    # Trouble
-
-    @property
-    def oddities(self) -> Oddities:
-        """Switches for liberties that the service takes with its documentation."""
-        return self.platform.oddities
-
-    def fail(
-        self,
-        operation: str = "*",
-        times: int | None = 1,
-        status: int | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: Any = None,
-        kind: FaultKind | None = None,
-        *,
-        seconds: float = 0.0,
-        location: str | None = None,
-        size: int | None = None,
-        connection_id: str | None = None,
-        after: int = 0,
-        lasting: float | None = None,
-        processed: bool | None = None,
-    ) -> None:
-        """
-        Script a fault; what the kinds do is said in ``emulator.faults.KIND_NOTES``.
-
-        :param operation: id of an operation (``get-storage-connection-run``), ``token``, ``discovery``, or a pattern with ``*``
-        :param times: for so many requests; None: until :meth:`heal`
-        :param status: answer with this status (503), its documented body if none is given
-        :param body: bytes or text as they are, anything else as JSON
-        :param connection_id: only for requests about this connection
-        :param after: let so many requests pass first
-        :param lasting: heal by itself after so many real seconds
-        :param processed: process the request although the answer is bad
-        """
-        self.script(
-            Fault(
-                operation=operation,
-                times=times,
-                kind=kind or "status",
-                status=status,
-                headers=dict(headers or {}),
-                body=body,
-                seconds=seconds,
-                location=location,
-                size=size,
-                connection_id=connection_id,
-                after=after,
-                lasting=lasting,
-                processed=processed,
-            )
-        )
-
-    def script(self, fault: Fault) -> None:
-        """Script a fault that is made already."""
-        self._faults.add(replace(fault), self.clock.now())
-
-    def heal(self, operation: str | None = None) -> int:
-        """Drop the faults that wait, all or those of one operation; gives their number."""
-        return self._faults.heal(operation)
-
-    def revoke_tokens(self) -> None:
-        """Make every token issued so far worthless."""
-        self.desk.revoke_all()
-
-    def overview(self) -> dict[str, Any]:
-        """Give what there is, without secrets."""
-        with self.platform.lock:
-            return {
-                "url": self.url,
-                "speed": self.clock.speed,
-                "clockSkew": self.clock.skew,
-                "clientId": self.client_id,
-                "tokenLifetime": self.desk.lifetime,
-                "requests": len(self.journal),
-                "oddities": asdict(self.oddities),
-                "faults": [asdict(fault) for fault in self._faults.pending()],
-                "connections": [
-                    {
-                        "id": one.id,
-                        "kind": one.kind,
-                        "displayName": one.display_name,
-                        "iModelId": one.imodel_id,
-                        "authenticationType": one.authentication_type,
-                        "files": len(one.files),
-                        "runs": len(one.runs),
-                    }
-                    for one in self.platform.connections.values()
-                ],
-            }
-
 
 def is_loopback(host: str) -> bool:
     """Tell whether an address can be reached from this machine only."""
@@ -372,15 +180,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _source_files(files: int | Iterable[FileLike] | None) -> list[SourceFile] | None:
-    if files is None:
-        return None
-    if isinstance(files, int):
-        return invent_files(files)
-    specs = []
-    for index, one in enumerate(files):
-        data = {"name": one} if isinstance(one, str) else one
-        specs.append(schema.convert(FileSpec, data, f"files[{index}]"))
-    return [spec.source_file() for spec in specs]

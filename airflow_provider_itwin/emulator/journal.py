@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO, overload
 
@@ -82,6 +83,11 @@ class Journal(Sequence[JournalEntry]):
         """Give the requests so far as a list of their own."""
         with self._lock:
             return list(self._entries)
+
+    def latest(self, count: int) -> list[JournalEntry]:
+        """Give the newest requests, newest first."""
+        with self._lock:
+            return list(islice(reversed(self._entries), count))
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -56,7 +56,7 @@ STORAGE = KindTraits(
     run_missing=("StorageConnectionRunNotFound", "Requested StorageConnectionRun is not available."),
     source_file_missing=(
         "StorageConnectionSourceFileNotFound",
-        "Requested StorageConnection SourceFile is not available.",
+        "Requested StorageConnectionSourceFile is not available.",
     ),
     file_field="storageFileId",
 )
@@ -74,7 +74,7 @@ MANIFEST = KindTraits(
     run_missing=("ManifestConnectionRunNotFound", "Requested ManifestConnection Run is not available."),
     source_file_missing=(
         "ManifestConnectionSourceFileNotFound",
-        "Requested ManifestConnection SourceFile is not available.",
+        "Requested ManifestConnectionSourceFile is not available.",
     ),
     file_field="sourceFileId",
 )

@@ -41,6 +41,8 @@ class Client:
     """Whether the platform knows it. Otherwise it gets tokens, and every request with them fails with UnknownClient."""
     everywhere: bool = False
     """Whether it has access to every iTwin without being a member."""
+    signed_in: bool = False
+    """Whether a sign-in is stored, so that runs of its ``User`` connections can work."""
     tier: str | None = None
     """Rate-limit tier; None: that of the emulator."""
 
@@ -84,8 +86,10 @@ class Connection:
     imodel_id: str
     display_name: str | None = None
     authentication_type: str = "Service"
+    owner: str | None = None
+    """The client that created it."""
     owner_signed_in: bool = False
-    """For a ``User`` connection: whether the owner's stored sign-in is still good."""
+    """For a ``User`` connection: whether a sign-in is stored, whoever the owner is."""
     files: list[SourceFile] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
     """Oldest first."""

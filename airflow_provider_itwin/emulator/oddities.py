@@ -49,6 +49,8 @@ class Oddities:
     the last page, or ``{}`` instead of absent."""
     run_order: Literal["newest-first", "oldest-first", "shuffled"] = "newest-first"
     """Order of the list of runs; none is documented, and it has changed before."""
+    old_gateway_errors: bool = False
+    """Answer 401 and 429 as the gateway of 2021 did: without an ``error`` object around code and message."""
     slow_start: float = 0.0
     """Real seconds that the start of a run takes; other starts for the iModel meanwhile get 409."""
 

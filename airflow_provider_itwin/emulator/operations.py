@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_provider_itwin.emulator import api_connections, api_runs
+from airflow_provider_itwin.emulator import api_connections, api_context, api_runs, api_sourcefiles
 from airflow_provider_itwin.emulator.answers import Answer
 from airflow_provider_itwin.emulator.calls import Call
 from airflow_provider_itwin.emulator.kinds import EXPORT, MANIFEST, STORAGE, KindTraits
+
+Handler = Callable[[Call], Answer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,68 +20,66 @@ class Operation:
     id: str
     method: str
     template: str
-    handler: Callable[[Call], Answer]
+    handler: Handler
     traits: KindTraits | None = None
+    api: str = "Synchronization"
     starts_run: bool = False
+    any_version: bool = False
+    """Whether the operation belongs to an API with versions of its own."""
 
 
-_C = "/{connectionId}"
-_R = f"{_C}/runs"
-_F = f"{_C}/sourcefiles"
+def _of_kind(traits: KindTraits, start: Handler) -> list[Operation]:
+    """Give the operations that there are for a kind of connection: nearly the same ones for each kind."""
+    name = f"{traits.kind}-connection"
+    one, runs, files = "/{connectionId}", "/{connectionId}/runs", "/{connectionId}/sourcefiles"
+    file = f"{files}/{{sourceFileId}}"
+    started = ("run-storage-connection", "/{connectionId}/run") if traits is STORAGE else (f"create-{name}-run", runs)
+    table: list[tuple[str, str, str, Handler]] = [
+        (f"create-{name}", "POST", "", api_connections.create_connection),
+        (f"get-{name}s", "GET", "", api_connections.list_connections),
+        (f"get-{name}", "GET", one, api_connections.get_connection),
+        (f"delete-{name}", "DELETE", one, api_connections.delete_connection),
+        (f"get-{name}-runs", "GET", runs, api_runs.list_runs),
+        (f"get-{name}-run", "GET", f"{runs}/{{runId}}", api_runs.get_run),
+        (started[0], "POST", started[1], start),
+    ]
+    if traits is not EXPORT:
+        table += [
+            (f"update-{name}", "PUT", one, api_connections.update_connection),
+            (f"add-{name}-sourcefile", "POST", files, api_sourcefiles.add_source_file),
+            (f"get-{name}-sourcefiles", "GET", files, api_sourcefiles.list_source_files),
+            (f"get-{name}-sourcefile", "GET", file, api_sourcefiles.get_source_file),
+            (f"update-{name}-sourcefile", "PUT", file, api_sourcefiles.update_source_file),
+            (f"remove-{name}-sourcefile", "DELETE", file, api_sourcefiles.remove_source_file),
+        ]
+    api = "Export" if traits is EXPORT else "Synchronization"
+    return [
+        Operation(identifier, method, traits.root + path, handler, traits, api, starts_run=handler is start)
+        for identifier, method, path, handler in table
+    ]
+
 
 OPERATIONS: tuple[Operation, ...] = (
+    *_of_kind(STORAGE, api_runs.start_storage_run),
+    *_of_kind(MANIFEST, api_runs.start_manifest_run),
+    *_of_kind(EXPORT, api_runs.start_export_run),
     Operation("get-connections", "GET", "/synchronization/imodels/connections", api_connections.list_all_connections),
-    Operation("get-storage-connections", "GET", STORAGE.root, api_connections.list_connections, STORAGE),
-    Operation("get-storage-connection", "GET", STORAGE.root + _C, api_connections.get_connection, STORAGE),
     Operation(
-        "run-storage-connection",
-        "POST",
-        f"{STORAGE.root}{_C}/run",
-        api_runs.start_storage_run,
-        STORAGE,
-        starts_run=True,
-    ),
-    Operation("get-storage-connection-runs", "GET", STORAGE.root + _R, api_runs.list_runs, STORAGE),
-    Operation("get-storage-connection-run", "GET", f"{STORAGE.root}{_R}/{{runId}}", api_runs.get_run, STORAGE),
-    Operation(
-        "get-storage-connection-sourcefiles", "GET", STORAGE.root + _F, api_connections.list_source_files, STORAGE
-    ),
-    Operation(
-        "get-storage-connection-sourcefile",
+        "get-authorization-information",
         "GET",
-        f"{STORAGE.root}{_F}/{{sourceFileId}}",
-        api_connections.get_source_file,
-        STORAGE,
-    ),
-    Operation("get-manifest-connections", "GET", MANIFEST.root, api_connections.list_connections, MANIFEST),
-    Operation("get-manifest-connection", "GET", MANIFEST.root + _C, api_connections.get_connection, MANIFEST),
-    Operation(
-        "create-manifest-connection-run",
-        "POST",
-        MANIFEST.root + _R,
-        api_runs.start_manifest_run,
-        MANIFEST,
-        starts_run=True,
-    ),
-    Operation("get-manifest-connection-runs", "GET", MANIFEST.root + _R, api_runs.list_runs, MANIFEST),
-    Operation("get-manifest-connection-run", "GET", f"{MANIFEST.root}{_R}/{{runId}}", api_runs.get_run, MANIFEST),
-    Operation(
-        "get-manifest-connection-sourcefiles", "GET", MANIFEST.root + _F, api_connections.list_source_files, MANIFEST
+        "/synchronization/imodels/connections/authorizationinformation",
+        api_context.get_authorization_information,
     ),
     Operation(
-        "get-manifest-connection-sourcefile",
+        "get-export-authorization-information",
         "GET",
-        f"{MANIFEST.root}{_F}/{{sourceFileId}}",
-        api_connections.get_source_file,
-        MANIFEST,
+        "/export/authorizationinformation",
+        api_context.get_authorization_information,
+        EXPORT,
+        "Export",
     ),
-    Operation("get-export-connections", "GET", EXPORT.root, api_connections.list_connections, EXPORT),
-    Operation("get-export-connection", "GET", EXPORT.root + _C, api_connections.get_connection, EXPORT),
-    Operation(
-        "create-export-connection-run", "POST", EXPORT.root + _R, api_runs.start_export_run, EXPORT, starts_run=True
-    ),
-    Operation("get-export-connection-runs", "GET", EXPORT.root + _R, api_runs.list_runs, EXPORT),
-    Operation("get-export-connection-run", "GET", f"{EXPORT.root}{_R}/{{runId}}", api_runs.get_run, EXPORT),
+    Operation("get-imodel", "GET", "/imodels/{iModelId}", api_context.get_imodel, api="iModels", any_version=True),
+    Operation("get-itwin", "GET", "/itwins/{iTwinId}", api_context.get_itwin, api="iTwins", any_version=True),
 )
 
 

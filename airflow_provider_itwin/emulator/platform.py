@@ -80,6 +80,15 @@ class Platform:
             self.connections[key] = connection
             return connection
 
+    def adopt(self, connection: Connection) -> None:
+        """Take in a connection with runs of its own, from a kept state."""
+        with self.lock:
+            self.connections[connection.id] = connection
+            for run in connection.runs:
+                newest = self._active.get(run.imodel_id)
+                if newest is None or newest.started <= run.started:
+                    self._active[run.imodel_id] = run
+
     def connection(self, connection_id: str) -> Connection:
         """Give a connection by its id, of whatever kind, for the emulator's own controls."""
         with self.lock:
@@ -100,8 +109,11 @@ class Platform:
     def visible(self, client: Client, kind: Kind, connection_id: str) -> Connection:
         """Give the connection if the client may see it; what it may not see does not exist for it."""
         connection = self.connections.get(connection_id)
-        if connection is None or connection.kind != kind or self.role(client, connection.imodel_id) is None:
+        if connection is None or connection.kind != kind:
             raise KINDS[kind].connection_not_found()
+        if self.role(client, connection.imodel_id) is None:
+            # Only the pages of the Export API still promise a 403 to those who merely look.
+            raise answers.insufficient_permissions() if kind == "export" else KINDS[kind].connection_not_found()
         return connection
 
     # Runs
@@ -173,7 +185,8 @@ class Platform:
     def _next_plan(self, connection: Connection) -> RunPlan:
         if connection.next_plans:
             return connection.next_plans.pop(0)
-        signed_out = connection.authentication_type == "User" and not connection.owner_signed_in
-        if signed_out and not connection.planned:
+        owner = self.clients.get(connection.owner or "")
+        signed_in = connection.owner_signed_in or (owner is not None and owner.signed_in)
+        if connection.authentication_type == "User" and not signed_in and not connection.planned:
             return RunPlan(result="Error", duration=60.0, error=USER_NOT_AUTHENTICATED)
         return connection.usual_plan

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from airflow_provider_itwin.emulator import identifiers, schema
 from airflow_provider_itwin.emulator.kinds import Kind
+from airflow_provider_itwin.emulator.limits import TIERS
 from airflow_provider_itwin.emulator.model import Client, SourceFile, invent_files
+from airflow_provider_itwin.emulator.oddities import Oddities
 from airflow_provider_itwin.emulator.plans import RunPlan
 from airflow_provider_itwin.emulator.platform import Platform
 from airflow_provider_itwin.emulator.schema import SchemaError
@@ -34,18 +36,6 @@ CONNECTOR_OF_EXTENSION = {
     "vue": "SPXREVIEW",
 }
 """Which connector a file goes to when nobody says."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClientSpec:
-    """A service application."""
-
-    id: str
-    secret: str
-    scopes: tuple[str, ...] = ("itwin-platform",)
-    registered: bool = True
-    everywhere: bool = False
-    tier: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +85,10 @@ class ConnectionSpec:
     imodel: str | None = None
     display_name: str | None = None
     authentication_type: Literal["User", "Service"] = "Service"
+    owner: str | None = None
+    """The client whose stored sign-in its runs use, for a ``User`` connection."""
     owner_signed_in: bool = False
+    """Whether a sign-in is stored, whoever the owner is."""
     files: tuple[FileSpec, ...] | None = None
     invent_files: int | None = None
     run: RunPlan = field(default_factory=RunPlan)
@@ -109,17 +102,23 @@ class Scenario:
     """All that a scenario file can say."""
 
     description: str = ""
-    client: tuple[ClientSpec, ...] = ()
+    tier: str | None = None
+    """Rate-limit tier of all clients that have none of their own."""
+    oddities: Oddities | None = None
+    client: tuple[Client, ...] = ()
     itwin: tuple[ITwinSpec, ...] = ()
     imodel: tuple[IModelSpec, ...] = ()
     connection: tuple[ConnectionSpec, ...] = ()
 
     def apply(self, platform: Platform, where: str = "scenario") -> None:
         """Make it so."""
+        if self.oddities is not None:
+            for option in fields(Oddities):
+                setattr(platform.oddities, option.name, getattr(self.oddities, option.name))
+        if self.tier is not None and self.tier not in TIERS:
+            raise SchemaError(f"{where}: tier: {self.tier!r} is not allowed; allowed: {', '.join(TIERS)}")
         for client in self.client:
-            platform.clients[client.id] = Client(
-                client.id, client.secret, client.scopes, client.registered, client.everywhere, client.tier
-            )
+            platform.clients[client.id] = replace(client)
         for itwin in self.itwin:
             platform.add_itwin(itwin.id, itwin.display_name).members.update(itwin.members)
         for index, imodel in enumerate(self.imodel):
@@ -143,6 +142,7 @@ def _add_connection(platform: Platform, spec: ConnectionSpec, place: str) -> Non
         )
     except ValueError as error:
         raise SchemaError(f"{place}: {error}") from error
+    connection.owner = spec.owner
     connection.owner_signed_in = spec.owner_signed_in
     connection.usual_plan = spec.run
     connection.next_plans = list(spec.next_runs)
@@ -160,7 +160,7 @@ def load(source: str | Path | Mapping[str, Any]) -> tuple[Scenario, str]:
         raise SchemaError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SchemaError(f"{path}: not a TOML file: {error}") from error
-    return schema.build(Scenario, data, f"{path}: "), str(path)
+    return schema.build(Scenario, data, str(path)), str(path)
 
 
 def names() -> list[str]:

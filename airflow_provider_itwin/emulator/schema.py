@@ -89,6 +89,11 @@ def convert(hint: Any, value: object, where: str) -> Any:
             convert(one_hint, one, f"{where}[{index}]")
             for index, (one_hint, one) in enumerate(zip(inner, value, strict=True))
         )
+    if origin is list:
+        if not isinstance(value, list | tuple):
+            raise SchemaError(f"{where}: expected a list, got {_kind(value)}")
+        (inner_hint,) = get_args(hint)
+        return [convert(inner_hint, one, f"{where}[{index}]") for index, one in enumerate(value)]
     if origin is dict:
         if not isinstance(value, Mapping):
             raise SchemaError(f"{where}: expected a table of keys and values, got {_kind(value)}")

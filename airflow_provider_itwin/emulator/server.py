@@ -14,7 +14,7 @@ from aiohttp.web_request import BaseRequest
 
 from airflow_provider_itwin.emulator import answers, identifiers, sending, tokens
 from airflow_provider_itwin.emulator.answers import Answer, ApiError
-from airflow_provider_itwin.emulator.calls import Call, error_answer
+from airflow_provider_itwin.emulator.calls import Call
 from airflow_provider_itwin.emulator.clock import http_date
 from airflow_provider_itwin.emulator.journal import Journal, JournalEntry, journaled_query
 from airflow_provider_itwin.emulator.operations import ROUTER, Operation
@@ -23,6 +23,7 @@ from airflow_provider_itwin.emulator.platform import Platform
 if TYPE_CHECKING:
     from airflow_provider_itwin.emulator.control import Control
     from airflow_provider_itwin.emulator.faults import Fault, FaultBox
+    from airflow_provider_itwin.emulator.limits import RateLimiter
     from airflow_provider_itwin.emulator.tokens import TokenDesk
 
 BODY_LIMIT = 32 * 1024 * 1024
@@ -56,6 +57,7 @@ class Gateway:
     platform: Platform
     desk: TokenDesk
     faults: FaultBox
+    limiter: RateLimiter
     journal: Journal
     control: Control
 
@@ -114,7 +116,9 @@ class Gateway:
         try:
             answer = await self._call(incoming, incoming.operation)
         except ApiError as error:
-            answer = error_answer(error, self.platform)
+            answer = error.answer(old_gateway=self.platform.oddities.old_gateway_errors)
+        if incoming.request.method != "GET" and answer.status < 300:
+            self.control.changed()
         answer.headers.setdefault("x-itwinplatform-media-type", "bentley.itwin-platform.v1")
         answer.headers.setdefault("x-itwinplatform-region", "East US")
         return answer
@@ -123,7 +127,8 @@ class Gateway:
         headers = incoming.request.headers
         client = self.desk.examine(headers.get("Authorization"))
         incoming.client_id = client.id
-        if not _acceptable(headers.get("Accept")):
+        self.limiter.check(client.id, client.tier, operation.api, operation.id, self.platform.clock.now())
+        if not operation.any_version and not _acceptable(headers.get("Accept")):
             raise answers.not_acceptable()
         call = Call(
             platform=self.platform,

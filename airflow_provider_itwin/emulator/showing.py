@@ -86,7 +86,6 @@ class Show:
             entity["_links"] = {"file": {"href": self.link(f"/files/{file.file_id}")}}
         else:
             entity["sourceFileId"] = file.file_id
-            entity["_links"] = {"file": {"href": self.link(f"{connection.path}/sourcefiles/{file.id}")}}
         return self.bent(entity)
 
     def imodel(self, imodel: IModel) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 The identity service (IMS): client credentials in, access tokens out.
 
 Tokens look like the real ones (a JSON Web Token with ``exp``, ``scope`` and ``client_id``), and are signed with a key that
-lives only as long as the emulator.
+nobody else knows.
 """
 
 from __future__ import annotations
@@ -54,6 +54,15 @@ class TokenDesk:
     """Real seconds that a token is good for."""
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     _generation: int = 0
+
+    def dump(self) -> dict[str, Any]:
+        """Give what must be kept for tokens to outlive the emulator."""
+        return {"key": base64.b64encode(self._key).decode(), "generation": self._generation}
+
+    def restore(self, data: Mapping[str, Any]) -> None:
+        """Go on where another desk stopped."""
+        self._key = base64.b64decode(data["key"])
+        self._generation = int(data["generation"])
 
     def revoke_all(self) -> None:
         """Make every token issued so far worthless."""

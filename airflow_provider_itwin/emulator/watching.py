@@ -1,0 +1,102 @@
+"""What a person wants to see at a glance: connections, how far their runs have come, and what was asked last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_itwin.emulator.clock import timestamp
+from airflow_provider_itwin.emulator.journal import Journal
+from airflow_provider_itwin.emulator.model import Connection
+from airflow_provider_itwin.emulator.platform import Platform
+from airflow_provider_itwin.emulator.runs import Run
+
+MOST_CONNECTIONS = 200
+MOST_RUNS = 8
+MOST_REQUESTS = 30
+MOST_FAILURES = 20
+
+
+def watch(platform: Platform, journal: Journal) -> dict[str, Any]:
+    """Give it as JSON data; whoever calls holds the platform's lock."""
+    now = platform.clock.now()
+    skew = platform.clock.skew
+    connections = list(platform.connections.values())
+    # Those at work come first when there are more than a page should show.
+    busy = [one for one in connections if one.runs and one.runs[-1].is_active(now)]
+    shown = connections
+    if len(connections) > MOST_CONNECTIONS:
+        idle = [one for one in connections if not (one.runs and one.runs[-1].is_active(now))]
+        shown = (busy + idle)[:MOST_CONNECTIONS]
+    return {
+        "now": timestamp(now + skew),
+        "speed": platform.clock.speed,
+        "requests": len(journal),
+        "active": len(busy),
+        "hidden": len(connections) - len(shown),
+        "connections": [_connection(platform, one, now, skew) for one in shown],
+        "recent": [
+            {
+                "at": timestamp(entry.at),
+                "method": entry.method,
+                "operation": entry.operation,
+                "path": entry.path,
+                "status": entry.status,
+                "client": entry.client_id,
+                "fault": entry.fault,
+            }
+            for entry in journal.latest(MOST_REQUESTS)
+        ],
+    }
+
+
+def _connection(platform: Platform, connection: Connection, now: float, skew: float) -> dict[str, Any]:
+    imodel = platform.imodels[connection.imodel_id]
+    itwin = platform.itwins[imodel.itwin_id]
+    return {
+        "id": connection.id,
+        "kind": connection.kind,
+        "name": connection.display_name or connection.id,
+        "imodel": imodel.display_name,
+        "itwin": itwin.display_name,
+        "authenticationType": connection.authentication_type,
+        "files": len(connection.files),
+        "runCount": len(connection.runs),
+        "runs": [_run(run, now, skew) for run in connection.runs[: -MOST_RUNS - 1 : -1]],
+    }
+
+
+def _run(run: Run, now: float, skew: float) -> dict[str, Any]:
+    elapsed = now - run.started
+    active = run.is_active(now)
+    total = done = failed = 0
+    failures: list[dict[str, Any]] = []
+    for bundle in run.bundles():
+        for work in bundle.works:
+            total += 1
+            if elapsed < work.ends:
+                continue
+            done += 1
+            if work.result not in ("Success", "Skipped"):
+                failed += 1
+                if work.failure is not None and len(failures) < MOST_FAILURES:
+                    failures.append(
+                        {
+                            "file": work.file.name,
+                            "connector": work.file.connector_type,
+                            "result": work.result,
+                            "message": work.failure.message,
+                            "details": work.failure.details,
+                            "canUserFix": work.failure.can_user_fix,
+                        }
+                    )
+    return {
+        "id": run.id,
+        "state": run.state(now),
+        "result": run.result(now),
+        "started": timestamp(run.started + skew),
+        "seconds": round(min(elapsed, run.duration), 1),
+        "share": round(min(1.0, elapsed / run.duration), 4) if active and run.duration else 1.0,
+        "files": {"total": total, "done": done, "failed": failed},
+        "error": None if active or run.plan.error is None else run.plan.error.description or run.plan.error.error_key,
+        "failures": failures,
+    }
