@@ -104,7 +104,7 @@ def concluded(
     :param failure: the exception for a run that counts as failed
     :return: the report, for a run that passes
     """
-    verdict = policy.judge(report.result)
+    verdict = policy.judge(report.result, (*report.totals.jobs_by_result, *report.totals.tasks_by_result))
     report = _with_file_names(hook, report)
     values = report.as_dict()
     context["ti"].xcom_push(key=REPORT_KEY, value=values)

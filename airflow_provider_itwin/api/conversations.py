@@ -19,7 +19,7 @@ from airflow_provider_itwin.api.wire import Flow, Pause
 T = TypeVar("T")
 
 _PAUSES_FOR_LAST_RUN = (1.0, 2.0, 4.0, 8.0, 15.0)
-_MOST_PAGES = 100_000
+_MOST_PAGES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,12 @@ class Baseline:
 
     :param last_run: its newest run, None if there was none
     :param asked_at: the moment by the service's own clock, to the second; None if the service did not tell
+    :param authentication_type: in whose name it runs, ``User`` or ``Service``; None if the service did not tell
     """
 
     last_run: RunRef | None = None
     asked_at: datetime | None = None
+    authentication_type: str | None = None
 
     def precedes(self, run: RunRef, started_at: datetime | None) -> bool:
         """Tell whether `run`, of the same connection, certainly began no earlier than this moment."""
@@ -78,7 +80,7 @@ def take_baseline(
         )
     except (ITwinPermissionError, ITwinNotFoundError):
         return Baseline()
-    return Baseline(connection.last_run(kind), asked_at)
+    return Baseline(connection.last_run(kind), asked_at, connection.authentication_type)
 
 
 def start_run(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 _URL_QUERY = re.compile(r"(?P<url>\bhttps?://[^\s\"'<>?#]+)[?#][^\s\"'<>]*", re.IGNORECASE)
 _URL_USER = re.compile(r"(?P<scheme>\bhttps?://)[^\s\"'<>/@]+@", re.IGNORECASE)
@@ -32,6 +34,17 @@ def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
     text = _JWT.sub(HIDDEN, text)
     text = _SIGNATURE.sub(rf"\g<key>\g<eq>{HIDDEN}", text)
     return _CONTROL.sub(" ", text)
+
+
+def redacted(value: Any) -> Any:
+    """Give a copy of a JSON value in which every text is redacted."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {key: redacted(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [redacted(entry) for entry in value]
+    return value
 
 
 def shortened(text: str, longest: int) -> str:

@@ -17,6 +17,7 @@ LARGEST_REPORT = 14 * 1024
 """Bytes of a report as JSON, at most: an event that carries it stays below 16 KiB."""
 
 _MOST_TASKS = 20
+_MOST_OUTPUTS = 50
 _MOST_RESULTS = 12
 _LONGEST_TEXT = 300
 _LONGEST_NAME = 200
@@ -92,6 +93,7 @@ class Totals:
     """How much there was, and how it went."""
 
     jobs: int
+    jobs_by_result: dict[str, int]
     tasks: int
     tasks_by_result: dict[str, int]
     errors: int
@@ -110,6 +112,8 @@ class RunReport:
     :param error: ``key`` and ``description`` of the run's own error, None if it has none
     :param failing_tasks: the gravest of the files that did not come through cleanly
     :param more_failing_tasks: how many of those are left out
+    :param output_files: ids of the files that an export has written, the first of them
+    :param more_output_files: how many of those are left out
     """
 
     ref: RunRef
@@ -123,16 +127,22 @@ class RunReport:
     error: dict[str, str | None] | None
     failing_tasks: tuple[FailingTask, ...]
     more_failing_tasks: int
+    output_files: tuple[str, ...] = ()
+    more_output_files: int = 0
 
     @classmethod
     def of(cls, ref: RunRef, run: Run) -> Self:
         """Make a report of a run."""
         jobs = run.jobs or []
+        job_results = Counter(_text(job.result, 40) or "None" for job in jobs)
         results: Counter[str] = Counter()
+        outputs: list[str] = []
         errors = warnings = others = 0
         failing: list[tuple[Job, Task]] = []
         for job, task in _tasks(jobs):
             results[_text(task.result, 40) or "None"] += 1
+            if task.export_output_file_id:
+                outputs.append(task.export_output_file_id[:_LONGEST_NAME])
             found = task.details.synchronization_report if task.details else None
             if found is not None:
                 errors += found.total_errors_count or 0
@@ -150,10 +160,14 @@ class RunReport:
             started=_iso(started),
             ended=_iso(ended),
             duration=(ended - started).total_seconds() if started and ended else None,
-            totals=Totals(len(jobs), results.total(), _largest(results), errors, warnings, others),
+            totals=Totals(
+                len(jobs), _largest(job_results), results.total(), _largest(results), errors, warnings, others
+            ),
             error=_run_error(run),
             failing_tasks=tuple(FailingTask.of(job, task) for job, task in failing[:_MOST_TASKS]),
             more_failing_tasks=max(0, len(failing) - _MOST_TASKS),
+            output_files=tuple(outputs[:_MOST_OUTPUTS]),
+            more_output_files=max(0, len(outputs) - _MOST_OUTPUTS),
         )._bounded()
 
     def with_file_names(self, names: Mapping[str, str]) -> RunReport:
@@ -174,6 +188,8 @@ class RunReport:
             "error": self.error,
             "failing_tasks": [asdict(task) for task in self.failing_tasks],
             "more_failing_tasks": self.more_failing_tasks,
+            "output_files": list(self.output_files),
+            "more_output_files": self.more_output_files,
         }
 
     @classmethod
@@ -185,6 +201,8 @@ class RunReport:
             totals=Totals(**values["totals"]),
             failing_tasks=tuple(FailingTask(**task) for task in values["failing_tasks"]),
             more_failing_tasks=values["more_failing_tasks"],
+            output_files=tuple(values["output_files"]),
+            more_output_files=values["more_output_files"],
         )
 
     @property
@@ -228,10 +246,17 @@ class RunReport:
                     failing_tasks=report.failing_tasks[:-1],
                     more_failing_tasks=report.more_failing_tasks + 1,
                 )
+            elif report.output_files:
+                dropped = len(report.output_files) // 2 + 1
+                report = replace(
+                    report,
+                    output_files=report.output_files[:-dropped],
+                    more_output_files=report.more_output_files + dropped,
+                )
             elif report.error:
                 report = replace(report, error=None)
             else:
-                return replace(report, totals=replace(report.totals, tasks_by_result={}))
+                return replace(report, totals=replace(report.totals, jobs_by_result={}, tasks_by_result={}))
         return report
 
 

@@ -39,26 +39,47 @@ class ResultPolicy:
 
     :param fail_on: results that fail the task
     :param skip_on: results that skip the task
+    :param strict: whether a run also fails when one of its jobs or tasks has a result that fails, whatever its own says
     :raises ValueError: if a result is none of the API's, or stands in both
     """
 
     fail_on: frozenset[ExecutionResult]
     skip_on: frozenset[ExecutionResult]
+    strict: bool = False
 
     @classmethod
-    def of(cls, fail_on: Iterable[str] = DEFAULT_FAIL_ON, skip_on: Iterable[str] = ()) -> ResultPolicy:
+    def of(
+        cls, fail_on: Iterable[str] = DEFAULT_FAIL_ON, skip_on: Iterable[str] = (), strict: bool = False
+    ) -> ResultPolicy:
         """Make a policy of results as a user writes them, in any case and either spelling of Canceled."""
         fails, skips = _results(fail_on, "fail_on"), _results(skip_on, "skip_on")
         if both := fails & skips:
             raise ValueError(f"{', '.join(sorted(both))} cannot stand in both fail_on and skip_on")
-        return cls(fails, skips)
+        return cls(fails, skips, strict)
 
-    def judge(self, result: str | None) -> Verdict:
+    def judge(self, result: str | None, parts: Iterable[str] = ()) -> Verdict:
         """
         Say what the result of a finished run means.
 
-        :param result: as the API spells it; its own ``result`` decides, whatever its jobs and tasks say
+        The run's own result decides. The service has been seen to call a run a success whose job and task had failed: such a
+        contradiction is worth a warning, and a failure if the policy is strict.
+
+        :param result: as the API spells it
+        :param parts: the results of its jobs and tasks
         """
+        verdict = self._judge(result)
+        if verdict.outcome is Outcome.FAIL or verdict.outcome is Outcome.SKIP:
+            return verdict
+        bad = sorted({part for part in parts if known_result(part) in self.fail_on})
+        if bad and self.strict:
+            return Verdict(
+                Outcome.FAIL, f"its result is {result}, but a job or a task has {', '.join(bad)}, and strict is set"
+            )
+        if bad and verdict.outcome is Outcome.PASS:
+            return Verdict(Outcome.WARN, f"its result is {result}, although a job or a task has {', '.join(bad)}")
+        return verdict
+
+    def _judge(self, result: str | None) -> Verdict:
         known = known_result(result)
         if known is None:
             said = f"result {result!r}" if result else "no result"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import json
+import math
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -81,6 +83,11 @@ class ITwinHook(BaseHook):
         async with lent_client(account_of(connection)) as client:
             yield client
 
+    @property
+    def is_service(self) -> bool:
+        """Whether the connection is that of a service application, rather than a ready token of anybody's."""
+        return isinstance(self._client.account.credentials, ClientCredentials)
+
     def start_run(
         self, connection_id: str, kind: str = ConnectionKind.STORAGE, body: Mapping[str, Any] | None = None
     ) -> StartedRun:
@@ -103,17 +110,13 @@ class ITwinHook(BaseHook):
         """
         List the runs of a connection, newest first by `start_date_time`, those that have not begun before all others.
 
-        The service gives them in no particular order, so all are read before the first is given.
+        The service gives them in no particular order, so all are read before the first is given; no more than `limit` of them
+        are held in memory.
 
         :param limit: how many at most; None for all
         """
-        latest = datetime.max.replace(tzinfo=UTC)
-        runs = sorted(
-            self._client.list_runs(connection_id, ConnectionKind(kind)),
-            key=lambda run: run.start_date_time or latest,
-            reverse=True,
-        )
-        return islice(runs, limit)
+        runs = self._client.list_runs(connection_id, ConnectionKind(kind))
+        return iter(sorted(runs, key=_age) if limit is None else heapq.nsmallest(limit, runs, key=_age))
 
     def list_source_files(self, connection_id: str, kind: str = ConnectionKind.STORAGE) -> Iterator[SourceFile]:
         """List all source files of a storage or a manifest connection, reading page after page as they are asked for."""
@@ -203,6 +206,10 @@ class ITwinHook(BaseHook):
             return False, str(error)
         who = account.credentials.client_id if isinstance(account.credentials, ClientCredentials) else "the given token"
         return True, f"{account.environment.api} accepts {who}. What it may see depends on its roles in each iTwin."
+
+
+def _age(run: Run) -> float:
+    return -run.start_date_time.timestamp() if run.start_date_time else -math.inf
 
 
 def outage_tolerance() -> float:

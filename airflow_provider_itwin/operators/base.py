@@ -1,0 +1,316 @@
+"""What all run operators do: start a run, and wait for it if asked to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
+
+from airflow_provider_itwin.api.plan import (
+    Adopt,
+    IfActive,
+    Judge,
+    Leave,
+    QueueBehind,
+    RefuseBecauseOf,
+    SkipBecauseOf,
+    Start,
+    WaitFor,
+    next_step,
+)
+from airflow_provider_itwin.api.verdict import DEFAULT_FAIL_ON, ResultPolicy
+from airflow_provider_itwin.conclusions import (
+    PATIENCE_BEFORE_DEFERRING,
+    REF_KEY,
+    concluded,
+    overdue_text,
+    raise_trouble,
+    seconds_of,
+    understood,
+)
+from airflow_provider_itwin.exceptions import (
+    ITwinRunActiveError,
+    ITwinRunFailedError,
+    ITwinWaitTimeLimitError,
+    airflow_exceptions,
+)
+from airflow_provider_itwin.links import ITwinRunLink
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import XComArg
+
+    from airflow_provider_itwin.api.conversations import Baseline
+    from airflow_provider_itwin.api.vocabulary import RunRef
+    from airflow_provider_itwin.api.waiting import WaitEvent
+    from airflow_provider_itwin.hooks.itwin import ITwinHook
+    from airflow_provider_itwin.memory import Memory, Store
+
+
+class ITwinRunOperator(BaseOperator):
+    """
+    Starts a run of one kind of connection, and waits for it if asked to; a subclass for each kind names it.
+
+    Gives the run's id. Pushes the XCom ``run_ref`` (``kind``, ``connection_id``, ``run_id``) before any waiting, and
+    ``run_report`` after it. What cannot be healed by a retry (credentials, 403, 404, 422, settings) fails the task for good;
+    a run that ended badly fails it with :class:`~airflow_provider_itwin.exceptions.ITwinRunFailedError`, and a retry starts a
+    new run.
+
+    :param connection_id: the iTwin connection (templated)
+    :param itwin_conn_id: the Airflow connection (templated)
+    :param if_active: what to do when the iModel is being synchronized already. ``queue``: wait for that run, then start one of
+        our own; a run of this connection that began no earlier than this task asked for it is taken for our own. ``attach``:
+        take any active run of this connection for our own, however old, else as ``queue``. ``fail``, ``skip``: do that
+    :param wait_for_completion: whether to wait for the end of the run
+    :param deferrable: whether to wait in the triggerer rather than on the worker; default ``[operators] default_deferrable``
+    :param poll_interval: seconds between two looks at the run; None: 5 % of the time waited so far, from 10 s to 2 min
+    :param timeout: seconds, or a timedelta, that the task may take from asking for the run, queueing included; None: no limit
+    :param fail_on: results that fail the task; an unknown result always does
+    :param skip_on: results that skip the task
+    :param strict: whether the task also fails when the run's result passes, but one of its jobs or tasks has a result that fails
+    :param durable: whether a retry after a lost worker goes on with the run that was started (needs the task state store of
+        Airflow 3.3)
+    :param preflight: whether to warn before the start of a connection that runs in the name of a person, which a service
+        application can start but not keep signed in
+    :raises ValueError: for parameters that make no sense
+    """
+
+    kind: ClassVar[str]
+
+    template_fields: Sequence[str] = ("connection_id", "itwin_conn_id")
+    operator_extra_links = (ITwinRunLink(),)
+    ui_color = "#d6ecd8"
+
+    def __init__(
+        self,
+        *,
+        connection_id: str | XComArg,
+        itwin_conn_id: str = "itwin_default",
+        if_active: str = "queue",
+        wait_for_completion: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float | None = None,
+        timeout: float | timedelta | None = None,
+        fail_on: Iterable[str] = DEFAULT_FAIL_ON,
+        skip_on: Iterable[str] = (),
+        strict: bool = False,
+        durable: bool = True,
+        preflight: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        # What is templated or comes from an XCom is a text by the time that the task runs, when it is checked.
+        self.connection_id: Any = connection_id
+        self.itwin_conn_id = itwin_conn_id
+        self.if_active = if_active
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = seconds_of(poll_interval, "poll_interval")
+        self.timeout = timeout
+        self.fail_on = fail_on
+        self.skip_on = skip_on
+        self.strict = strict
+        self.durable = durable
+        self.preflight = preflight
+        seconds_of(timeout, "timeout")
+        ResultPolicy.of(fail_on, skip_on, strict)
+        if if_active not in list(IfActive):
+            raise ValueError(f"if_active must be one of {', '.join(IfActive)}, not {if_active!r}")
+
+    @cached_property
+    def hook(self) -> ITwinHook:
+        """The hook of the task's Airflow connection."""
+        from airflow_provider_itwin.hooks.itwin import ITwinHook
+
+        return ITwinHook(self.itwin_conn_id)
+
+    @property
+    def run_body(self) -> Mapping[str, Any] | None:
+        """What the run is to do, for the kinds that must be told."""
+        return None
+
+    def execute(self, context: Any) -> str:
+        """
+        Start the run, and wait for it if asked to.
+
+        :return: the id of the run
+        """
+        from airflow_provider_itwin.api.vocabulary import checked_id
+        from airflow_provider_itwin.memory import Memory, Store
+
+        with airflow_exceptions():
+            checked_id(self.connection_id, "connection_id")
+        store = Store(context, self.durable)
+        now = time.time()
+        memory = store.recall(now)
+        if memory is not None and memory.own is not None:
+            self.log.info("An earlier try of this task has started run %s already; going on with that", memory.own)
+            self._push_ref(context, memory.own)
+        return self._go_on(context, store, memory or Memory(now))
+
+    def execute_complete(self, context: Any, event: Any = None) -> str:
+        """Go on after a wait in the triggerer, just as after one on the worker."""
+        from airflow_provider_itwin.memory import Memory, Store
+
+        ending = understood(event)
+        return self._go_on(
+            context, Store(context, self.durable), self._after_wait(Memory.from_dict(ending.memo), ending)
+        )
+
+    def on_kill(self) -> None:
+        """Say that the run goes on: the API has no operation to cancel one."""
+        self.log.warning(
+            "The task ends, but a run that it has started goes on in the cloud: the iTwin Platform has no operation to "
+            "cancel a run. Its name is in the XCom %s.",
+            REF_KEY,
+        )
+
+    def _go_on(self, context: Any, store: Store, memory: Memory) -> str:
+        """Take one step after the other until there is nothing left to do, or until the task is deferred."""
+        while True:
+            step = next_step(
+                IfActive(self.if_active),
+                wait=self.wait_for_completion,
+                own=memory.own,
+                active=memory.active,
+                finished=memory.ending is not None,
+            )
+            match step:
+                case Start():
+                    memory = self._start(context, store, memory)
+                case Adopt(ref):
+                    self.log.info("Run %s is active and counts as the run of this task", ref)
+                    memory = self._own(context, store, memory, ref)
+                case QueueBehind(ref):
+                    self.log.info("The iModel is being synchronized by run %s; queueing behind it", ref)
+                    memory = self._after_wait(memory, self._wait(memory, ref, in_queue=True))
+                case WaitFor(ref):
+                    memory = self._after_wait(memory, self._wait(memory, ref, in_queue=False))
+                case RefuseBecauseOf(ref):
+                    store.forget()
+                    raise ITwinRunActiveError(
+                        f"No run of {self._target} was started: run {ref} is active on its iModel, and if_active is "
+                        f"{self.if_active!r}. Choose 'queue' to wait for it."
+                    )
+                case SkipBecauseOf(ref):
+                    store.forget()
+                    raise AirflowSkipException(
+                        f"No run of {self._target} was started: run {ref} is active on its iModel, and if_active is "
+                        f"{self.if_active!r}."
+                    )
+                case Judge():
+                    return self._judge(context, store, memory)
+                case Leave():
+                    store.forget()
+                    assert memory.own is not None  # noqa: S101 (else there would be no such step)
+                    return memory.own.run_id
+
+    @property
+    def _target(self) -> str:
+        return f"{self.kind} connection {self.connection_id}"
+
+    def _start(self, context: Any, store: Store, memory: Memory) -> Memory:
+        from airflow_provider_itwin.api.vocabulary import ConnectionKind
+
+        kind = ConnectionKind(self.kind)
+        with airflow_exceptions():
+            client = self.hook.get_conn()
+            baseline = memory.baseline
+            if baseline is None:
+                baseline = client.take_baseline(self.connection_id, kind)
+                memory = replace(memory, baseline=baseline)
+                store.keep(memory)
+                self._warn_of_user_connection(baseline)
+            elif memory.from_earlier_try:
+                memory = replace(memory, from_earlier_try=False)
+                started = client.find_started_since(baseline, self.connection_id, kind)
+                if started is not None:
+                    self.log.info(
+                        "Run %s began after an earlier try of this task had asked for it; going on with that", started
+                    )
+                    return self._own(context, store, memory, started)
+            answer = client.start_run(self.connection_id, kind, self.run_body, baseline)
+            if answer.created:
+                self.log.info("Started run %s", answer.ref)
+                return self._own(context, store, memory, answer.ref)
+            return replace(memory, active=client.examine_active(answer.ref, baseline, self.connection_id, kind))
+
+    def _warn_of_user_connection(self, baseline: Baseline) -> None:
+        if self.preflight and baseline.authentication_type == "User" and self.hook.is_service:
+            self.log.warning(
+                "%s has the authenticationType User: its runs are made in the name of the person who owns it, and end with "
+                "UserNotAuthenticated when that person's sign-in is missing or older than 30 days. To run it by a service "
+                "application, change its authenticationType to Service. (preflight=False silences this.)",
+                self._target.capitalize(),
+            )
+
+    def _own(self, context: Any, store: Store, memory: Memory, ref: RunRef) -> Memory:
+        memory = replace(memory, own=ref, active=None)
+        store.keep(memory)
+        self._push_ref(context, ref)
+        return memory
+
+    def _push_ref(self, context: Any, ref: RunRef) -> None:
+        context["ti"].xcom_push(key=REF_KEY, value=ref.as_dict())
+
+    def _wait(self, memory: Memory, ref: RunRef, *, in_queue: bool) -> WaitEvent:
+        """Wait for `ref`: here on the worker, or by deferring the task."""
+        from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder
+        from airflow_provider_itwin.hooks.itwin import outage_tolerance
+
+        with airflow_exceptions():
+            order = WaitOrder(
+                ref.kind,
+                ref.connection_id,
+                ref.run_id,
+                poll_interval=self.poll_interval,
+                deadline=self._deadline(memory),
+                began=time.time(),
+                outage_tolerance=outage_tolerance(),
+                in_queue=in_queue,
+            )
+            client = self.hook.get_conn()
+            if not self.deferrable:
+                return understood(client.wait(order).as_event(order))
+            outcome = client.look(order, PATIENCE_BEFORE_DEFERRING)
+        if outcome.end not in (None, WaitEnd.UNSEEN):
+            return understood(outcome.as_event(order))
+        from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
+
+        # No timeout for the deferral itself: Airflow would end the task without asking us; the trigger keeps the deadline.
+        return self.defer(
+            trigger=ITwinRunTrigger(itwin_conn_id=self.itwin_conn_id, **order.as_dict(), memo=memory.as_dict()),
+            method_name="execute_complete",
+        )
+
+    def _deadline(self, memory: Memory) -> float | None:
+        limits = [seconds_of(self.timeout, "timeout")]
+        if self.deferrable:
+            # On the worker Airflow enforces this one itself.
+            limits.append(seconds_of(self.execution_timeout, "execution_timeout"))
+        known = [limit for limit in limits if limit is not None]
+        return memory.asked_at + min(known) if known else None
+
+    def _after_wait(self, memory: Memory, ending: WaitEvent) -> Memory:
+        from airflow_provider_itwin.api.waiting import WaitEnd
+
+        raise_trouble(ending)
+        if ending.end is WaitEnd.DEADLINE:
+            raise ITwinWaitTimeLimitError(overdue_text(ending, "timeout or execution_timeout"))
+        if memory.own is None:
+            return replace(memory, active=None)
+        return replace(memory, ending=ending)
+
+    def _judge(self, context: Any, store: Store, memory: Memory) -> str:
+        assert memory.ending is not None  # noqa: S101 (else there would be no such step)
+        assert memory.ending.report is not None  # noqa: S101 (as its reading has checked)
+        report = memory.ending.report
+        store.forget()
+        concluded(
+            context, self.hook, report, ResultPolicy.of(self.fail_on, self.skip_on, self.strict), ITwinRunFailedError
+        )
+        return report.ref.run_id

@@ -1,0 +1,218 @@
+"""What all run sensors do: wait for a run, on the worker or in the triggerer, with the same outcome."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseOperator,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_itwin.api.verdict import DEFAULT_FAIL_ON, ResultPolicy
+from airflow_provider_itwin.conclusions import (
+    PATIENCE_BEFORE_DEFERRING,
+    concluded,
+    overdue_text,
+    raise_trouble,
+    seconds_of,
+    understood,
+)
+from airflow_provider_itwin.exceptions import ITwinRunFailedFinalError, airflow_exceptions
+from airflow_provider_itwin.links import ITwinRunLink
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import XComArg
+
+    from airflow_provider_itwin.api.waiting import WaitEvent, WaitOrder
+    from airflow_provider_itwin.hooks.itwin import ITwinHook
+
+
+class ITwinRunSensor(BaseSensorOperator):
+    """
+    Waits for a run of one kind of connection to end, and fails if it ended badly; a subclass for each kind names it.
+
+    Gives the run report, which is also pushed as the XCom ``run_report``. ``Success`` passes; ``PartialSuccess`` and
+    ``Skipped`` pass with a warning that names the files; what `fail_on` names fails, and so does a result that nobody knows.
+    A run that failed cannot un-fail, so the task is not retried; trouble with the service is ridden out, and retried.
+
+    `timeout`, `soft_fail`, `mode` and all else that sensors have mean the same, deferred or not.
+
+    :param connection_id: the iTwin connection (templated)
+    :param run_id: the run to wait for (templated), such as the output of the operator that started it
+    :param started_after: with no `run_id`: wait for the newest run that began at or after this moment (templated; a datetime or
+        ISO 8601; UTC if it names no zone), for its beginning too if there is none yet
+    :param itwin_conn_id: the Airflow connection (templated)
+    :param deferrable: whether to wait in the triggerer; default ``[operators] default_deferrable``
+    :param poll_interval: seconds between two looks; None: `poke_interval` if that is given, else when deferred 5 % of the time
+        waited so far, from 10 s to 2 min
+    :param fail_on: results that fail the task
+    :param skip_on: results that skip the task
+    :param strict: whether the task also fails when the run's result passes, but one of its jobs or tasks has a result that fails
+    :raises ValueError: for parameters that make no sense
+    """
+
+    kind: ClassVar[str]
+
+    template_fields: Sequence[str] = ("connection_id", "run_id", "started_after", "itwin_conn_id")
+    operator_extra_links = (ITwinRunLink(),)
+    ui_color = "#e3f0e4"
+
+    def __init__(
+        self,
+        *,
+        connection_id: str | XComArg,
+        run_id: str | XComArg | None = None,
+        started_after: datetime | str | XComArg | None = None,
+        itwin_conn_id: str = "itwin_default",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float | None = None,
+        fail_on: Iterable[str] = DEFAULT_FAIL_ON,
+        skip_on: Iterable[str] = (),
+        strict: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        poll_interval = seconds_of(poll_interval, "poll_interval")
+        if poll_interval is None:
+            poll_interval = seconds_of(kwargs.get("poke_interval"), "poke_interval")
+        else:
+            kwargs["poke_interval"] = poll_interval
+        super().__init__(**kwargs)
+        # What is templated or comes from an XCom is a text by the time that the task runs; the order checks it.
+        self.connection_id: Any = connection_id
+        self.run_id: Any = run_id
+        self.started_after: Any = started_after
+        self.itwin_conn_id = itwin_conn_id
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.fail_on = fail_on
+        self.skip_on = skip_on
+        self.strict = strict
+        ResultPolicy.of(fail_on, skip_on, strict)
+        if run_id is None and started_after is None:
+            raise ValueError(
+                "Give run_id, the run to wait for, or started_after, to wait for the newest run that began at or after it"
+            )
+
+    @cached_property
+    def hook(self) -> ITwinHook:
+        """The hook of the task's Airflow connection."""
+        from airflow_provider_itwin.hooks.itwin import ITwinHook
+
+        return ITwinHook(self.itwin_conn_id)
+
+    def execute(self, context: Any) -> Any:
+        """
+        Wait for the run.
+
+        :return: the run report
+        """
+        self._began = time.time()
+        if not self.deferrable:
+            return super().execute(context)
+        with airflow_exceptions():
+            order = self._order(self._began)
+        try:
+            finished = self._look(context, order, PATIENCE_BEFORE_DEFERRING)
+        except Exception as error:  # noqa: BLE001 (never_fail and silent_fail are about any)
+            return self._end_as_poke_would(error, order)
+        if finished is not None:
+            return finished
+        return self._defer(order)
+
+    def poke(self, context: Any) -> bool | PokeReturnValue:
+        """Look once whether the run has ended."""
+        began = self._first_poke(context)
+        with airflow_exceptions():
+            order = self._order(began)
+        report = self._look(context, order)
+        return False if report is None else PokeReturnValue(is_done=True, xcom_value=report)
+
+    def execute_complete(self, context: Any, event: Any = None) -> Any:
+        """Conclude after a wait in the triggerer, just as a poke on the worker would."""
+        known = understood(event)
+        try:
+            return self._conclude(context, known)
+        except Exception as error:  # noqa: BLE001 (never_fail and silent_fail are about any)
+            return self._end_as_poke_would(error, known.order)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        """Resume without the rules of the base class, which would skip after a deferral what it fails after a poke."""
+        return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
+
+    def _order(self, began: float) -> WaitOrder:
+        from airflow_provider_itwin.api.vocabulary import ConnectionKind
+        from airflow_provider_itwin.api.waiting import WaitOrder
+        from airflow_provider_itwin.hooks.itwin import outage_tolerance
+
+        after = self.started_after
+        if isinstance(after, datetime):
+            after = (after.replace(tzinfo=UTC) if after.tzinfo is None else after).isoformat()
+        return WaitOrder(
+            ConnectionKind(self.kind),
+            self.connection_id,
+            self.run_id,
+            started_after=after if self.run_id is None else None,
+            poll_interval=self.poll_interval,
+            deadline=began + self.timeout,
+            began=began,
+            outage_tolerance=outage_tolerance(),
+        )
+
+    def _first_poke(self, context: Any) -> float:
+        """Give the moment of the first poke; in reschedule mode each poke is a new process, and only Airflow knows it."""
+        if not self.reschedule:
+            return self._began
+        task_instance = context["ti"]
+        first = getattr(task_instance, "get_first_reschedule_date", None)
+        moment = first(context) if first else task_instance.start_date
+        return moment.timestamp() if moment else self._began
+
+    def _look(self, context: Any, order: WaitOrder, patience: float | None = None) -> dict[str, Any] | None:
+        """Look once; give the report of a finished run, None if there is nothing to conclude yet."""
+        with airflow_exceptions():
+            outcome = self.hook.get_conn().look(order, patience)
+        return None if outcome.end is None else self._conclude(context, understood(outcome.as_event(order)))
+
+    def _conclude(self, context: Any, event: WaitEvent) -> dict[str, Any]:
+        from airflow_provider_itwin.api.waiting import WaitEnd
+
+        raise_trouble(event)
+        if event.end is WaitEnd.DEADLINE:
+            raise AirflowSensorTimeout(overdue_text(event, "timeout"))
+        if event.report is None:
+            raise AirflowFailException(f"The wait for {event.order.target} ended with {event.end}, which cannot be")
+        policy = ResultPolicy.of(self.fail_on, self.skip_on, self.strict)
+        return concluded(context, self.hook, event.report, policy, ITwinRunFailedFinalError)
+
+    def _end_as_poke_would(self, error: Exception, order: WaitOrder) -> Any:
+        """Apply ``soft_fail``, ``never_fail`` and ``silent_fail`` by the rules that the base class has for a poke."""
+        if isinstance(error, AirflowSkipException):
+            raise error
+        expected = isinstance(error, AirflowSensorTimeout | AirflowFailException)
+        if self.soft_fail and expected:
+            raise AirflowSkipException(f"Skipping because soft_fail is set: {error}") from error
+        if self.silent_fail and not expected:
+            self.log.error("A look at the run failed, and silent_fail says to go on: %s", error)
+            return self._defer(order)
+        if self.never_fail:
+            raise AirflowSkipException(f"Skipping because never_fail is set: {error}") from error
+        raise error
+
+    def _defer(self, order: WaitOrder) -> Any:
+        from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
+
+        # No timeout for the deferral itself: Airflow would end the task without asking us; the trigger keeps the deadline.
+        self.defer(
+            trigger=ITwinRunTrigger(itwin_conn_id=self.itwin_conn_id, **order.as_dict()),
+            method_name="execute_complete",
+        )
