@@ -121,10 +121,18 @@ class ITwinClient:
         return self.carry(conversations.find_started_since(self.account, baseline, kind, connection_id))
 
     def examine_active(
-        self, ref: RunRef, baseline: Baseline, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE
+        self,
+        ref: RunRef,
+        baseline: Baseline,
+        connection_id: str,
+        kind: ConnectionKind = ConnectionKind.STORAGE,
+        *,
+        does_the_same: bool = True,
     ) -> Active:
-        """Find out what an active run is to one who asked for a run of this connection."""
-        return self.carry(conversations.examine_active(self.account, ref, baseline, kind, connection_id))
+        """Find out what an active run is to one who asked for another; see :func:`~.conversations.examine_active`."""
+        return self.carry(
+            conversations.examine_active(self.account, ref, baseline, kind, connection_id, does_the_same=does_the_same)
+        )
 
     def get_run(self, connection_id: str, run_id: str, kind: ConnectionKind = ConnectionKind.STORAGE) -> Run:
         """Get a run with all its jobs and tasks (``get-storage-connection-run`` and siblings)."""

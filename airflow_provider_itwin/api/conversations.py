@@ -50,10 +50,12 @@ class StartedRun:
 
     :param ref: the run that was created; or the one that is active instead, which can be another connection's
     :param created: False after 303
+    :param in_doubt: whether an earlier request of ours, whose answer was lost, may have started the active run
     """
 
     ref: RunRef
     created: bool
+    in_doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def start_run(
             ref = yield from _newest_after(account, kind, connection_id, baseline)
     elif ref is None:
         ref = yield from _active_run(account, kind, connection_id)
-    return StartedRun(ref, answer.created)
+    return StartedRun(ref, answer.created, answer.in_doubt)
 
 
 def _newest_after(account: Account, kind: ConnectionKind, connection_id: str, baseline: Baseline) -> Flow[RunRef]:
@@ -150,13 +152,24 @@ def find_started_since(
 
 
 def examine_active(
-    account: Account, ref: RunRef, baseline: Baseline, kind: ConnectionKind, connection_id: str
+    account: Account,
+    ref: RunRef,
+    baseline: Baseline,
+    kind: ConnectionKind,
+    connection_id: str,
+    *,
+    does_the_same: bool = True,
 ) -> Flow[Active]:
-    """Find out what the active run `ref`, named by a 303, is to a task that asked for a run of this connection."""
+    """
+    Find out what the active run `ref`, named by a 303, is to a task that asked for a run of this connection.
+
+    :param does_the_same: whether a run of the connection that began since does what ours would: true of any run of a storage
+        connection, but of a run that is told what to do only if it can be our own
+    """
     if (ref.kind, ref.connection_id) != (kind, connection_id):
         return Active(ref, ours=False, fresh=False)
     sight = yield from look_at_run(account, ref)
-    return Active(ref, ours=True, fresh=baseline.precedes(ref, sight.glance.start_date_time))
+    return Active(ref, ours=True, fresh=does_the_same and baseline.precedes(ref, sight.glance.start_date_time))
 
 
 def look_at_run(account: Account, ref: RunRef, patience: float = DEFAULT_PATIENCE) -> Flow[Sight]:

@@ -7,6 +7,7 @@ below exist once for the synchronous and the asynchronous client, and are tested
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -17,6 +18,8 @@ from airflow_provider_itwin.api.errors import (
     ITwinConflictError,
     ITwinConnectionError,
     ITwinError,
+    ITwinProtocolError,
+    ITwinServerError,
 )
 from airflow_provider_itwin.api.operations import Call
 from airflow_provider_itwin.api.refusal import refusal
@@ -49,6 +52,7 @@ def exchange(account: Account, call: Call[T], patience: float = DEFAULT_PATIENCE
     """
     give_up_at = account.clock() + patience
     tries = 0
+    in_doubt = False
     refused: Token | None = None
     renewed: Token | None = None
     while True:
@@ -57,6 +61,8 @@ def exchange(account: Account, call: Call[T], patience: float = DEFAULT_PATIENCE
             refused, renewed = None, token
         request = _request(account, call, token)
         outcome = yield Send(request)
+        if in_doubt and isinstance(outcome, Reply):
+            outcome = replace(outcome, in_doubt=True)
         trouble = _trouble(account, call, request, outcome)
         if not isinstance(trouble, ITwinError):
             return trouble
@@ -65,6 +71,7 @@ def exchange(account: Account, call: Call[T], patience: float = DEFAULT_PATIENCE
             continue
         if not (trouble.transient or (call.conflict_passes and isinstance(trouble, ITwinConflictError))):
             raise trouble
+        in_doubt = in_doubt or isinstance(trouble, ITwinConnectionError | ITwinServerError | ITwinProtocolError)
         tries += 1
         yield _pause_or_give_up(account, trouble, tries, give_up_at)
 

@@ -59,10 +59,17 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class StartAnswer:
-    """What the service answered to the wish to start a run: 202 (`created`) or 303, and the link it gave."""
+    """
+    What the service answered to the wish to start a run.
+
+    :param created: whether it was 202, not 303
+    :param location: the link that came with it
+    :param in_doubt: whether an earlier request for the same run may have been carried out
+    """
 
     created: bool
     location: str | None
+    in_doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,7 @@ def start_run(kind: ConnectionKind, connection_id: str, body: Mapping[str, Any] 
         operation=words.start_operation,
         method="POST",
         path=_path(kind, checked_id(connection_id, "connection_id"), words.start),
-        read=lambda reply: StartAnswer(reply.status != 303, reply.headers.get("location")),
+        read=lambda reply: StartAnswer(reply.status != 303, reply.headers.get("location"), reply.in_doubt),
         headers={} if body is None else {"content-type": "application/json"},
         body=None if body is None else msgspec.json.encode(body),
         accepts=frozenset({200, 201, 202, 303}),

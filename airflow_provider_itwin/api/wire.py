@@ -28,11 +28,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP answer, complete; the names of its headers are in lower case."""
+    """
+    One HTTP answer, complete.
+
+    :param headers: with names in lower case
+    :param in_doubt: whether the same call was tried before and its fate is unknown, so that this answer may be about its effect
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
+    in_doubt: bool = False
 
 
 def http_date(text: str | None) -> datetime | None:

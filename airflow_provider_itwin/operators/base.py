@@ -237,7 +237,14 @@ class ITwinRunOperator(BaseOperator):
             if answer.created:
                 self.log.info("Started run %s", answer.ref)
                 return self._own(context, store, memory, answer.ref)
-            return replace(memory, active=client.examine_active(answer.ref, baseline, self.connection_id, kind))
+            active = client.examine_active(
+                answer.ref,
+                baseline,
+                self.connection_id,
+                kind,
+                does_the_same=self.run_body is None or answer.in_doubt,
+            )
+            return replace(memory, active=active)
 
     def _warn_of_user_connection(self, baseline: Baseline) -> None:
         if self.preflight and baseline.authentication_type == "User" and self.hook.is_service:

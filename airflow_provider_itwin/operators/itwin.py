@@ -13,7 +13,6 @@ from airflow_provider_itwin.exceptions import airflow_exceptions
 from airflow_provider_itwin.operators.base import ITwinRunOperator
 
 if TYPE_CHECKING:
-    import jinja2
     from airflow.providers.common.compat.sdk import XComArg
 
     from airflow_provider_itwin.api.resources import SourceFile
@@ -48,13 +47,18 @@ class _RunWithBodyOperator(ITwinRunOperator):
         self.body: Any = body
         self._rendered_body: Any = None
 
-    def render_template_fields(self, context: Any, jinja_env: jinja2.Environment | None = None) -> None:
-        """Render, then leave only a masked body where Airflow looks for what to show: its pre-signed URLs are secrets."""
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        """
+        Render, then leave only a masked body where Airflow looks for what to show: its pre-signed URLs are secrets.
+
+        This is the one method through which plain and mapped tasks of every Airflow are rendered.
+        """
         from airflow_provider_itwin.api.redact import redacted
 
-        super().render_template_fields(context, jinja_env)
-        self._rendered_body = self.body
-        self.body = redacted(self.body)
+        super()._do_render_template_fields(parent, *args, **kwargs)
+        if parent is self:
+            self._rendered_body = self.body
+            self.body = redacted(self.body)
 
     @property
     def run_body(self) -> Mapping[str, Any]:
