@@ -249,10 +249,10 @@ class ITwinRunOperator(BaseOperator):
     def _warn_of_user_connection(self, baseline: Baseline) -> None:
         if self.preflight and baseline.authentication_type == "User" and self.hook.is_service:
             self.log.warning(
-                "%s has the authenticationType User: its runs are made in the name of the person who owns it, and end with "
+                "The %s has the authenticationType User: its runs are made in the name of the person who owns it, and end with "
                 "UserNotAuthenticated when that person's sign-in is missing or older than 30 days. To run it by a service "
                 "application, change its authenticationType to Service. (preflight=False silences this.)",
-                self._target.capitalize(),
+                self._target,
             )
 
     def _own(self, context: Any, store: Store, memory: Memory, ref: RunRef) -> Memory:
