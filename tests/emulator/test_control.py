@@ -37,7 +37,7 @@ def test_faults_and_oddities(api: Api, emulator: Emulator) -> None:
     assert api.get(f"{STORAGE}/c").status_code == 200
     switched = api.control("POST", "/oddities", {"missing_fields": ["displayName"], "noEnd": "null"}).json()
     assert switched["missing_fields"] == ["displayName"]
-    assert emulator.oddities.no_end == "null"
+    assert switched["no_end"] == "null"
     assert emulator.oddities.missing_fields == ("displayName",)
     api.control("DELETE", "/oddities")
     assert emulator.oddities.no_end == "absent"

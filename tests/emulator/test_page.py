@@ -27,7 +27,7 @@ def test_nothing_else_is_served(emulator: Emulator) -> None:
     for path in (
         "/emulator/static/",
         "/emulator/static/..%2f__init__.py",
-        "/emulator/static/%2e%2e/page.py",
+        "/emulator/static/x/app.js",
         "/emulator/page.py",
     ):
         assert requests.get(emulator.url + path, timeout=5).status_code == 404
