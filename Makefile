@@ -1,7 +1,7 @@
 # The workshop. "make" alone lists what can be made.
 
 .POSIX:
-.PHONY: help venv venv-2.11 lint test test-2.11 clean distclean
+.PHONY: help demo airflow venv venv-2.11 lint test test-2.11 clean distclean
 
 PYTHON_3_3 = .venv/bin/python
 PYTHON_2_11 = .venv-2.11/bin/python
@@ -11,6 +11,12 @@ PYTEST_ARGS =
 
 help: ## list what can be made (this)
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: venv ## a night's synchronization through a real Airflow and the emulator, with its report
+	@$(PYTHON_3_3) -m scripts.demo
+
+airflow: venv ## Airflow in the browser, with the example DAGs and the emulator; Ctrl-C stops it
+	@$(PYTHON_3_3) -m scripts.standalone
 
 venv: .venv/.installed ## the environment with Airflow 3.3, .venv
 

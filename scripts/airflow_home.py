@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.console import CannotGoOnError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 EXAMPLE_DAGS = CHECKOUT / "example_dags"
+
+
+@contextmanager
+def sole_use_of(home: Path) -> Iterator[None]:
+    """
+    Keep others out of a home while we use it.
+
+    :raises CannotGoOnError: if somebody else does
+    """
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with home.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotGoOnError(f"{home} is in use: is this running already?") from None
+        yield
 
 
 def airflow_command(*arguments: str) -> list[str]:

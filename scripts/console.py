@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+class CannotGoOnError(Exception):
+    """There is no point in going on; the text tells the person why."""
+
+
 def say(text: str = "") -> None:
     """Print, and at once, also into a pipe."""
     sys.stdout.write(text + "\n")
@@ -19,12 +23,12 @@ def say(text: str = "") -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let the signals that end programs do it as Ctrl-C does: with everything put in order."""
+    """Let the signals that end programs do it as Ctrl-C does, with everything put in order."""
 
     def interrupt(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    ends = (signal.SIGTERM, signal.SIGHUP)
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, interrupt) for number in ends}
     try:
         yield

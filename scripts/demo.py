@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from contextlib import ExitStack
@@ -25,9 +26,10 @@ from scripts.airflow_home import (
     airflow_command,
     airflow_environment,
     itwin_connection,
+    sole_use_of,
 )
 from scripts.airflow_log import LogEntry, LogFollower
-from scripts.console import interruptible, say, undisturbed
+from scripts.console import CannotGoOnError, interruptible, say, undisturbed
 from scripts.emulator_process import FAILING_CONNECTION, STORAGE_CONNECTION, EmulatorProcess
 from scripts.processes import POLL_SECONDS, ManagedProcess
 from scripts.report_table import report_table
@@ -58,21 +60,19 @@ class Target:
     failure_expected: bool
 
 
-class DemoError(Exception):
-    """The demo cannot go on; the text says why."""
-
-
 def main() -> int:
     """Show the demo; 0 if it went as it should."""
     resources = ExitStack()
     try:
-        with interruptible(), resources:
+        with interruptible(), sole_use_of(HOME), resources:
             return _show(resources)
-    except DemoError as error:
+    except CannotGoOnError as error:
         say(f"\nThe demo failed: {error}")
         return 1
     except KeyboardInterrupt:
-        say("\nInterrupted; everything that was started is stopped.")
+        say("\nInterrupted; everything that was started here is stopped.")
+        if os.environ.get("ITWIN_CLIENT_ID"):
+            say("A run that has been started in the real iTwin Platform goes on there: it has no operation to cancel one.")
         return 130
 
 
@@ -101,7 +101,7 @@ def _real_platform() -> Target | None:
     if not given:
         return None
     if missing := [name for name in names if name not in given]:
-        raise DemoError(
+        raise CannotGoOnError(
             f"for the real iTwin Platform {', '.join(missing)} must be set too; for the emulator none of them"
         )
     host, issuer = os.environ.get("ITWIN_HOST", ""), os.environ.get("ITWIN_ISSUER_URL")
@@ -140,6 +140,7 @@ class _Run:
         self._json_log = HOME / "airflow.jsonl"
         self._follower = LogFollower(self._json_log, HOME / "airflow.log")
         self._task = ""
+        self._at_work = False
         self._waiting_since: float | None = None
         self.errors: dict[str, str] = {}
 
@@ -159,8 +160,11 @@ class _Run:
     def _follow(
         self, command: list[str], longest: float, what: str, tell: Callable[[LogEntry], bool] | None = None
     ) -> None:
-        process = ManagedProcess(what, command, environment=self._environment, log=self._json_log)
-        self._resources.callback(_undisturbed, process.stop)
+        # Not SIGTERM: Airflow takes that for the wish to end a task, and goes on.
+        process = ManagedProcess(
+            what, command, environment=self._environment, log=self._json_log, stop_signal=signal.SIGINT
+        )
+        self._resources.callback(_undisturbed, lambda: process.stop(grace=3.0))
         deadline = time.monotonic() + longest
         quiet_since = time.monotonic()
         ended = False
@@ -174,9 +178,9 @@ class _Run:
                 _stamp("... still at it")
                 quiet_since = time.monotonic()
             if time.monotonic() > deadline:
-                raise DemoError(f"{what} has not ended after {longest:.0f} s. {_where_to_look()}")
+                raise CannotGoOnError(f"{what} has not ended after {longest:.0f} s. {_where_to_look()}")
         if process.exit_code != 0:
-            raise DemoError(f"{what} ended with exit code {process.exit_code}. {_where_to_look()}")
+            raise CannotGoOnError(f"{what} ended with exit code {process.exit_code}. {_where_to_look()}")
 
     def _tell(self, entry: LogEntry) -> bool:
         """Tell what people want to know of the log; False for the rest of it."""
@@ -185,7 +189,7 @@ class _Run:
         elif entry.event.startswith("Pausing task as DEFERRED"):
             _stamp(f"{self._task}: deferred; from here on it holds no worker", entry)
             self._waiting_since = time.monotonic()
-        elif "airflow_provider_itwin" in entry.logger:
+        elif "airflow_provider_itwin" in entry.logger or (self._at_work and not entry.logger):
             for line in entry.event.splitlines():
                 _stamp(f"    {line}", entry)
         else:
@@ -194,6 +198,7 @@ class _Run:
 
     def _tell_of_task(self, task: str, entry: LogEntry) -> None:
         state = entry.event
+        self._at_work = state == "running"
         if state == "running":
             state = "back on a worker" if task == self._task and self._waiting_since else "running"
             self._waiting_since = None
@@ -212,11 +217,11 @@ def _conclude(target: Target, outcome: dict[str, Any], seconds: float) -> int:
     failed = outcome["state"] != "success"
     if target.failure_expected:
         if not failed:
-            raise DemoError("a run of this connection was to fail, and it did not")
+            raise CannotGoOnError("a run of this connection was to fail, and it did not")
         say("The failure was the point: a run that ends badly fails the task, and nothing that depends on it starts.")
         return 0
     if failed:
-        raise DemoError(f"the DAG run ended as {outcome['state']}")
+        raise CannotGoOnError(f"the DAG run ended as {outcome['state']}")
     say(
         '"make airflow" shows the same in a browser; "DEMO_CONNECTION=demo-failing-connection make demo" shows a failure.'
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_itwin.emulator.core import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 from scripts.airflow_home import itwin_connection, plain_environment
+from scripts.console import CannotGoOnError
 from scripts.processes import ManagedProcess, wait_until
 
 if TYPE_CHECKING:
@@ -49,4 +50,4 @@ class EmulatorProcess:
         if found := _URL.search(self.process.tail()):
             return found[0]
         self.stop()
-        raise RuntimeError(f"The emulator has not started:\n{self.process.tail()}")
+        raise CannotGoOnError(f"The emulator has not started:\n{self.process.tail()}")

@@ -76,12 +76,16 @@ class ManagedProcess:
             return False
         return True
 
-    def stop(self, grace: float = 20.0) -> None:
-        """End it and everything that it started: ask, insist, and kill what is left after ``grace`` seconds."""
+    def ask_to_stop(self) -> None:
+        """Ask it to end, and do not wait for it."""
         if self.exit_code is None:
             self._process.send_signal(self._stop_signal)
-            self.wait(grace)
-        self._end_session(signal.SIGTERM, 5.0)
+
+    def stop(self, grace: float = 20.0) -> None:
+        """End it and everything that it started: ask, insist, and kill what is left after ``grace`` seconds."""
+        self.ask_to_stop()
+        self.wait(grace)
+        self._end_session(signal.SIGTERM, min(grace, 5.0))
         self.kill()
 
     def kill(self) -> None:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
+from scripts.airflow_health import all_well, health_of
 from scripts.airflow_home import airflow_command, airflow_environment, free_ports, server_environment
 from scripts.processes import ManagedProcess, wait_until
 
@@ -18,14 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-# The API server answers for the health of the other three.
 COMPONENTS = {
     "api-server": ("api-server",),
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "triggerer": ("triggerer", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
 }
-WATCHED = {"scheduler": "scheduler", "triggerer": "triggerer", "dag_processor": "dag-processor"}
 
 # Quick where Airflow is slow by default, so that a test waits for work and not for the next look.
 QUICK = {
@@ -106,10 +105,15 @@ class Deployment:
 
     def stop(self) -> None:
         """End everything that was started here, and drop the database."""
-        # The API server last: tasks and triggers that are being ended report to it.
-        for component in ("dag-processor", "scheduler", "triggerer", "api-server"):
-            if process := self._processes.pop(component, None):
-                process.stop()
+        processes, self._processes = self._processes, {}
+        api_server = processes.pop("api-server", None)
+        for process in processes.values():
+            process.ask_to_stop()
+        for process in processes.values():
+            process.stop()
+        # The last, for tasks and triggers that are being ended report to it.
+        if api_server:
+            api_server.stop()
         self._resources.close()
 
     def kill(self, component: str) -> None:
@@ -154,20 +158,12 @@ class Deployment:
     def _wait_until_well(self, seconds: float) -> None:
         wait_until(lambda: self._broken() or self._all_well(), seconds, every=0.5)
         if self._broken() or not self._all_well():
-            raise DeploymentError(f"Airflow is not well: {self.api.health()}\n{self.last_words()}")
+            raise DeploymentError(f"Airflow is not well: {health_of(self.api.url)}\n{self.last_words()}")
 
     def _broken(self) -> bool:
         return any(process.exit_code is not None for process in self._processes.values())
 
     def _all_well(self) -> bool:
-        health = self.api.health()
-        if health.get("metadatabase", {}).get("status") != "healthy":
-            return False
-        for name, component in WATCHED.items():
-            if component not in self._processes:
-                continue
-            heartbeat = health[name].get(f"latest_{name}_heartbeat")
-            # A process that was killed counts as healthy for a while; only a heartbeat of the new one tells.
-            if heartbeat is None or datetime.fromisoformat(heartbeat) < self._launched[component]:
-                return False
-        return True
+        return all_well(
+            health_of(self.api.url), {component: self._launched[component] for component in self._processes}
+        )

@@ -31,13 +31,6 @@ class AirflowApi:
         token = self._ask("GET", "/auth/token")["access_token"]
         self._session.headers["Authorization"] = f"Bearer {token}"
 
-    def health(self) -> Json:
-        """Tell what Airflow thinks of its components; empty while the API server does not answer."""
-        try:
-            return self._ask("GET", "/api/v2/monitor/health")
-        except requests.RequestException:
-            return {}
-
     def dag(self, dag_id: str) -> Json | None:
         """Describe a DAG; None if Airflow has not seen it yet."""
         return self._ask_if_there(f"/api/v2/dags/{dag_id}")
