@@ -12,7 +12,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from airflow_provider_itwin.api.account import Account
-from airflow_provider_itwin.api.credentials import ClientCredentials, Token, read_token
+from airflow_provider_itwin.api.credentials import ClientCredentials, Credentials, Token, read_token
 from airflow_provider_itwin.api.errors import (
     ITwinAuthenticationError,
     ITwinConflictError,
@@ -20,9 +20,10 @@ from airflow_provider_itwin.api.errors import (
     ITwinError,
     ITwinProtocolError,
     ITwinServerError,
+    ITwinUntrustedHostError,
 )
 from airflow_provider_itwin.api.operations import Call
-from airflow_provider_itwin.api.refusal import refusal
+from airflow_provider_itwin.api.refusal import correlation_id, refusal, secrets_of
 from airflow_provider_itwin.api.wire import Authorize, Flow, NoReply, Pause, Reply, Request, Send
 
 T = TypeVar("T")
@@ -80,7 +81,7 @@ def obtain_token(account: Account, credentials: ClientCredentials, patience: flo
     """
     Fetch an access token with the client credentials grant, by the same rules of patience.
 
-    :raises ITwinAuthenticationError: if the issuer refuses the client
+    :raises ITwinAuthenticationError: if the issuer refuses the client, or is none
     """
     give_up_at = account.clock() + patience
     tries = 0
@@ -102,10 +103,10 @@ def obtain_token(account: Account, credentials: ClientCredentials, patience: flo
             try:
                 return read_token(outcome, asked_at)
             except ITwinError as unreadable:
-                trouble = _located(unreadable, outcome, request)
+                trouble = _located(unreadable, outcome, request, credentials)
         elif isinstance(outcome, Reply):
             trouble = refusal(outcome, request, "The request for an access token", credentials)
-            if outcome.status in (400, 401, 403):
+            if not trouble.transient and not isinstance(trouble, ITwinUntrustedHostError):
                 raise _refused_client(trouble, credentials)
         else:
             trouble = _no_answer(outcome, request, "The request for an access token")
@@ -139,7 +140,7 @@ def _trouble(account: Account, call: Call[T], request: Request, outcome: Reply |
         try:
             return call.read(outcome)
         except ITwinError as unreadable:
-            return _located(unreadable, outcome, request)
+            return _located(unreadable, outcome, request, account.credentials)
     return refusal(outcome, request, call.operation, account.credentials)
 
 
@@ -149,9 +150,9 @@ def _no_answer(outcome: NoReply, request: Request, what: str) -> ITwinConnection
     )
 
 
-def _located(error: ITwinError, reply: Reply, request: Request) -> ITwinError:
+def _located(error: ITwinError, reply: Reply, request: Request, credentials: Credentials) -> ITwinError:
     error.status, error.method, error.url = reply.status, request.method, request.url.partition("?")[0]
-    error.correlation_id = reply.headers.get("x-correlation-id")
+    error.correlation_id = correlation_id(reply, secrets_of(request, credentials))
     return error
 
 
@@ -164,7 +165,9 @@ def _refused_client(error: ITwinError, credentials: ClientCredentials) -> ITwinA
         "Look at login, password and scope of the Airflow connection, and that its host and issuer belong together.",
     )
     return ITwinAuthenticationError(
-        f"The token endpoint refused the client {credentials.client_id}",
+        f"The token endpoint refused the client {credentials.client_id}"
+        if error.status in (400, 401, 403)
+        else f"The token endpoint answered {error.status}",
         status=error.status,
         code=error.code,
         message=error.message,

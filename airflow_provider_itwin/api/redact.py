@@ -5,15 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
-_URL_QUERY = re.compile(r"(?P<url>\bhttps?://[^\s\"'<>?#]+)[?#][^\s\"'<>]*", re.IGNORECASE)
-_URL_USER = re.compile(r"(?P<scheme>\bhttps?://)[^\s\"'<>/@]+@", re.IGNORECASE)
-_BEARER = re.compile(r"\b(?P<scheme>bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
-_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)?")
-_SIGNATURE = re.compile(r"\b(?P<key>sig|signature|client_secret|access_token)(?P<eq>=|%3D)[^\s&\"'<>]+", re.IGNORECASE)
+# Each of these takes time in proportion to the text, whatever is in it.
+_USER = re.compile(r"(?<=://)[^\s\"'<>/@]+@")
+_URL = re.compile(r"(?P<url>\bhttps?://[^\s\"'<>?#]++)(?P<query>[?#][^\s\"'<>]*+)?", re.IGNORECASE)
+_BEARER = re.compile(r"\b(?P<scheme>bearer|basic)\s++[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]*+(?P<rest>(?:\.[A-Za-z0-9_-]++)*+)")
+_SIGNATURE = re.compile(
+    r"\b(?P<key>sig|signature|client_secret|access_token)(?P<is>=|%3D|\"\s*:\s*\")[^\s&\"'<>]+", re.IGNORECASE
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 HIDDEN = "***"
+
+_MOST_READ = 1 << 16
 
 
 def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
@@ -21,18 +27,18 @@ def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
     Give `text` with what could be a secret replaced by ``***``.
 
     :param text: anything that may end in a log or an exception
-    :param secrets: values known to be secret, hidden wherever they stand
+    :param secrets: values known to be secret, hidden wherever they stand and in whichever way their signs are encoded
     :return: the text without queries and user names of URLs (a pre-signed URL is a secret), tokens, signatures, the known
         secrets, and control characters
     """
     for secret in secrets:
         if secret:
-            text = text.replace(secret, HIDDEN)
-    text = _URL_USER.sub(rf"\g<scheme>{HIDDEN}@", text)
-    text = _URL_QUERY.sub(rf"\g<url>?{HIDDEN}", text)
+            text = re.sub("".join(map(_spellings, secret)), HIDDEN, text)
+    text = _USER.sub(f"{HIDDEN}@", text)
+    text = _URL.sub(lambda url: f"{url['url']}?{HIDDEN}" if url["query"] else url[0], text)
     text = _BEARER.sub(rf"\g<scheme> {HIDDEN}", text)
-    text = _JWT.sub(HIDDEN, text)
-    text = _SIGNATURE.sub(rf"\g<key>\g<eq>{HIDDEN}", text)
+    text = _JWT.sub(lambda token: HIDDEN if token["rest"] else token[0], text)
+    text = _SIGNATURE.sub(rf"\g<key>\g<is>{HIDDEN}", text)
     return _CONTROL.sub(" ", text)
 
 
@@ -47,6 +53,24 @@ def redacted(value: Any) -> Any:
     return value
 
 
+def excerpt(text: str, longest: int, secrets: tuple[str, ...] = ()) -> str:
+    """Give the beginning of `text` in at most `longest` characters, redacted before it is cut."""
+    if len(text) > _MOST_READ:
+        # What is torn at the end of a word could be the half of a secret.
+        text = text[:_MOST_READ].rsplit(None, 1)[0]
+    return shortened(redact(text, secrets), longest)
+
+
 def shortened(text: str, longest: int) -> str:
     """Give `text` in at most `longest` characters, with an ellipsis where it was cut."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _spellings(char: str) -> str:
+    """Give a pattern for one character of a secret: as it is, or as a form, a URL or JSON has it."""
+    plain = re.escape(char)
+    if char.isascii() and char.isalnum():
+        return plain
+    encoded = quote(char, safe="", errors="surrogatepass")
+    space = r"|\+" if char == " " else ""
+    return rf"(?:\\?{plain}|(?i:{encoded}){space})"

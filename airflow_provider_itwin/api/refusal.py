@@ -11,10 +11,12 @@ import msgspec
 from airflow_provider_itwin.api import errors
 from airflow_provider_itwin.api.credentials import ClientCredentials, Credentials
 from airflow_provider_itwin.api.errors import ErrorDetail, ITwinError
-from airflow_provider_itwin.api.redact import redact, shortened
+from airflow_provider_itwin.api.redact import excerpt
 from airflow_provider_itwin.api.wire import Reply, Request, http_date, server_time
 
 _LONGEST_TEXT = 600
+_LONGEST_IMPRESSION = 240
+_MOST_READ = 1 << 17
 _MOST_DETAILS = 20
 
 _MEANINGS: dict[int, type[ITwinError]] = {
@@ -31,17 +33,29 @@ _MEANINGS: dict[int, type[ITwinError]] = {
 
 def refusal(reply: Reply, request: Request, operation: str, credentials: Credentials) -> ITwinError:
     """Say what the service's answer to `request` means; secrets that it may echo are taken out."""
-    said = _said(reply, credentials.secrets)
+    secrets = secrets_of(request, credentials)
+    said = _said(reply, secrets)
     return _meaning(reply, request)(
         f"{operation} was answered with {reply.status}",
         status=reply.status,
         method=request.method,
         url=request.url.partition("?")[0],
-        correlation_id=_clean(reply.headers.get("x-correlation-id"), credentials.secrets),
+        correlation_id=correlation_id(reply, secrets),
         retry_after=retry_after(reply),
         hint=_hint(reply, request, said, credentials),
         **said,
     )
+
+
+def secrets_of(request: Request, credentials: Credentials) -> tuple[str, ...]:
+    """Give what the service knows from `request` and nobody else may see."""
+    token = request.headers.get("authorization", "").removeprefix("Bearer ")
+    return (*credentials.secrets, token) if token else credentials.secrets
+
+
+def correlation_id(reply: Reply, secrets: tuple[str, ...]) -> str | None:
+    """Give the name under which Bentley's support finds the answer."""
+    return _clean(reply.headers.get("x-correlation-id"), secrets)
 
 
 def retry_after(reply: Reply) -> float | None:
@@ -139,7 +153,7 @@ def _said(reply: Reply, secrets: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _impression(reply: Reply, secrets: tuple[str, ...]) -> str | None:
-    text = reply.body[: 8 * _LONGEST_TEXT].decode("utf-8", "replace").strip()
+    text = reply.body[:_MOST_READ].decode("utf-8", "replace").strip()
     if not text:
         return None
     kind = reply.headers.get("content-type", "no content type").partition(";")[0]
@@ -147,10 +161,10 @@ def _impression(reply: Reply, secrets: tuple[str, ...]) -> str | None:
         start, end = text.lower().find("<title>"), text.lower().find("</title>")
         title = text[start + 7 : end] if 0 <= start < end else "no title"
         return _clean(f"(an HTML page, {title.strip()})", secrets)
-    return _clean(f"({kind}) {' '.join(text.split())[:200]}", secrets)
+    return _clean(f"({kind}) {' '.join(text.split())}", secrets, _LONGEST_IMPRESSION)
 
 
-def _clean(text: Any, secrets: tuple[str, ...]) -> str | None:
+def _clean(text: Any, secrets: tuple[str, ...], longest: int = _LONGEST_TEXT) -> str | None:
     if text is None or text == "":
         return None
-    return shortened(redact(str(text), secrets), _LONGEST_TEXT)
+    return excerpt(str(text), longest, secrets)
