@@ -4,6 +4,8 @@ One nightly synchronization from start to report, for people who see this projec
 Starts the emulator of the iTwin Platform, makes a private Airflow with its embedded database, and runs the example DAG
 ``itwin_nightly_sync`` in it. With ``ITWIN_CLIENT_ID``, ``ITWIN_CLIENT_SECRET`` and ``ITWIN_CONNECTION_ID`` in the environment
 (and ``ITWIN_HOST``, ``ITWIN_ISSUER_URL`` if need be) it talks to the real iTwin Platform instead.
+
+``DEMO_CONNECTION`` names another connection of the emulator, ``DEMO_HOME`` another place for Airflow's files.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.airflow_home import (
@@ -36,11 +39,11 @@ from scripts.report_table import report_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 DAG_ID = "itwin_nightly_sync"
 DAG_FILE = EXAMPLE_DAGS / f"{DAG_ID}.py"
-HOME = CHECKOUT / ".airflow" / "demo"
+USUAL_HOME = CHECKOUT / ".airflow" / "demo"
+HOME = Path(os.environ.get("DEMO_HOME") or USUAL_HOME)
 
 # A night of 25 minutes passes in 18 seconds; the provider looks every ten.
 SPEED = 85.0
@@ -72,14 +75,19 @@ def main() -> int:
     except KeyboardInterrupt:
         say("\nInterrupted; everything that was started here is stopped.")
         if os.environ.get("ITWIN_CLIENT_ID"):
-            say("A run that has been started in the real iTwin Platform goes on there: it has no operation to cancel one.")
+            say(
+                "A run that has been started in the real iTwin Platform goes on there: it has no operation to cancel one."
+            )
         return 130
 
 
 def _show(resources: ExitStack) -> int:
     began = time.monotonic()
-    shutil.rmtree(HOME, ignore_errors=True)
-    HOME.mkdir(parents=True)
+    if HOME == USUAL_HOME:
+        shutil.rmtree(HOME, ignore_errors=True)
+    HOME.mkdir(parents=True, exist_ok=True)
+    if any(HOME.iterdir()):
+        raise CannotGoOnError(f"DEMO_HOME is to be an empty folder, and {HOME} is not")
     say(f"A nightly synchronization in Apache Airflow {version('apache-airflow')}, with airflow-provider-itwin.\n")
     target = _real_platform() or _emulated_platform(resources)
     _tell("iTwin Platform", target.description)
@@ -242,7 +250,7 @@ def _where_to_look() -> str:
 
 
 def _short(path: Path) -> str:
-    return str(path.relative_to(CHECKOUT))
+    return str(path.relative_to(CHECKOUT) if path.is_relative_to(CHECKOUT) else path)
 
 
 def _undisturbed(action: Callable[[], None]) -> None:

@@ -69,6 +69,7 @@ def _run(resources: ExitStack) -> None:
         | server
         | emulator.connection
         | {
+            "AIRFLOW__API__DEFAULT_WRAP": "True",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_ports[0]),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(log_ports[1]),

@@ -1,0 +1,112 @@
+"""The demo as a newcomer sees it: one command, plain text, an exit code that means something."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from scripts.airflow_home import CHECKOUT
+from scripts.processes import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.system
+
+LONGEST = 240.0
+
+
+class Demo:
+    """A demo that has been started."""
+
+    def __init__(self, home: Path, **environment: str) -> None:
+        self.output_file = home.with_suffix(".out")
+        mine = {name: value for name, value in os.environ.items() if not name.startswith(("ITWIN_", "DEMO_"))}
+        with self.output_file.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "scripts.demo"],
+                cwd=CHECKOUT,
+                env=mine | {"DEMO_HOME": str(home)} | environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def output(self) -> str:
+        return self.output_file.read_text()
+
+    def exit_code(self) -> int:
+        return self.process.wait(LONGEST)
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
+    """Start demos, and end those that a test has left running."""
+    started: list[Demo] = []
+
+    def start(name: str = "demo", **environment: str) -> Demo:
+        started.append(Demo(tmp_path / name, **environment))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.process.terminate()
+        one.process.wait(60)
+
+
+def test_a_good_night_and_a_bad_one(demo: Callable[..., Demo]) -> None:
+    # Both at once: most of the time goes by in waiting.
+    good, bad = demo("good"), demo("bad", DEMO_CONNECTION="demo-failing-connection")
+
+    assert good.exit_code() == 0, good.output
+    assert bad.exit_code() == 0, bad.output
+    assert "wait_for_synchronization: deferred" in good.output
+    assert re.search(r"Result +Success\n", good.output)
+    assert re.search(r"Files +12\n", good.output)
+    assert re.search(r"Warnings +23\n", good.output)
+    assert "tell_the_team success" in good.output
+    assert re.search(r"Result +Error\n", bad.output)
+    assert re.search(r"PD-ARC-Deck\.rvt +REVIT +Error +TAE_BRG_1021\n", bad.output)
+    assert "Read https://kb.example.com/itwin/unsupported-file-version" in bad.output
+    assert "tell_the_team upstream_failed" in bad.output
+    assert "The failure was the point" in bad.output
+    for output in (good.output, bad.output):
+        assert "\x1b" not in output, "no control sequences"
+        assert "Traceback" not in output
+
+
+def test_a_failure_that_nobody_asked_for_is_one(demo: Callable[..., Demo]) -> None:
+    unlucky = demo(DEMO_CONNECTION="there-is-no-such-connection")
+
+    assert unlucky.exit_code() == 1, unlucky.output
+    assert "The demo failed: the DAG run ended as failed" in unlucky.output
+    assert "there-is-no-such-connection" in unlucky.output
+    assert "airflow.log" in unlucky.output
+
+
+def test_half_of_the_credentials_are_no_credentials(demo: Callable[..., Demo]) -> None:
+    halfway = demo(ITWIN_CLIENT_ID="somebody")
+
+    assert halfway.exit_code() == 1
+    assert "ITWIN_CLIENT_SECRET, ITWIN_CONNECTION_ID must be set too" in halfway.output
+
+
+def test_an_interrupted_demo_leaves_nothing_behind(demo: Callable[..., Demo]) -> None:
+    interrupted = demo()
+    assert wait_until(lambda: "Airflow runs the DAG" in interrupted.output, LONGEST), interrupted.output
+    started = psutil.Process(interrupted.process.pid).children(recursive=True)
+    assert started, "the emulator and Airflow"
+
+    interrupted.process.send_signal(signal.SIGTERM)
+
+    assert interrupted.exit_code() == 130
+    assert "Interrupted" in interrupted.output
+    assert not [process for process in started if process.is_running()]
