@@ -13,6 +13,7 @@ from yarl import URL
 
 from airflow_provider_itwin.api.account import Account
 from airflow_provider_itwin.api.credentials import ClientCredentials, ReadyToken, Token
+from airflow_provider_itwin.api.errors import ITwinError
 from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obtain_token
 from airflow_provider_itwin.api.operations import Call
 from airflow_provider_itwin.api.redact import redact
@@ -74,22 +75,26 @@ class AsyncITwinClient:
     async def carry(self, flow: Flow[T]) -> T:
         """Carry a conversation through: do what it wants, tell it what came of it, and give what it ends with."""
         outcome: Any = None
+        no_token: ITwinError | None = None
         while True:
             try:
-                want = flow.send(outcome)
+                want = flow.send(outcome) if no_token is None else flow.throw(no_token)
             except StopIteration as end:
                 result: T = end.value
                 return result
+            outcome = no_token = None
             match want:
                 case Send(request):
                     outcome = await self._send(request)
                 case Pause(seconds, trouble):
                     if trouble is not None:
                         log.warning("%s Trying again in %.1f s.", trouble, seconds)
-                    outcome = None
                     await self._sleep(seconds)
                 case Authorize(refused, patience):
-                    outcome = await self._authorize(refused, patience)
+                    try:
+                        outcome = await self._authorize(refused, patience)
+                    except ITwinError as error:
+                        no_token = error
 
     async def _authorize(self, refused: Token | None, patience: float) -> Token:
         credentials = self.account.credentials

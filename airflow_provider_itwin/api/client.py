@@ -16,6 +16,7 @@ from airflow_provider_itwin.api import conversations, operations
 from airflow_provider_itwin.api.account import Account
 from airflow_provider_itwin.api.conversations import Baseline, Pages, StartedRun
 from airflow_provider_itwin.api.credentials import ReadyToken, Token
+from airflow_provider_itwin.api.errors import ITwinError
 from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obtain_token
 from airflow_provider_itwin.api.operations import Call
 from airflow_provider_itwin.api.plan import Active
@@ -79,22 +80,26 @@ class ITwinClient:
     def carry(self, flow: Flow[T]) -> T:
         """Carry a conversation through: do what it wants, tell it what came of it, and give what it ends with."""
         outcome: Any = None
+        no_token: ITwinError | None = None
         while True:
             try:
-                want = flow.send(outcome)
+                want = flow.send(outcome) if no_token is None else flow.throw(no_token)
             except StopIteration as end:
                 result: T = end.value
                 return result
+            outcome = no_token = None
             match want:
                 case Send(request):
                     outcome = self._send(request)
                 case Pause(seconds, trouble):
                     if trouble is not None:
                         log.warning("%s Trying again in %.1f s.", trouble, seconds)
-                    outcome = None
                     self._sleep(seconds)
                 case Authorize(refused, patience):
-                    outcome = self._authorize(refused, patience)
+                    try:
+                        outcome = self._authorize(refused, patience)
+                    except ITwinError as error:
+                        no_token = error
 
     def start_run(
         self,

@@ -82,7 +82,7 @@ class Pause:
 @dataclass(frozen=True, slots=True)
 class Authorize:
     """
-    An exchange wants a :class:`~.credentials.Token`.
+    An exchange wants a :class:`~.credentials.Token`; if there is none to be had, the error is thrown into it.
 
     :param refused: a token that the service did not take: another one is wanted
     :param patience: seconds that fetching one may take

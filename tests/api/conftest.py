@@ -1,8 +1,13 @@
-"""How hypothesis looks for trouble here: the same examples each time, and no judgement on slow machines."""
+"""What the tests of the client share; hypothesis looks for the same trouble each time, and does not judge slow machines."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from .drivers import DRIVERS, Driver, World, driver
 
 settings.register_profile(
     "api",
@@ -13,3 +18,18 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("api")
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """An iTwin Platform of its own for each test."""
+    world = World()
+    with world.emulator:
+        yield world
+
+
+@pytest.fixture(params=DRIVERS)
+def client(request: pytest.FixtureRequest, world: World) -> Iterator[Driver]:
+    """Each of the two clients in turn."""
+    with driver(request.param, world) as made:
+        yield made

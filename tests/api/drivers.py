@@ -1,0 +1,133 @@
+"""Both clients behind one face, and a world in which only the clock of the emulator goes, and only when told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+from airflow_provider_itwin.api.account import Account, Network
+from airflow_provider_itwin.api.aclient import AsyncITwinClient
+from airflow_provider_itwin.api.client import ITwinClient
+from airflow_provider_itwin.api.credentials import ClientCredentials, Credentials
+from airflow_provider_itwin.api.environment import Environment
+from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange
+from airflow_provider_itwin.api.operations import Call
+from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome, wait
+from airflow_provider_itwin.api.wire import Flow
+from airflow_provider_itwin.emulator import Emulator, ManualClock
+
+T = TypeVar("T")
+
+DRIVERS = ("sync", "async")
+
+
+class Driver(Protocol):
+    """A client, whichever."""
+
+    account: Account
+
+    def carry(self, flow: Flow[T]) -> T:
+        """Carry a conversation through."""
+
+    def close(self) -> None:
+        """Close the client."""
+
+
+class World:
+    """An emulator whose clock stands still while requests are answered, and goes on when a client pauses."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.emulator = Emulator(clock=self.clock)
+        self.pauses: list[float] = []
+
+    def account(
+        self,
+        credentials: Credentials | None = None,
+        network: Network | None = None,
+        environment: Environment | None = None,
+    ) -> Account:
+        """Give an account of the emulator, with its clock."""
+        emulator = self.emulator
+        return Account(
+            environment or Environment.of(emulator.url),
+            credentials or ClientCredentials(emulator.client_id, emulator.client_secret),
+            network or Network(timeout=5.0),
+            clock=self.clock.now,
+            wall=self.clock.now,
+            chance=lambda: 0.5,
+        )
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass, here and there."""
+        self.pauses.append(seconds)
+        self.clock.advance(seconds)
+
+    async def sleep_async(self, seconds: float) -> None:
+        """Let time pass, here and there."""
+        self.sleep(seconds)
+        await asyncio.sleep(0)
+
+    def operations(self) -> list[str | None]:
+        """Give the operations that were asked for so far, and forget them."""
+        done = [entry.operation for entry in self.emulator.journal]
+        self.emulator.journal.clear()
+        return done
+
+
+class SyncDriver:
+    """The synchronous client."""
+
+    def __init__(self, world: World, account: Account) -> None:
+        self.account = account
+        self.client = ITwinClient(account, world.sleep)
+
+    def carry(self, flow: Flow[T]) -> T:
+        """Carry a conversation through."""
+        return self.client.carry(flow)
+
+    def close(self) -> None:
+        """Close the client."""
+        self.client.close()
+
+
+class AsyncDriver:
+    """The asynchronous client, in an event loop that runs only while it is asked."""
+
+    def __init__(self, world: World, account: Account) -> None:
+        self.account = account
+        self.client = AsyncITwinClient(account, world.sleep_async)
+        self._runner = asyncio.Runner()
+        self._runner.run(self.client.__aenter__())
+
+    def carry(self, flow: Flow[T]) -> T:
+        """Carry a conversation through."""
+        return self._runner.run(self.client.carry(flow))
+
+    def close(self) -> None:
+        """Close the client and its event loop."""
+        self._runner.run(self.client.__aexit__())
+        self._runner.close()
+
+
+@contextmanager
+def driver(name: str, world: World, account: Account | None = None) -> Iterator[Driver]:
+    """Give the client of that name."""
+    account = account or world.account()
+    made: Driver = SyncDriver(world, account) if name == "sync" else AsyncDriver(world, account)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def call(driver: Driver, call: Call[T], patience: float = DEFAULT_PATIENCE) -> T:
+    """Carry one call through."""
+    return driver.carry(exchange(driver.account, call, patience))
+
+
+def wait_for(driver: Driver, order: WaitOrder) -> WaitOutcome:
+    """Wait as `order` says."""
+    return driver.carry(wait(driver.account, order))
