@@ -63,6 +63,27 @@ def get_provider_info() -> dict[str, Any]:
             "itwin": {
                 "description": "How this provider talks to the iTwin Platform.",
                 "options": {
+                    "requests_per_minute": {
+                        "description": (
+                            "Requests that one process sends to the API in any minute at most, for each account; 0 for no\n"
+                            "limit. An account of the Community tier is allowed 500 over all its processes, one of the\n"
+                            "Standard and Premium tiers 5000. When there is more to ask, all waits are asked about less often.\n"
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": "4000",
+                        "default": "500",
+                    },
+                    "requests_per_hour": {
+                        "description": (
+                            "The same for any hour. An account of the Community tier is allowed 5000; the Standard and Premium\n"
+                            "tiers have no such limit, so set 0 there.\n"
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": "0",
+                        "default": "5000",
+                    },
                     "outage_tolerance": {
                         "description": (
                             "How long a wait for a run rides out trouble (network errors, 5xx, 429, unreadable answers)\n"

@@ -30,6 +30,19 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """
+    How often the account may ask, over all who share it in this process.
+
+    :param per_minute: requests in any minute; 0 for no limit
+    :param per_hour: requests in any hour; 0 for no limit
+    """
+
+    per_minute: float = 0
+    per_hour: float = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """
     What every conversation with the service needs to know; the clocks are parameters so that tests need no time.
@@ -42,6 +55,7 @@ class Account:
     environment: Environment
     credentials: Credentials
     network: Network = Network()
+    limits: Limits = Limits()
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random
@@ -50,4 +64,4 @@ class Account:
     @property
     def key(self) -> tuple[object, ...]:
         """What two accounts have in common when one session, token and budget can serve both; holds no secret."""
-        return (self.environment, self.credentials.fingerprint, self.network)
+        return (self.environment, self.credentials.fingerprint, self.network, self.limits)

@@ -14,10 +14,14 @@ from yarl import URL
 from airflow_provider_itwin.api.account import Account
 from airflow_provider_itwin.api.credentials import ClientCredentials, ReadyToken, Token
 from airflow_provider_itwin.api.errors import ITwinError
+from airflow_provider_itwin.api.errors import ITwinError
 from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obtain_token
 from airflow_provider_itwin.api.operations import Call
+from airflow_provider_itwin.api.pace import RequestBudget
+from airflow_provider_itwin.api.poller import Poller
 from airflow_provider_itwin.api.redact import redact
-from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome, wait
+from airflow_provider_itwin.api.refusal import retry_after
+from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome, find
 from airflow_provider_itwin.api.wire import LARGEST_BODY, Authorize, Flow, NoReply, Pause, Reply, Request, Send
 
 log = logging.getLogger(__name__)
@@ -26,6 +30,7 @@ T = TypeVar("T")
 
 _CHUNK = 1 << 16
 _MOST_CONNECTIONS = 20
+_WORTH_TELLING = 5.0
 
 
 class AsyncITwinClient:
@@ -40,6 +45,9 @@ class AsyncITwinClient:
         self.account = account
         self._sleep = sleep
         self._token: Token | None = None
+        self._budget = RequestBudget(account.limits.per_minute, account.limits.per_hour)
+        self._tell_again_at = -float("inf")
+        self._poller = Poller(account, lambda order: self.carry(find(account, order)))
         self._renewal: asyncio.Task[Token] | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -54,6 +62,7 @@ class AsyncITwinClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._poller.close()
         if self._renewal is not None:
             self._renewal.cancel()
         if self._session is not None:
@@ -69,8 +78,8 @@ class AsyncITwinClient:
         return await self.carry(exchange(self.account, call, patience))
 
     async def wait(self, order: WaitOrder) -> WaitOutcome:
-        """Wait as `order` says; trouble is told by the outcome, not raised."""
-        return await self.carry(wait(self.account, order))
+        """Wait as `order` says, sharing looks with all who wait here; trouble is told by the outcome, not raised."""
+        return await self._poller.wait(order)
 
     async def carry(self, flow: Flow[T]) -> T:
         """Carry a conversation through: do what it wants, tell it what came of it, and give what it ends with."""
@@ -84,17 +93,39 @@ class AsyncITwinClient:
                 return result
             outcome = no_token = None
             match want:
-                case Send(request):
+                case Send(request, counts):
+                    if counts:
+                        await self._take_turn()
                     outcome = await self._send(request)
+                    if isinstance(outcome, Reply) and outcome.status == 429:
+                        self._budget.hold_back(self.account.clock() + (retry_after(outcome) or 0.0))
                 case Pause(seconds, trouble):
                     if trouble is not None:
                         log.warning("%s Trying again in %.1f s.", trouble, seconds)
                     await self._sleep(seconds)
                 case Authorize(refused, patience):
                     try:
+                        try:
                         outcome = await self._authorize(refused, patience)
                     except ITwinError as error:
                         no_token = error
+                    except ITwinError as error:
+                        no_token = error
+
+    async def _take_turn(self) -> None:
+        seconds = self._budget.take(self.account.clock())
+        if seconds <= 0:
+            return
+        now = self.account.clock()
+        if seconds > _WORTH_TELLING and now >= self._tell_again_at:
+            self._tell_again_at = now + 60.0
+            log.info(
+                "Requests to %s wait %.0f s for their turn: requests_per_minute or requests_per_hour of [itwin], or the "
+                "service itself, allow no more",
+                self.account.environment.api,
+                seconds,
+            )
+        await self._sleep(seconds)
 
     async def _authorize(self, refused: Token | None, patience: float) -> Token:
         credentials = self.account.credentials

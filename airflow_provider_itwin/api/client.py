@@ -17,10 +17,13 @@ from airflow_provider_itwin.api.account import Account
 from airflow_provider_itwin.api.conversations import Baseline, Pages, StartedRun
 from airflow_provider_itwin.api.credentials import ReadyToken, Token
 from airflow_provider_itwin.api.errors import ITwinError
+from airflow_provider_itwin.api.errors import ITwinError
 from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obtain_token
 from airflow_provider_itwin.api.operations import Call
+from airflow_provider_itwin.api.pace import RequestBudget
 from airflow_provider_itwin.api.plan import Active
 from airflow_provider_itwin.api.redact import redact
+from airflow_provider_itwin.api.refusal import retry_after
 from airflow_provider_itwin.api.resources import Connection, ConnectionKind, Run, RunRef, SourceFile
 from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome, look, wait
 from airflow_provider_itwin.api.wire import LARGEST_BODY, Authorize, Flow, NoReply, Pause, Reply, Request, Send
@@ -51,6 +54,7 @@ class ITwinClient:
         self.account = account
         self._sleep = sleep
         self._token: Token | None = None
+        self._budget = RequestBudget(account.limits.per_minute, account.limits.per_hour)
         self._renewing = threading.Lock()
         self._session = requests.Session()
         self._session.auth = _OwnHeaders()
@@ -89,15 +93,22 @@ class ITwinClient:
                 return result
             outcome = no_token = None
             match want:
-                case Send(request):
+                case Send(request, counts):
+                    if counts:
+                        self._take_turn()
                     outcome = self._send(request)
+                    if isinstance(outcome, Reply) and outcome.status == 429:
+                        self._budget.hold_back(self.account.clock() + (retry_after(outcome) or 0.0))
                 case Pause(seconds, trouble):
                     if trouble is not None:
                         log.warning("%s Trying again in %.1f s.", trouble, seconds)
                     self._sleep(seconds)
                 case Authorize(refused, patience):
                     try:
+                        try:
                         outcome = self._authorize(refused, patience)
+                    except ITwinError as error:
+                        no_token = error
                     except ITwinError as error:
                         no_token = error
 
@@ -189,6 +200,10 @@ class ITwinClient:
     def _read(self, pages: Pages[T]) -> Generator[T]:
         while not pages.is_done:
             yield from self.carry(pages.next_page(self.account))
+
+    def _take_turn(self) -> None:
+        if (seconds := self._budget.take(self.account.clock())) > 0:
+            self._sleep(seconds)
 
     def _authorize(self, refused: Token | None, patience: float) -> Token:
         credentials = self.account.credentials

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from airflow_provider_itwin.api import operations
@@ -58,7 +59,7 @@ class StartedRun:
     in_doubt: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sight:
     """A look at a run: as much as a poll needs, and the means for more."""
 
@@ -66,9 +67,9 @@ class Sight:
     glance: Glance
     body: bytes
 
-    @property
+    @cached_property
     def run(self) -> Run:
-        """The whole run, decoded when asked for."""
+        """The whole run, decoded when it is first asked for."""
         return decoded(self.body, RunEnvelope).run
 
 

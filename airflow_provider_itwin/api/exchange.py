@@ -23,6 +23,7 @@ from airflow_provider_itwin.api.errors import (
     ITwinUntrustedHostError,
 )
 from airflow_provider_itwin.api.operations import Call
+from airflow_provider_itwin.api.pace import backoff
 from airflow_provider_itwin.api.refusal import correlation_id, refusal, secrets_of
 from airflow_provider_itwin.api.wire import Authorize, Flow, NoReply, Pause, Reply, Request, Send
 
@@ -32,11 +33,6 @@ ACCEPT = "application/vnd.bentley.itwin-platform.v1+json"
 
 DEFAULT_PATIENCE = 120.0
 """Seconds for which a call rides out trouble that can pass, if nobody says otherwise."""
-
-_FIRST_PAUSE = 1.0
-_LONGEST_PAUSE = 60.0
-_LONGEST_OBEDIENCE = 300.0
-"""Seconds for which a ``Retry-After`` is obeyed; a longer one is tried again before it has passed."""
 
 
 def exchange(account: Account, call: Call[T], patience: float = DEFAULT_PATIENCE) -> Flow[T]:
@@ -97,7 +93,7 @@ def obtain_token(account: Account, credentials: ClientCredentials, patience: flo
     )
     while True:
         asked_at = account.clock()
-        outcome = yield Send(request)
+        outcome = yield Send(request, counts=False)
         trouble: ITwinError
         if isinstance(outcome, Reply) and outcome.status == 200:
             try:
@@ -182,10 +178,9 @@ def _refused_client(error: ITwinError, credentials: ClientCredentials) -> ITwinA
 
 def _pause_or_give_up(account: Account, trouble: ITwinError, tries: int, give_up_at: float) -> Pause:
     left = give_up_at - account.clock()
-    backoff = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(tries - 1, 10)) * (0.5 + account.chance() / 2)
-    asked_for = min(trouble.retry_after or 0.0, _LONGEST_OBEDIENCE) * (1 + account.chance() / 10)
-    if left <= 0 or asked_for > left:
+    seconds = backoff(tries, account.chance(), trouble.retry_after)
+    if left <= 0 or (trouble.retry_after and seconds > left):
         if tries > 1:
             trouble.summary += f" ({tries} times, until patience ran out)"
         raise trouble
-    return Pause(max(asked_for, min(backoff, left)), trouble)
+    return Pause(min(seconds, left), trouble)

@@ -1,4 +1,4 @@
-"""When to ask again."""
+"""When to ask again, and how often at most."""
 
 from __future__ import annotations
 
@@ -8,6 +8,24 @@ SHORTEST = 10.0
 LONGEST = 120.0
 SHARE = 0.05
 JITTER = 0.1
+
+
+FIRST_BACKOFF = 1.0
+LONGEST_BACKOFF = 60.0
+LONGEST_OBEDIENCE = 300.0
+"""Seconds for which a ``Retry-After`` is obeyed; a longer one is tried again before it has passed."""
+
+
+def backoff(tries: int, chance: float, retry_after: float | None = None) -> float:
+    """
+    Give the seconds until the next try after trouble: twice as many each time, up to a minute, or what the service asks for.
+
+    :param tries: how often it was tried so far, from 1
+    :param chance: a random number from 0 up to 1, that keeps those in the same trouble from coming back together
+    :param retry_after: seconds that the service asked for
+    """
+    growing = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(tries - 1, 10)) * (0.5 + chance / 2)
+    return max(growing, min(retry_after or 0.0, LONGEST_OBEDIENCE) * (1 + chance / 10))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +56,56 @@ class PollSchedule:
         if self.interval is not None:
             return self.interval
         return min(LONGEST, max(SHORTEST, SHARE * elapsed)) * (1 + JITTER * (2 * chance - 1))
+
+
+class _Meter:
+    """Lets at most `limit` events into any window of `window` seconds: some at once, the others evenly spread."""
+
+    __slots__ = ("_ahead", "_interval", "_next")
+
+    def __init__(self, limit: float, window: float) -> None:
+        at_once = limit * BURST
+        self._interval = window / max(1.0, limit - at_once - 1)
+        self._ahead = at_once * self._interval
+        self._next = -float("inf")
+
+    def earliest(self) -> float:
+        return self._next - self._ahead
+
+    def count(self, moment: float) -> None:
+        self._next = max(self._next, moment) + self._interval
+
+
+BURST = 0.1
+"""Part of a limit that may be used at once after idleness."""
+
+
+class RequestBudget:
+    """
+    How often an account may ask: first come, first served.
+
+    In no minute and in no hour more requests go out than allowed. When there are many who want to ask, all wait alike, so that
+    their intervals stretch evenly. What the service says about waiting (``Retry-After``) holds for everybody.
+
+    :param per_minute: requests in any minute; 0 for no limit
+    :param per_hour: requests in any hour; 0 for no limit
+    """
+
+    __slots__ = ("_held_until", "_meters")
+
+    def __init__(self, per_minute: float = 0, per_hour: float = 0) -> None:
+        self._meters = [
+            _Meter(limit, window) for limit, window in ((per_minute, 60.0), (per_hour, 3600.0)) if limit > 0
+        ]
+        self._held_until = -float("inf")
+
+    def take(self, now: float) -> float:
+        """Take the next turn, and give the seconds to wait for it."""
+        turn = max(now, self._held_until, *(meter.earliest() for meter in self._meters))
+        for meter in self._meters:
+            meter.count(turn)
+        return turn - now
+
+    def hold_back(self, until: float) -> None:
+        """Let nobody ask before `until`."""
+        self._held_until = max(self._held_until, until)

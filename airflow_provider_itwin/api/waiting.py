@@ -1,248 +1,188 @@
 """
-Waiting for a run: what to look for, when to look again, when to give up.
+Waiting for a run: when to look again, when to give up.
 
-The same conversation serves the synchronous wait, the trigger and each poke of a sensor; what it ends with travels from a
-trigger to its task as an event of plain JSON values.
+The rules are those of :class:`Wait`, which is told what each look has found. The synchronous wait, each poke of a sensor and
+the poller behind all triggers ask it, so that they cannot differ.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
-from typing import Any, Self
+from typing import TypeAlias
 
 from airflow_provider_itwin.api.account import Account
 from airflow_provider_itwin.api.conversations import Sight, look_at_run, look_for_newest
 from airflow_provider_itwin.api.errors import ITwinError, ITwinNotFoundError, ITwinPermissionError
-from airflow_provider_itwin.api.pace import PollSchedule
-from airflow_provider_itwin.api.report import RunReport, spoken_duration
-from airflow_provider_itwin.api.resources import Run, read_moment
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef, checked_id
+from airflow_provider_itwin.api.orders import DEFAULT_OUTAGE_TOLERANCE, WaitEnd, WaitEvent, WaitOrder, WaitOutcome
+from airflow_provider_itwin.api.pace import PollSchedule, backoff
+from airflow_provider_itwin.api.report import spoken_duration
+from airflow_provider_itwin.api.resources import read_moment
 from airflow_provider_itwin.api.wire import Flow, Pause
+
+__all__ = [
+    "DEFAULT_OUTAGE_TOLERANCE",
+    "Finding",
+    "Wait",
+    "WaitEnd",
+    "WaitEvent",
+    "WaitOrder",
+    "WaitOutcome",
+    "find",
+    "look",
+    "wait",
+]
 
 log = logging.getLogger(__name__)
 
-DEFAULT_OUTAGE_TOLERANCE = 900.0
 PATIENCE_WITH_UNKNOWN_RUN = 60.0
 """Seconds after the start of a wait in which a 404 may mean that the run has not got around yet."""
 
-_LAST_PATIENCE = 30.0
-"""Seconds for which the look at a run is tried even when the deadline has passed."""
+PATIENCE_AFTER_DEADLINE = 30.0
+"""Seconds of trouble that are ridden out even when the deadline has passed: the run may have finished before it."""
+
+Finding: TypeAlias = Sight | ITwinError | None
+"""What a look has found: a run, what was in the way, or no run yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class WaitOrder:
+class Wait:
     """
-    What to wait for, in values that can be written down as JSON.
+    One wait: takes in what each look has found, and says whether that is an end, and if not when to look again.
 
-    :param kind: kind of the connection
-    :param run_id: the run; or None, then the newest run that began at or after `started_after`
-    :param started_after: ISO 8601, with no `run_id` only
-    :param poll_interval: seconds between two looks, None for the adaptive schedule
-    :param deadline: epoch seconds after which the wait ends, None for never
-    :param began: epoch seconds at which the wait began
-    :param outage_tolerance: seconds without one good answer after which the wait is given up
-    :param in_queue: whether this is another task's run, whose end is waited for only to start a run of our own
+    :param account: for its clocks
+    :param order: what is waited for
     """
 
-    kind: ConnectionKind
-    connection_id: str
-    run_id: str | None = None
-    started_after: str | None = None
-    poll_interval: float | None = None
-    deadline: float | None = None
-    began: float = 0.0
-    outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
-    in_queue: bool = False
+    __slots__ = (
+        "_account",
+        "_schedule",
+        "_state",
+        "_troubled_since",
+        "_troubles",
+        "_unseen",
+        "order",
+        "pause",
+        "polls",
+        "trouble",
+    )
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "kind", ConnectionKind(self.kind))
-        checked_id(self.connection_id, "connection_id")
-        PollSchedule(self.poll_interval)
-        if self.run_id is not None:
-            checked_id(self.run_id, "run_id")
-        elif read_moment(self.started_after) is None:
-            raise ValueError(f"With no run_id, started_after must be a moment in ISO 8601, not {self.started_after!r}")
+    def __init__(self, account: Account, order: WaitOrder) -> None:
+        self.order = order
+        self.pause = 0.0
+        """Seconds until the next look."""
+        self.trouble: ITwinError | None = None
+        """What was in the way of the last look, if it can pass."""
+        self.polls = 0
+        self._account = account
+        self._schedule = PollSchedule(order.poll_interval)
+        self._state: str | None = None
+        self._troubles = 0
+        self._troubled_since = 0.0
+        self._unseen = False
 
-    def as_dict(self) -> dict[str, Any]:
-        """Give the order as JSON values."""
-        return {**asdict(self), "kind": self.kind.value}
-
-    @property
-    def ref(self) -> RunRef | None:
-        """The run, if it is known by its id."""
-        return RunRef(self.kind, self.connection_id, self.run_id) if self.run_id else None
-
-    @property
-    def target(self) -> str:
-        """What is waited for, in words."""
-        if self.run_id:
-            return f"run {self.run_id} of {self.kind} connection {self.connection_id}"
-        return f"a run of {self.kind} connection {self.connection_id} that began at or after {self.started_after}"
-
-
-class WaitEnd(StrEnum):
-    """How a wait can end."""
-
-    FINISHED = "finished"
-    DEADLINE = "deadline"
-    REFUSED = "refused"
-    OUTAGE = "outage"
-    UNSEEN = "unseen"
-
-
-@dataclass(frozen=True, slots=True)
-class WaitOutcome:
-    """
-    How a wait ended, or stands.
-
-    :param end: None: it goes on; ``finished``: the run has ended; ``deadline``: it had not when the time limit passed;
-        ``refused``: the service will not tell, now or later; ``outage``: no good answer for longer than tolerated; ``unseen``:
-        another task's run that we may not look at
-    :param ref: the run, None if none was found
-    :param state: its state when last seen
-    :param run: the whole run, when it has ended
-    :param error: what was in the way, for ``refused`` and ``outage``, and the last trouble before a ``deadline``
-    :param elapsed: seconds since the wait began
-    :param polls: how often was looked
-    """
-
-    end: WaitEnd | None
-    ref: RunRef | None
-    state: str | None = None
-    run: Run | None = None
-    error: ITwinError | None = None
-    elapsed: float = 0.0
-    polls: int = 0
-
-    def as_event(self, order: WaitOrder, memo: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def take_in(self, finding: Finding) -> WaitOutcome:
         """
-        Give the outcome as JSON values, at most 16 KiB of them.
+        Take in what a look has found.
 
-        :param order: what was waited for
-        :param memo: whatever the task wants to find again when the event reaches it
+        :return: how the wait stands; its `end` is None if it goes on
         """
-        return {
-            "end": self.end,
-            "order": order.as_dict(),
-            "ref": self.ref.as_dict() if self.ref else None,
-            "state": self.state[:40] if self.state else None,
-            "report": RunReport.of(self.ref, self.run).as_dict() if self.ref and self.run else None,
-            "error": str(self.error)[:2000] if self.error else None,
-            "elapsed": self.elapsed,
-            "polls": self.polls,
-            "memo": memo,
-        }
+        self.polls += 1
+        self.trouble = None
+        elapsed = self._account.wall() - self.order.began
+        self.pause = self._schedule.next_pause(elapsed, self._account.chance())
+        if isinstance(finding, ITwinError):
+            outcome = WaitOutcome(self._end_after(finding, elapsed), self.order.ref, self._state, error=finding)
+        else:
+            outcome = self._outcome_of(finding, elapsed)
+        outcome = self._by_the_deadline(outcome)
+        outcome.elapsed, outcome.polls = elapsed, self.polls
+        return outcome
+
+    def _outcome_of(self, sight: Sight | None, elapsed: float) -> WaitOutcome:
+        if self._troubles:
+            lasted = self._account.clock() - self._troubled_since
+            log.info("The service answers again for %s, after %s", self.order.target, spoken_duration(lasted))
+        self._troubles = 0
+        self._unseen = False
+        if sight is None:
+            return WaitOutcome(None, self.order.ref)
+        state = sight.glance.state
+        if state is not None and state != self._state:
+            log.info("Run %s is %s after %s", sight.ref, state, spoken_duration(elapsed))
+        self._state = state or self._state
+        if sight.glance.is_finished:
+            return WaitOutcome(WaitEnd.FINISHED, sight.ref, state, sight.run)
+        return WaitOutcome(None, sight.ref, self._state)
+
+    def _end_after(self, error: ITwinError, elapsed: float) -> WaitEnd | None:
+        if error.transient:
+            return self._end_after_trouble(error)
+        self._troubles = 0
+        if self.order.in_queue and isinstance(error, ITwinPermissionError | ITwinNotFoundError):
+            # Such a run may have ended, but asking for our own at once would only bring the same answer: wait first.
+            self._unseen, was_unseen = True, self._unseen
+            return WaitEnd.UNSEEN if was_unseen else None
+        if isinstance(error, ITwinNotFoundError) and elapsed < PATIENCE_WITH_UNKNOWN_RUN:
+            return None
+        return WaitEnd.REFUSED
+
+    def _end_after_trouble(self, error: ITwinError) -> WaitEnd | None:
+        now = self._account.clock()
+        if not self._troubles:
+            self._troubled_since = now
+        self._troubles += 1
+        left = self._troubled_since + self.order.outage_tolerance - now
+        if left <= 0:
+            return WaitEnd.OUTAGE
+        self.trouble = error
+        self.pause = min(backoff(self._troubles, self._account.chance(), error.retry_after), left)
+        level = logging.WARNING if self._troubles == 1 else logging.DEBUG
+        log.log(level, "A look at %s failed, and is tried again in %.1f s. %s", self.order.target, self.pause, error)
+        return None
+
+    def _by_the_deadline(self, outcome: WaitOutcome) -> WaitOutcome:
+        if self.order.deadline is None or outcome.end is not None:
+            return outcome
+        left = self.order.deadline - self._account.wall()
+        if left > 0:
+            self.pause = min(self.pause, left)
+        elif self.trouble is None or self._account.clock() - self._troubled_since >= PATIENCE_AFTER_DEADLINE:
+            outcome.end = WaitEnd.DEADLINE
+        return outcome
 
 
-@dataclass(frozen=True, slots=True)
-class WaitEvent:
-    """What an event says, once it has been found to be one of ours; see :class:`WaitOutcome`."""
-
-    end: WaitEnd
-    order: WaitOrder
-    ref: RunRef | None
-    state: str | None
-    report: RunReport | None
-    error: str | None
-    elapsed: float
-    polls: int
-    memo: Mapping[str, Any] | None
-
-    @classmethod
-    def read(cls, event: Any) -> Self:
-        """
-        Read an event.
-
-        :raises ValueError: if it is not one that :meth:`WaitOutcome.as_event` gave, so that nothing strange passes for success
-        """
-        try:
-            read = cls(
-                end=WaitEnd(event["end"]),
-                order=WaitOrder(**event["order"]),
-                ref=RunRef.from_dict(event["ref"]) if event["ref"] else None,
-                state=event["state"],
-                report=RunReport.from_dict(event["report"]) if event["report"] else None,
-                error=event["error"],
-                elapsed=float(event["elapsed"]),
-                polls=int(event["polls"]),
-                memo=event["memo"],
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(
-                f"The trigger's event cannot be understood ({type(error).__name__}): {event!r:.300}"
-            ) from error
-        if (read.end is WaitEnd.FINISHED) != (read.report is not None):
-            raise ValueError(f"The trigger's event contradicts itself: {event!r:.300}")
-        return read
+def find(account: Account, order: WaitOrder) -> Flow[Finding]:
+    """Look for the run of an order once; what is in the way is found, not raised."""
+    try:
+        if order.ref is not None:
+            return (yield from look_at_run(account, order.ref, patience=0))
+        since = read_moment(order.started_after)
+        assert since is not None  # noqa: S101 (checked when the order was made)
+        return (yield from look_for_newest(account, order.kind, order.connection_id, since, patience=0))
+    except ITwinError as error:
+        return error
 
 
 def look(account: Account, order: WaitOrder, patience: float | None = None) -> Flow[WaitOutcome]:
     """
-    Look once whether the wait has an end; the run is looked at before the deadline is judged.
+    Look until there is one good answer, or the trouble has lasted too long.
 
     :param patience: seconds for which trouble is ridden out, None for as long as the order tolerates it
-    :return: the outcome; its `end` is None if there is none yet
+    :return: how the wait stands; its `end` is None if it goes on
     """
-    left = float("inf") if order.deadline is None else order.deadline - account.wall()
-    bounds = (
-        order.outage_tolerance,
-        order.outage_tolerance if patience is None else patience,
-        max(left, _LAST_PATIENCE),
-    )
-    seen = yield from _seen(account, order, min(bounds))
-    if seen.end is WaitEnd.OUTAGE and min(bounds) < order.outage_tolerance:
-        seen = replace(seen, end=None)
-    if seen.end is None and order.deadline is not None and account.wall() >= order.deadline:
-        seen = replace(seen, end=WaitEnd.DEADLINE)
-    return replace(seen, elapsed=account.wall() - order.began)
-
-
-def _seen(account: Account, order: WaitOrder, patience: float) -> Flow[WaitOutcome]:
-    try:
-        sight = yield from _sight(account, order, patience)
-    except (ITwinPermissionError, ITwinNotFoundError) as error:
-        may_appear = account.wall() - order.began < PATIENCE_WITH_UNKNOWN_RUN and isinstance(error, ITwinNotFoundError)
-        end = WaitEnd.UNSEEN if order.in_queue else None if may_appear else WaitEnd.REFUSED
-        return WaitOutcome(end, order.ref, error=error)
-    except ITwinError as error:
-        return WaitOutcome(WaitEnd.OUTAGE if error.transient else WaitEnd.REFUSED, order.ref, error=error)
-    if sight is None:
-        return WaitOutcome(None, None)
-    if not sight.glance.is_finished:
-        return WaitOutcome(None, sight.ref, sight.glance.state)
-    return WaitOutcome(WaitEnd.FINISHED, sight.ref, sight.glance.state, sight.run)
-
-
-def _sight(account: Account, order: WaitOrder, patience: float) -> Flow[Sight | None]:
-    if order.ref is not None:
-        return (yield from look_at_run(account, order.ref, patience))
-    since = read_moment(order.started_after)
-    assert since is not None  # noqa: S101 (checked when the order was made)
-    return (yield from look_for_newest(account, order.kind, order.connection_id, since, patience))
+    give_up_at = float("inf") if patience is None else account.clock() + patience
+    one = Wait(account, order)
+    while True:
+        outcome = one.take_in((yield from find(account, order)))
+        if outcome.end is not None or one.trouble is None or account.clock() + one.pause > give_up_at:
+            return outcome
+        yield Pause(one.pause)
 
 
 def wait(account: Account, order: WaitOrder) -> Flow[WaitOutcome]:
-    """Look until the wait has an end, at least once."""
-    schedule = PollSchedule(order.poll_interval)
-    last_state: str | None = None
-    polls = 0
+    """Look until the wait has an end; the run is looked at before the deadline is judged, at least once."""
+    one = Wait(account, order)
     while True:
-        seen = yield from look(account, order)
-        polls += 1
-        if seen.state is not None and seen.state != last_state:
-            log.info("Run %s is %s after %s", seen.ref, seen.state, spoken_duration(seen.elapsed))
-        last_state = seen.state or last_state
-        if seen.end is None or seen.end is WaitEnd.UNSEEN:
-            # What cannot be seen may have ended, but asking again at once would only bring the same answer.
-            yield _pause(account, order, schedule.next_pause(seen.elapsed, account.chance()))
-        if seen.end is not None:
-            return replace(seen, state=last_state, polls=polls)
-
-
-def _pause(account: Account, order: WaitOrder, seconds: float) -> Pause:
-    if order.deadline is None:
-        return Pause(seconds)
-    return Pause(max(0.0, min(seconds, order.deadline - account.wall())))
+        outcome = one.take_in((yield from find(account, order)))
+        if outcome.end is not None:
+            return outcome
+        yield Pause(one.pause)

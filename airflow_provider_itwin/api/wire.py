@@ -66,9 +66,14 @@ class NoReply:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """An exchange wants this request sent; it is given a :class:`Reply` or a :class:`NoReply`."""
+    """
+    An exchange wants this request sent; it is given a :class:`Reply` or a :class:`NoReply`.
+
+    :param counts: whether the request counts against the account's limits
+    """
 
     request: Request
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)

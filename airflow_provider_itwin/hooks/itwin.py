@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 
-from airflow_provider_itwin.api.account import DEFAULT_TIMEOUT, Account, Network
+from airflow_provider_itwin.api.account import DEFAULT_TIMEOUT, Account, Limits, Network
 from airflow_provider_itwin.api.credentials import DEFAULT_SCOPE, ClientCredentials, Credentials, ReadyToken
 from airflow_provider_itwin.api.environment import Environment
 from airflow_provider_itwin.api.errors import ITwinAuthenticationError, ITwinError, ITwinWaitTimeoutError
 from airflow_provider_itwin.api.report import spoken_duration
 from airflow_provider_itwin.api.resources import Connection as ITwinConnection
 from airflow_provider_itwin.api.resources import ConnectionKind, Run, SourceFile
-from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder, WaitOutcome
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -82,6 +82,24 @@ class ITwinHook(BaseHook):
         connection = await get_async_connection(self.itwin_conn_id, hook=type(self))
         async with lent_client(account_of(connection)) as client:
             yield client
+
+    async def wait_async(self, order: WaitOrder) -> WaitOutcome:
+        """
+        Wait for a run as `order` says, together with all who wait for anything in this event loop.
+
+        When the service refuses the client, the Airflow connection is read again: a secret that was changed meanwhile is
+        used from then on.
+        """
+        outcome: WaitOutcome | None = None
+        refused: object = None
+        while True:
+            async with self.async_client() as client:
+                if outcome is not None and client.account.key == refused:
+                    return outcome
+                outcome = await client.wait(order)
+                refused = client.account.key
+            if not isinstance(outcome.error, ITwinAuthenticationError):
+                return outcome
 
     @property
     def is_service(self) -> bool:
@@ -231,7 +249,16 @@ def account_of(connection: Connection) -> Account:
     if host and "://" not in host and connection.schema in ("http", "https"):
         host = f"{connection.schema}://{host}"
     environment = Environment.of(host, _text(extra, "issuer_url"), connection.port)
-    return Account(environment, _credentials_of(connection, extra), _network_of(extra))
+    return Account(environment, _credentials_of(connection, extra), _network_of(extra), _limits())
+
+
+def _limits() -> Limits:
+    from airflow.providers.common.compat.sdk import conf
+
+    return Limits(
+        max(0.0, conf.getfloat("itwin", "requests_per_minute", fallback=500.0)),
+        max(0.0, conf.getfloat("itwin", "requests_per_hour", fallback=5000.0)),
+    )
 
 
 def _extra_of(connection: Connection) -> dict[str, Any]:

@@ -74,8 +74,7 @@ class ITwinRunTrigger(BaseTrigger):
         """Wait, and fire once."""
         self.log.info("Waiting for %s", self.order.target)
         try:
-            async with ITwinHook(self.itwin_conn_id).async_client() as client:
-                outcome = await client.wait(self.order)
+            outcome = await ITwinHook(self.itwin_conn_id).wait_async(self.order)
         except (ITwinError, ValueError, AirflowException) as error:
             refused = error if isinstance(error, ITwinError) else ITwinError(str(error))
             outcome = WaitOutcome(WaitEnd.REFUSED, self.order.ref, error=refused)

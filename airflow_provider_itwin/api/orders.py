@@ -1,0 +1,167 @@
+"""
+What a wait is for, and what it ends with: an order that can be written down, and an outcome that travels as an event.
+
+Both are plain JSON values on their way between a task and a trigger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+from airflow_provider_itwin.api.errors import ITwinError
+from airflow_provider_itwin.api.pace import PollSchedule
+from airflow_provider_itwin.api.report import RunReport
+from airflow_provider_itwin.api.resources import Run, read_moment
+from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef, checked_id
+
+DEFAULT_OUTAGE_TOLERANCE = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class WaitOrder:
+    """
+    What to wait for, in values that can be written down as JSON.
+
+    :param kind: kind of the connection
+    :param run_id: the run; or None, then the newest run that began at or after `started_after`
+    :param started_after: ISO 8601, with no `run_id` only
+    :param poll_interval: seconds between two looks, None for the adaptive schedule
+    :param deadline: epoch seconds after which the wait ends, None for never
+    :param began: epoch seconds at which the wait began
+    :param outage_tolerance: seconds without one good answer after which the wait is given up
+    :param in_queue: whether this is another task's run, whose end is waited for only to start a run of our own
+    """
+
+    kind: ConnectionKind
+    connection_id: str
+    run_id: str | None = None
+    started_after: str | None = None
+    poll_interval: float | None = None
+    deadline: float | None = None
+    began: float = 0.0
+    outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
+    in_queue: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", ConnectionKind(self.kind))
+        checked_id(self.connection_id, "connection_id")
+        PollSchedule(self.poll_interval)
+        if self.run_id is not None:
+            checked_id(self.run_id, "run_id")
+        elif read_moment(self.started_after) is None:
+            raise ValueError(f"With no run_id, started_after must be a moment in ISO 8601, not {self.started_after!r}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the order as JSON values."""
+        return {**asdict(self), "kind": self.kind.value}
+
+    @property
+    def ref(self) -> RunRef | None:
+        """The run, if it is known by its id."""
+        return RunRef(self.kind, self.connection_id, self.run_id) if self.run_id else None
+
+    @property
+    def target(self) -> str:
+        """What is waited for, in words."""
+        if self.run_id:
+            return f"run {self.run_id} of {self.kind} connection {self.connection_id}"
+        return f"a run of {self.kind} connection {self.connection_id} that began at or after {self.started_after}"
+
+
+class WaitEnd(StrEnum):
+    """How a wait can end."""
+
+    FINISHED = "finished"
+    DEADLINE = "deadline"
+    REFUSED = "refused"
+    OUTAGE = "outage"
+    UNSEEN = "unseen"
+
+
+@dataclass(slots=True)
+class WaitOutcome:
+    """
+    How a wait ended, or stands.
+
+    :param end: None: it goes on; ``finished``: the run has ended; ``deadline``: it had not when the time limit passed;
+        ``refused``: the service will not tell, now or later; ``outage``: no good answer for longer than tolerated; ``unseen``:
+        another task's run that we may not look at
+    :param ref: the run, None if none was found
+    :param state: its state when last seen
+    :param run: the whole run, when it has ended
+    :param error: what was in the way, for ``refused`` and ``outage``, and the last trouble before a ``deadline``
+    :param elapsed: seconds since the wait began
+    :param polls: how often was looked
+    """
+
+    end: WaitEnd | None
+    ref: RunRef | None
+    state: str | None = None
+    run: Run | None = None
+    error: ITwinError | None = None
+    elapsed: float = 0.0
+    polls: int = 0
+
+    def as_event(self, order: WaitOrder, memo: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """
+        Give the outcome as JSON values, at most 16 KiB of them.
+
+        :param order: what was waited for
+        :param memo: whatever the task wants to find again when the event reaches it
+        """
+        return {
+            "end": self.end,
+            "order": order.as_dict(),
+            "ref": self.ref.as_dict() if self.ref else None,
+            "state": self.state[:40] if self.state else None,
+            "report": RunReport.of(self.ref, self.run).as_dict() if self.ref and self.run else None,
+            "error": str(self.error)[:2000] if self.error else None,
+            "elapsed": self.elapsed,
+            "polls": self.polls,
+            "memo": memo,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class WaitEvent:
+    """What an event says, once it has been found to be one of ours; see :class:`WaitOutcome`."""
+
+    end: WaitEnd
+    order: WaitOrder
+    ref: RunRef | None
+    state: str | None
+    report: RunReport | None
+    error: str | None
+    elapsed: float
+    polls: int
+    memo: Mapping[str, Any] | None
+
+    @classmethod
+    def read(cls, event: Any) -> Self:
+        """
+        Read an event.
+
+        :raises ValueError: if it is not one that :meth:`WaitOutcome.as_event` gave, so that nothing strange passes for success
+        """
+        try:
+            read = cls(
+                end=WaitEnd(event["end"]),
+                order=WaitOrder(**event["order"]),
+                ref=RunRef.from_dict(event["ref"]) if event["ref"] else None,
+                state=event["state"],
+                report=RunReport.from_dict(event["report"]) if event["report"] else None,
+                error=event["error"],
+                elapsed=float(event["elapsed"]),
+                polls=int(event["polls"]),
+                memo=event["memo"],
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"The trigger's event cannot be understood ({type(error).__name__}): {event!r:.300}"
+            ) from error
+        if (read.end is WaitEnd.FINISHED) != (read.report is not None):
+            raise ValueError(f"The trigger's event contradicts itself: {event!r:.300}")
+        return read

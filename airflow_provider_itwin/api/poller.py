@@ -1,0 +1,165 @@
+"""
+One poller for all waits of an account: it asks for everybody, and asks once where several wait for the same run.
+
+A trigger only awaits a future. Airflow 3.3 runs each trigger in a portal that taxes every await, so the asking is done by a
+few workers in tasks of their own, from a heap of due times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import heapq
+import itertools
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from airflow_provider_itwin.api.account import Account
+from airflow_provider_itwin.api.orders import WaitOrder, WaitOutcome
+from airflow_provider_itwin.api.waiting import Finding, Wait
+
+log = logging.getLogger(__name__)
+
+MOST_WORKERS = 16
+"""Looks that are under way at once, at most."""
+
+FRESH = 1.0
+"""Seconds for which a finding is fresh enough that a newcomer need not ask again."""
+
+_Target: TypeAlias = tuple[object, ...]
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """One who waits; `context` makes what is logged for it appear in its own task's log."""
+
+    wait: Wait
+    outcome: asyncio.Future[WaitOutcome]
+    context: contextvars.Context
+
+
+@dataclass(slots=True, eq=False)
+class _Watch:
+    """All who wait for the same run, and when it is looked at next."""
+
+    order: WaitOrder
+    waiters: list[_Waiter] = field(default_factory=list)
+    due: float = 0.0
+    looked_at: float = -float("inf")
+    is_being_looked_at: bool = False
+
+
+class Poller:
+    """
+    Looks at runs for all who wait for them.
+
+    Belongs to one event loop. Its workers are started when somebody waits, as many as are needed, and stopped by
+    :meth:`close`.
+
+    :param account: for its clock
+    :param look: looks once for the run of an order; what is in the way is found, not raised
+    """
+
+    def __init__(self, account: Account, look: Callable[[WaitOrder], Awaitable[Finding]]) -> None:
+        self._account = account
+        self._look = look
+        self._watches: dict[_Target, _Watch] = {}
+        self._heap: list[tuple[float, int, _Watch]] = []
+        self._sequence = itertools.count()
+        self._due: asyncio.Queue[_Watch] = asyncio.Queue()
+        self._earlier = asyncio.Event()
+        self._clock: asyncio.Task[None] | None = None
+        self._workers: list[asyncio.Task[None]] = []
+        self._idle = 0
+
+    async def wait(self, order: WaitOrder) -> WaitOutcome:
+        """Wait as `order` says; several that wait for the same run share its looks, and keep their own rules."""
+        target = (order.kind, order.connection_id, order.run_id, order.started_after)
+        watch = self._watches.get(target)
+        if watch is None:
+            watch = self._watches[target] = _Watch(order)
+        waiter = _Waiter(
+            Wait(self._account, order), asyncio.get_running_loop().create_future(), contextvars.copy_context()
+        )
+        watch.waiters.append(waiter)
+        if not watch.is_being_looked_at:
+            self._schedule(watch, max(self._account.clock(), watch.looked_at + FRESH))
+        if self._clock is None:
+            self._clock = asyncio.create_task(self._keep_time())
+        try:
+            return await waiter.outcome
+        finally:
+            watch.waiters.remove(waiter)
+            if not watch.waiters and self._watches.get(target) is watch:
+                del self._watches[target]
+
+    async def close(self) -> None:
+        """Stop asking; nobody may be waiting any more."""
+        tasks = [task for task in (self._clock, *self._workers) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._clock, self._workers = None, []
+
+    def _schedule(self, watch: _Watch, due: float) -> None:
+        watch.due = due
+        heapq.heappush(self._heap, (due, next(self._sequence), watch))
+        if self._heap[0][2] is watch:
+            self._earlier.set()
+
+    async def _keep_time(self) -> None:
+        """Hand out what is due."""
+        while True:
+            now = self._account.clock()
+            while self._heap and self._heap[0][0] <= now:
+                due, _, watch = heapq.heappop(self._heap)
+                # An entry is void when its watch was scheduled anew since, or has nobody left.
+                if watch.due == due and watch.waiters and not watch.is_being_looked_at:
+                    watch.is_being_looked_at = True
+                    self._hand_out(watch)
+            self._earlier.clear()
+            pause = self._heap[0][0] - now if self._heap else None
+            try:
+                async with asyncio.timeout(pause):
+                    await self._earlier.wait()
+            except TimeoutError:
+                pass
+
+    def _hand_out(self, watch: _Watch) -> None:
+        self._due.put_nowait(watch)
+        if self._due.qsize() > self._idle and len(self._workers) < MOST_WORKERS:
+            self._workers.append(asyncio.create_task(self._work()))
+
+    async def _work(self) -> None:
+        while True:
+            self._idle += 1
+            try:
+                watch = await self._due.get()
+            finally:
+                self._idle -= 1
+            try:
+                finding = await self._look(watch.order)
+            except Exception as error:  # noqa: BLE001 (whoever waits must be told, whatever it is)
+                for waiter in watch.waiters:
+                    if not waiter.outcome.done():
+                        waiter.outcome.set_exception(error)
+                continue
+            finally:
+                watch.is_being_looked_at = False
+            self._tell(watch, finding)
+
+    def _tell(self, watch: _Watch, finding: Finding) -> None:
+        watch.looked_at = self._account.clock()
+        pauses = []
+        for waiter in watch.waiters:
+            if waiter.outcome.done():
+                continue
+            outcome = waiter.context.run(waiter.wait.take_in, finding)
+            if outcome.end is not None:
+                waiter.outcome.set_result(outcome)
+            else:
+                pauses.append(waiter.wait.pause)
+        if pauses:
+            self._schedule(watch, watch.looked_at + min(pauses))
