@@ -29,8 +29,8 @@ and in the shell that Airflow runs in:
   export AIRFLOW_CONN_ITWIN_DEFAULT='{connection}'
 
 Then start a DAG, and watch its runs at http://127.0.0.1:{port}/ in a browser. The scenario "demo" has the connections
-demo-storage-connection and demo-second-connection (both succeed), demo-partial-connection (one file fails) and
-demo-failing-connection (three files fail).
+demo-storage-connection and demo-second-connection (both succeed), demo-partial-connection (one file fails),
+demo-failing-connection (three files fail), demo-manifest-connection and demo-export-connection (both succeed).
 """
 
 TIME = """\
@@ -42,8 +42,9 @@ how time runs:
 
 how runs go:
   As the scenario says. A scenario is a TOML file: what exists (clients, iTwins, iModels, connections, files), and how
-  the runs of each connection go (result, duration, failing files with their errors, warnings). The built-in ones are
-  in {folder}
+  the runs of each connection go (result, duration, failing files with their errors, warnings). The built-in ones:
+{scenarios}
+  They are in {folder}
   and "demo.toml" there describes the format. While the emulator runs, outcomes can be changed over HTTP:
 
   curl -X POST {url}/emulator/plans -H 'Content-Type: application/json' \\
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
             kinds=kinds,
             control="\n".join(f"    {line}" for line in routes),
             folder=scenario.SCENARIOS,
+            scenarios="\n".join(f"    {name:<8} {scenario.load(name)[0].description}" for name in scenario.names()),
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -152,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tier=options.tier,
             allow_remote=options.allow_remote,
         )
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         parser.error(str(error))
     enough = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -160,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         emulator.start()
     except OSError as error:
-        parser.exit(1, f"itwin-emulator: cannot listen on {options.host}:{options.port}: {error.strerror or error}\n")
+        parser.exit(1, f"itwin-emulator: cannot serve at {options.host}:{options.port}: {error}\n")
     try:
         _say(emulator.url)
         if not options.quiet:

@@ -14,10 +14,9 @@ from airflow_provider_itwin.emulator.answers import (
     unprocessable,
 )
 from airflow_provider_itwin.emulator.calls import Call
-from airflow_provider_itwin.emulator.model import CONNECTOR_TYPES, Connection, SourceFile
+from airflow_provider_itwin.emulator.model import AUTHENTICATION_TYPES, CONNECTOR_TYPES, Connection, SourceFile
 
 _OF_CONNECTION = "create or update a connection"
-AUTHENTICATION_TYPES = ("User", "Service")
 
 
 def create_connection(call: Call) -> Answer:

@@ -93,6 +93,8 @@ class Emulator(Steering):
         """Serve; returns when requests are answered."""
         if self._thread is not None:
             raise RuntimeError("the emulator has been started already")
+        if self._journal_file is not None:
+            self.journal.record_to(self._journal_file)
         self._ready.clear()
         self._thread = threading.Thread(target=self._serve, name="itwin-emulator", daemon=True)
         self._thread.start()
@@ -155,8 +157,6 @@ class Emulator(Steering):
         from airflow_provider_itwin.emulator.control import Control
         from airflow_provider_itwin.emulator.server import Gateway
 
-        if self._journal_file is not None:
-            self.journal.record_to(self._journal_file)
         gateway = Gateway(self.platform, self.desk, self._faults, self.limiter, self.journal, Control(self))
         runner = web.ServerRunner(web.Server(gateway, access_log=None), shutdown_timeout=0.2)
         await runner.setup()

@@ -12,6 +12,8 @@ from airflow_provider_itwin.emulator.plans import RunPlan
 if TYPE_CHECKING:
     from airflow_provider_itwin.emulator.runs import Run
 
+AUTHENTICATION_TYPES = ("User", "Service")
+
 CONNECTOR_TYPES = (
     "AUTOPLANT",
     "CIVIL",

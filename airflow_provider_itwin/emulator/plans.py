@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import Any
 
-RESULTS = ("Undetermined", "Success", "Error", "PartialSuccess", "Skipped", "Canceled", "TimedOut")
-"""The documented results. A plan may name any other: new ones have appeared before."""
+RESULTS = ("Undetermined", "Success", "Error", "PartialSuccess", "Skipped", "Canceled", "Cancelled", "TimedOut")
+"""The documented results, old spelling included. A plan may name any other: new ones have appeared before."""
 
 STATES = ("NotStarted", "Idle", "WaitingToExecute", "WaitingToRetry", "Executing", "Finalizing", "Completed", "Queued")
 """The documented states."""
@@ -19,6 +20,13 @@ DEFAULT_STATES: tuple[tuple[str, float], ...] = (
     ("Finalizing", 0.08),
 )
 """What a run goes through before it is Completed, and the share of its duration that each takes."""
+
+
+def check_name(name: str, known: tuple[str, ...]) -> None:
+    """Refuse a name that nobody can have meant: new ones are welcome, slips of the pen are not."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    if near and name not in known:
+        raise ValueError(f"{name!r} looks like a slip for {near[0]!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,9 @@ class FailingFile:
     warnings: int = 0
     other_issues: int = 0
 
+    def __post_init__(self) -> None:
+        check_name(self.result, RESULTS)
+
     def as_json(self) -> dict[str, Any]:
         """Print the error as the API does."""
         return {
@@ -100,6 +111,9 @@ class RunPlan:
     """States before Completed with their shares of the duration; any name will do."""
 
     def __post_init__(self) -> None:
+        check_name(self.result, RESULTS)
+        for state, _ in self.states:
+            check_name(state, STATES)
         if self.duration < 0:
             raise ValueError("duration must not be negative")
         if self.invent_files is not None and not 0 <= self.invent_files <= 100_000:

@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from airflow_provider_itwin.emulator import answers, identifiers
 from airflow_provider_itwin.emulator.clock import Clock
 from airflow_provider_itwin.emulator.kinds import KINDS, Kind
-from airflow_provider_itwin.emulator.model import Client, Connection, IModel, ITwin, SourceFile, invent_files
+from airflow_provider_itwin.emulator.model import (
+    AUTHENTICATION_TYPES,
+    Client,
+    Connection,
+    IModel,
+    ITwin,
+    SourceFile,
+    invent_files,
+)
 from airflow_provider_itwin.emulator.oddities import Oddities
 from airflow_provider_itwin.emulator.plans import USER_NOT_AUTHENTICATED, RunPlan
 from airflow_provider_itwin.emulator.runs import Run
@@ -68,6 +76,8 @@ class Platform:
         """Add a connection; without an iModel it gets one of its own."""
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
+        if authentication_type not in AUTHENTICATION_TYPES:
+            raise ValueError(f"authentication_type must be User or Service, not {authentication_type!r}")
         with self.lock:
             key = connection_id or identifiers.opaque_id()
             if not identifiers.is_sound(key):

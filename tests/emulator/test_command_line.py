@@ -89,6 +89,7 @@ def test_help_tells_a_newcomer_everything(capsys: pytest.CaptureFixture[str]) ->
         (["--scenario", "nope"], "there is no scenario file"),
         (["--speed", "0"], "speed must be greater than zero"),
         (["--tier", "gold"], "invalid choice"),
+        (["--state", "/no/such/folder/state.json"], "No such file or directory"),
     ],
 )
 def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str) -> None:
@@ -102,4 +103,4 @@ def test_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
     with Emulator() as emulator, pytest.raises(SystemExit) as done:
         main(["--port", str(emulator.port)])
     assert done.value.code == 1
-    assert f"cannot listen on 127.0.0.1:{emulator.port}" in capsys.readouterr().err
+    assert f"cannot serve at 127.0.0.1:{emulator.port}" in capsys.readouterr().err

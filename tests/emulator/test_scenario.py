@@ -46,7 +46,9 @@ def test_demo_partial_and_second(demo: Emulator, clock: ManualClock) -> None:
 
 def test_demo_connections_do_not_wait_for_each_other(demo: Emulator) -> None:
     api = Api(demo.url, demo.client_id, demo.client_secret)
-    assert {api.start("storage", one).status_code for one in demo.connection_ids()} == {202}
+    kinds = {one["id"]: str(one["kind"]) for one in demo.overview()["connections"]}
+    assert {api.start(kind, one).status_code for one, kind in kinds.items()} == {202}
+    assert len(kinds) == 6
 
 
 @pytest.mark.parametrize("name", names())
@@ -56,8 +58,9 @@ def test_every_scenario_that_comes_along(name: str, clock: ManualClock) -> None:
         for connection in emulator.connection_ids():
             emulator.start_run(connection)
             clock.advance(7200)
-            for run in emulator.runs(connection):
-                assert run["state"] == "Completed"
+        emulator.oddities.reset()
+        for connection in emulator.connection_ids():
+            assert [run["state"] for run in emulator.runs(connection)] == ["Completed"]
 
 
 def test_a_file_of_ones_own(tmp_path: Path, clock: ManualClock) -> None:
@@ -122,6 +125,8 @@ CONNECTION = '[[connection]]\nid = "c"\n'
             "connection[0].run.duration: expected a number, got the truth value True",
         ),
         (CONNECTION + "run = { duration = -1 }", "connection[0].run: duration must not be negative"),
+        (CONNECTION + 'run = { result = "Sucess" }', "connection[0].run: 'Sucess' looks like a slip for 'Success'"),
+        (CONNECTION + 'run = { states = [["executing", 1]] }', "'executing' looks like a slip for 'Executing'"),
         (CONNECTION + "run = { states = [] }", "connection[0].run: states needs at least one state"),
         (CONNECTION + "run = { states = [[1]] }", "connection[0].run.states[0]: expected a list of 2 values, got 1"),
         (CONNECTION + "run = { failing = [{ fiel = 1 }] }", "run.failing[0]: unknown key 'fiel'; did you mean 'file'?"),

@@ -127,7 +127,7 @@ function showCard(parts, one) {
       {},
       element("strong", { text: failure.file }),
       ` (${failure.connector}): ${failure.message} `,
-      element("span", { class: "fix", text: `${failure.details} ${failure.canUserFix ? "You can fix this." : "You cannot fix this."}` }),
+      element("span", { class: "fix", text: `${failure.details} (${failure.canUserFix ? "you can" : "you cannot"} fix this)` }),
     ),
   );
   const ended = one.runs.filter((run) => run.state === "Completed");
