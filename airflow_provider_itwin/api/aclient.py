@@ -14,7 +14,6 @@ from yarl import URL
 from airflow_provider_itwin.api.account import Account
 from airflow_provider_itwin.api.credentials import ClientCredentials, ReadyToken, Token
 from airflow_provider_itwin.api.errors import ITwinError
-from airflow_provider_itwin.api.errors import ITwinError
 from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obtain_token
 from airflow_provider_itwin.api.operations import Call
 from airflow_provider_itwin.api.pace import RequestBudget
@@ -105,10 +104,7 @@ class AsyncITwinClient:
                     await self._sleep(seconds)
                 case Authorize(refused, patience):
                     try:
-                        try:
                         outcome = await self._authorize(refused, patience)
-                    except ITwinError as error:
-                        no_token = error
                     except ITwinError as error:
                         no_token = error
 

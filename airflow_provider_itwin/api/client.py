@@ -17,7 +17,6 @@ from airflow_provider_itwin.api.account import Account
 from airflow_provider_itwin.api.conversations import Baseline, Pages, StartedRun
 from airflow_provider_itwin.api.credentials import ReadyToken, Token
 from airflow_provider_itwin.api.errors import ITwinError
-from airflow_provider_itwin.api.errors import ITwinError
 from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obtain_token
 from airflow_provider_itwin.api.operations import Call
 from airflow_provider_itwin.api.pace import RequestBudget
@@ -105,10 +104,7 @@ class ITwinClient:
                     self._sleep(seconds)
                 case Authorize(refused, patience):
                     try:
-                        try:
                         outcome = self._authorize(refused, patience)
-                    except ITwinError as error:
-                        no_token = error
                     except ITwinError as error:
                         no_token = error
 
