@@ -41,7 +41,7 @@ test: venv ## all tests, on Airflow 3.3
 	AIRFLOW_HOME="$$PWD/.airflow/test-3.3" $(PYTHON_3_3) -m pytest $(PYTEST_ARGS)
 
 test-2.11: venv-2.11 ## the tests on Airflow 2.11, without those that need processes of Airflow 3
-	AIRFLOW_HOME="$$PWD/.airflow/test-2.11" $(PYTHON_2_11) -m pytest --ignore=tests/system $(PYTEST_ARGS)
+	AIRFLOW_HOME="$$PWD/.airflow/test-2.11" $(PYTHON_2_11) -m pytest -m "not system" $(PYTEST_ARGS)
 
 clean: ## remove what was made, except for the environments
 	rm -rf .airflow build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
