@@ -50,8 +50,10 @@ def update_source_file(call: Call) -> Answer:
     new = _read(call, call.kind.invalid_source_file)
     if is_mapped(call, connection.imodel_id, new.file_id, but=file):
         raise answers.already_mapped()
-    file.file_id, file.connector_type, file.name = new.file_id, new.connector_type, new.name
-    return Answer(200, {"sourceFile": call.show.source_file(connection, file)})
+    new.id = file.id
+    # A new object, since past runs tell of the file as it was.
+    connection.files[connection.files.index(file)] = new
+    return Answer(200, {"sourceFile": call.show.source_file(connection, new)})
 
 
 def remove_source_file(call: Call) -> Answer:

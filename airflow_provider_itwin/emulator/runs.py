@@ -141,22 +141,18 @@ class Run:
         return self._bundles
 
     def _window(self) -> tuple[float, float]:
-        """Tell between which seconds files are worked on."""
+        """Tell between which seconds files are worked on, if nobody ends the run before."""
         whole = self.plan.duration / self.speed
         total = sum(weight for _, weight in self.plan.states)
-        before = behind = 0.0
-        seen = False
+        passed = 0.0
+        begin: float | None = None
+        end = total
         for state, weight in self.plan.states:
             if state == "Executing":
-                seen = True
-            elif seen:
-                behind += weight
-            else:
-                before += weight
-        if not seen:
-            return 0.0, min(whole, self.duration)
-        begin, end = whole * before / total, whole * (1 - behind / total)
-        return min(begin, self.duration), min(end, self.duration)
+                begin = passed if begin is None else begin
+                end = passed + weight
+            passed += weight
+        return whole * (begin or 0.0) / total, whole * end / total
 
     def _divide(self) -> list[Bundle]:
         files = self.files
@@ -174,21 +170,28 @@ class Run:
             works = []
             for index in indexes:
                 failure = failures.get(index)
-                times = (begin + step * position, begin + step * (position + 1))
+                # What was done before somebody ended the run stays as it was; the rest is over at once.
+                begins = min(begin + step * position, self.duration)
+                ends = min(begin + step * (position + 1), self.duration)
+                works.append(self._work(files[index], begins, ends, failure, counted, sound))
                 position += 1
-                if failure is None:
-                    counts = tuple(
-                        total // sound + (counted < total % sound)
-                        for total in (self.plan.warnings, self.plan.errors, self.plan.other_issues)
-                    )
-                    counted += 1
-                    result = "Skipped" if self.plan.result == "Skipped" else "Success"
-                else:
-                    counts = (failure.warnings, failure.errors, failure.other_issues)
-                    result = failure.result
-                works.append(Work(files[index], *times, result, failure, *counts))
+                counted += failure is None
             bundles.append(Bundle(connector, works))
         return bundles
+
+    def _work(
+        self, file: SourceFile, begins: float, ends: float, failure: FailingFile | None, number: int, of: int
+    ) -> Work:
+        """Make the work on one file; a sound one is the ``number``-th ``of`` so many that share the issues of the run."""
+        if failure is not None:
+            issues = (failure.warnings, failure.errors, failure.other_issues)
+            return Work(file, begins, ends, failure.result, failure, *issues)
+        plan = self.plan
+        warnings, errors, other = (
+            total // of + (number < total % of) for total in (plan.warnings, plan.errors, plan.other_issues)
+        )
+        result = "Skipped" if plan.result == "Skipped" else "Success"
+        return Work(file, begins, ends, result, None, warnings, errors, other)
 
     def _failures(self) -> dict[int, FailingFile]:
         failing = list(self.plan.failing)

@@ -274,6 +274,43 @@ def test_finishing_a_run_now(api: Api, emulator: Emulator, clock: ManualClock) -
         emulator.finish_run(connection, "no-such-run")
 
 
+def test_what_was_done_before_the_end_stays_as_it_was(emulator: Emulator, clock: ManualClock) -> None:
+    connection = emulator.add_connection(files=6)
+    run_id = emulator.start_run(connection)
+    clock.advance(5)
+    before = [task for task in tasks_in(emulator.runs(connection)[0]) if task["state"] == "Completed"]
+    emulator.finish_run(connection, run_id)
+    after = tasks_in(emulator.runs(connection)[0])
+    assert len(before) == 3
+    assert [task for task in after if task in before] == before
+    assert [task["result"] for task in after] == ["Success"] * 6
+
+
+def test_an_interrupted_execution(emulator: Emulator, clock: ManualClock) -> None:
+    connection = emulator.add_connection(files=4)
+    states = [("Queued", 1), ("Executing", 1), ("WaitingToRetry", 1), ("Executing", 1), ("Finalizing", 1)]
+    emulator.plan_run(connection, duration=300, states=states)
+    emulator.start_run(connection)
+    seen = []
+    for _ in range(5):
+        run = emulator.runs(connection)[0]
+        tasks = tasks_in(run) if "jobs" in run else []
+        seen.append((run["state"], sum(task["state"] == "Completed" for task in tasks)))
+        clock.advance(1)
+    assert seen == [("Queued", 0), ("Executing", 0), ("WaitingToRetry", 1), ("Executing", 2), ("Finalizing", 4)]
+
+
+def test_history_tells_of_files_as_they_were(api: Api, emulator: Emulator, clock: ManualClock) -> None:
+    connection = emulator.add_connection(files=[{"name": "a.dgn", "file_id": "old", "id": "one"}])
+    emulator.start_run(connection)
+    clock.advance(10)
+    body = {"storageFileId": "new", "connectorType": "DWG"}
+    assert api.call("PUT", f"{STORAGE}/{connection}/sourcefiles/one", json=body).status_code == 200
+    emulator.start_run(connection)
+    clock.advance(10)
+    assert [tasks_in(run)[0]["storageFileId"] for run in emulator.runs(connection)] == ["old", "new"]
+
+
 def test_five_thousand_files(api: Api, emulator: Emulator, clock: ManualClock) -> None:
     connection = emulator.add_connection()
     emulator.plan_run(connection, invent_files=5000, failing=[{"file": 4999}], result="PartialSuccess", warnings=5001)
