@@ -118,9 +118,9 @@ def insufficient_permissions() -> ApiError:
     )
 
 
-def conflicting_start() -> ApiError:
+def conflicting_start(code: str = "ConflictWithAnotherIModelRequest") -> ApiError:
     """Refuse all but the first of several starts that arrive at the same moment."""
-    return ApiError(409, "ConflictWithAnotherIModelRequest", "The iModel is already processing this request.")
+    return ApiError(409, code, "The iModel is already processing this request.")
 
 
 def header_not_found() -> ApiError:

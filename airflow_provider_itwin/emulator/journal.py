@@ -38,6 +38,10 @@ class JournalEntry:
     body_size: int
     """Bytes in the request's body."""
     correlation_id: str
+    connection_id: str | None = None
+    """The connection that the path names."""
+    run_id: str | None = None
+    """The run that the path names."""
     fault: str | None = None
     """The scripted fault that this request met."""
     location: str | None = None

@@ -53,6 +53,10 @@ class Oddities:
     """Answer 401 and 429 as the gateway of 2021 did: without an ``error`` object around code and message."""
     slow_start: float = 0.0
     """Real seconds that the start of a run takes; other starts for the iModel meanwhile get 409."""
+    conflict_code: Literal["ConflictWithAnotherIModelRequest", "IModelAlreadyProcessingRequest"] = (
+        "ConflictWithAnotherIModelRequest"
+    )
+    """Code of that 409: the second one is that of 2021."""
 
     def reset(self) -> None:
         """Switch everything off."""

@@ -158,7 +158,7 @@ class Platform:
         """Begin the start of a run that takes a while; refuse if another is being started for the iModel."""
         with self.lock:
             if imodel_id in self._starting:
-                raise answers.conflicting_start()
+                raise answers.conflicting_start(self.oddities.conflict_code)
             self._starting.add(imodel_id)
 
     def release_start(self, imodel_id: str) -> None:

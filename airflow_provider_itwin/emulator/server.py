@@ -181,6 +181,8 @@ class Gateway:
             authorized_host=headers.get("Host", "") if authorization else None,
             body_size=len(incoming.body),
             correlation_id=incoming.correlation_id,
+            connection_id=incoming.params.get("connectionId"),
+            run_id=incoming.params.get("runId"),
             fault=None if fault is None else fault.kind,
             location=answer.headers.get("Location"),
         )

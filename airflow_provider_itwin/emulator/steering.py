@@ -74,6 +74,16 @@ class Steering:
         self.changed()
         return key, secret
 
+    def make_token(
+        self, client_id: str, scopes: Iterable[str] = ("itwin-platform",), lifetime: float | None = None
+    ) -> str:
+        """
+        Make an access token without asking the token endpoint, as a person or another program would bring one along.
+
+        :param lifetime: real seconds that it is good for; negative: it has expired already
+        """
+        return self.desk.make(client_id, tuple(scopes), self.url, lifetime)
+
     def give_role(self, client_id: str, itwin_id: str, role: str | None) -> None:
         """Invite a client to an iTwin, or take its role away with None."""
         if role is not None and role not in ROLES:

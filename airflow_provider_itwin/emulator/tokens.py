@@ -79,8 +79,8 @@ class TokenDesk:
         }
         return Answer(200, body, dict(_NO_STORE))
 
-    def make(self, client_id: str, scopes: tuple[str, ...], issuer: str) -> str:
-        """Make a token for a client id."""
+    def make(self, client_id: str, scopes: tuple[str, ...], issuer: str, lifetime: float | None = None) -> str:
+        """Make a token for a client id; a negative lifetime makes one that has expired already."""
         now = int(self.clock.shown())
         claims = {
             "scope": list(scopes),
@@ -89,7 +89,7 @@ class TokenDesk:
             "aud": [f"{issuer}/as/token.oauth2", f"{issuer}/resources", "itwin-platform"],
             "nbf": now,
             "iat": now,
-            "exp": int(self.clock.shown() + self.lifetime),
+            "exp": int(self.clock.shown() + (self.lifetime if lifetime is None else lifetime)),
             "jti": secrets.token_hex(8),
             "gen": self._generation,
         }

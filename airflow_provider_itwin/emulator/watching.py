@@ -39,6 +39,7 @@ def watch(platform: Platform, journal: Journal) -> dict[str, Any]:
                 "at": timestamp(entry.at),
                 "method": entry.method,
                 "operation": entry.operation,
+                "connection": entry.connection_id,
                 "path": entry.path,
                 "status": entry.status,
                 "client": entry.client_id,

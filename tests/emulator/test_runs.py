@@ -127,13 +127,17 @@ def test_one_active_run_per_imodel_whatever_the_kind(
 
 
 def test_only_the_first_of_simultaneous_starts_is_processed(api: Api, emulator: Emulator) -> None:
-    emulator.oddities.slow_start = 0.3
+    emulator.oddities.slow_start = 0.5
     connection = emulator.add_connection()
-    assert api.token
+    callers = [fresh(api) for _ in range(4)]
+    together = threading.Barrier(len(callers))
     answers = []
-    threads = [
-        threading.Thread(target=lambda: answers.append(Api.start(fresh(api), "storage", connection))) for _ in range(4)
-    ]
+
+    def start(caller: Api) -> None:
+        together.wait(5)
+        answers.append(caller.start("storage", connection))
+
+    threads = [threading.Thread(target=start, args=(caller,)) for caller in callers]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -147,6 +151,17 @@ def test_only_the_first_of_simultaneous_starts_is_processed(api: Api, emulator: 
         }
     }
     assert len(emulator.runs(connection)) == 1
+
+
+def test_the_conflict_of_2021(api: Api, emulator: Emulator) -> None:
+    connection = emulator.add_connection(imodel_id="m")
+    emulator.oddities.slow_start = 0.01
+    emulator.oddities.conflict_code = "IModelAlreadyProcessingRequest"
+    emulator.platform.claim_start("m")
+    answer = api.start("storage", connection)
+    assert (answer.status_code, error_of(answer)["code"]) == (409, "IModelAlreadyProcessingRequest")
+    emulator.platform.release_start("m")
+    assert api.start("storage", connection).status_code == 202
 
 
 def fresh(api: Api) -> Api:
@@ -448,6 +463,7 @@ def test_the_journal_tells_what_was_asked(api: Api, emulator: Emulator) -> None:
     assert listing.headers["prefer"] == "return=representation"
     assert listing.authorized_host == emulator.url.removeprefix("http://")
     assert listing.client_id == emulator.client_id
+    assert [entry.connection_id for entry in emulator.journal] == [None, connection, connection]
     assert emulator.journal[-1] == listing
     assert len(emulator.journal) == 3
     emulator.journal.clear()

@@ -153,6 +153,18 @@ def test_lifetime_is_a_setting(clock: ManualClock) -> None:
         assert api.get(f"{STORAGE}/{connection}").status_code == 401
 
 
+def test_a_token_that_was_brought_along(api: Api, emulator: Emulator, clock: ManualClock) -> None:
+    connection = emulator.add_connection()
+    api._token = emulator.make_token(emulator.client_id)
+    assert api.get(f"{STORAGE}/{connection}").status_code == 200
+    api._token = emulator.make_token(emulator.client_id, lifetime=-1)
+    assert error_of(api.get(f"{STORAGE}/{connection}"))["code"] == "Unauthorized"
+    api._token = emulator.make_token(emulator.client_id, ["imodels:read"])
+    assert error_of(api.get(f"{STORAGE}/{connection}"))["code"] == "RequiredScopeMissing"
+    api._token = emulator.make_token("service-nobody")
+    assert error_of(api.get(f"{STORAGE}/{connection}"))["details"][0]["code"] == "UnknownClient"
+
+
 def test_wrong_scope(emulator: Emulator) -> None:
     api = Api(emulator.url, *emulator.add_client(scopes=["imodels:read"], everywhere=True))
     api._token = api.ask_token(scope="imodels:read").json()["access_token"]

@@ -204,16 +204,10 @@ function show(seen) {
       "tr",
       {},
       element("td", { text: clock(entry.at) }),
-      element("td", { title: `${entry.method} ${entry.path}` }, entry.operation || `${entry.method} ${entry.path}`, about(entry)),
+      element("td", { title: `${entry.method} ${entry.path}` }, entry.operation || `${entry.method} ${entry.path}`, entry.connection ? element("span", { class: "id", text: entry.connection }) : null),
       element("td", {}, element("span", { class: bad ? "bad" : "", text: answer }), entry.fault ? ` (${entry.fault})` : ""),
     );
   });
-}
-
-// Which connection a request was about.
-function about(entry) {
-  const found = entry.operation && /connections\/([^/]+)/i.exec(entry.path);
-  return found ? element("span", { class: "id", text: found[1] }) : null;
 }
 
 async function look(again) {
