@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import aiohttp
+from requests.utils import get_environ_proxies, select_proxy
 from yarl import URL
 
 from airflow_provider_itwin.api.account import Account
@@ -52,11 +55,12 @@ class AsyncITwinClient:
 
     async def __aenter__(self) -> Self:
         network = self.account.network
+        # No trust_env: with it aiohttp refuses to send our token to a host that a .netrc file has a password for.
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=network.timeout, connect=max(1.0, network.timeout / 6)),
-            connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS, ssl=await _tls(network.verify)),
+            connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS, ssl=await _tls(self._bundle())),
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=not (network.proxies or self.account.environment.is_local),
+            skip_auto_headers=("Content-Type",),
         )
         return self
 
@@ -140,6 +144,19 @@ class AsyncITwinClient:
         finally:
             self._renewal = None
 
+    def _bundle(self) -> bool | str:
+        """Give whom to trust; the variables are those that ``requests`` heeds in the synchronous client."""
+        verify = self.account.network.verify
+        if verify is not True or self.account.environment.is_local:
+            return verify
+        return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or verify
+
+    def _proxy(self, url: str) -> str | None:
+        """Give the proxy on the way to `url`, by the rules of ``requests``."""
+        if self.account.network.proxies:
+            return select_proxy(url, dict(self.account.network.proxies))
+        return None if self.account.environment.is_local else select_proxy(url, get_environ_proxies(url))
+
     async def _send(self, request: Request) -> Reply | NoReply:
         if self._session is None:
             raise RuntimeError("The client is used outside its `async with` block")
@@ -151,7 +168,7 @@ class AsyncITwinClient:
                 headers=dict(request.headers),
                 data=request.body,
                 allow_redirects=False,
-                proxy=dict(self.account.network.proxies).get(url.scheme),
+                proxy=self._proxy(request.url),
             ) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 body = bytearray()
@@ -169,4 +186,13 @@ class AsyncITwinClient:
 async def _tls(verify: bool | str) -> ssl.SSLContext | bool:
     if isinstance(verify, bool):
         return verify
-    return await asyncio.to_thread(ssl.create_default_context, cafile=verify)
+    try:
+        return await asyncio.to_thread(_trusting, Path(verify))
+    except OSError as error:
+        raise ValueError(f"verify names {verify!r}, which is no bundle of certificate authorities: {error}") from error
+
+
+def _trusting(bundle: Path) -> ssl.SSLContext:
+    if bundle.is_dir():
+        return ssl.create_default_context(capath=bundle)
+    return ssl.create_default_context(cafile=bundle)

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Self, TypeVar
 
 import requests
@@ -13,7 +14,7 @@ from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError
 
 from airflow_provider_itwin.api import conversations, operations
-from airflow_provider_itwin.api.account import Account
+from airflow_provider_itwin.api.account import Account, Network
 from airflow_provider_itwin.api.conversations import Baseline, Pages, StartedRun
 from airflow_provider_itwin.api.credentials import ReadyToken, Token
 from airflow_provider_itwin.api.errors import ITwinError
@@ -57,8 +58,7 @@ class ITwinClient:
         self._renewing = threading.Lock()
         self._session = requests.Session()
         self._session.auth = _OwnHeaders()
-        self._session.verify = account.network.verify
-        self._session.proxies.update(dict(account.network.proxies))
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         self._session.trust_env = not account.environment.is_local
 
     def __enter__(self) -> Self:
@@ -219,6 +219,8 @@ class ITwinClient:
                 headers=dict(request.headers),
                 data=request.body,
                 timeout=(max(1.0, timeout / 6), timeout),
+                verify=self.account.network.verify,
+                proxies=_proxies(self.account.network),
                 allow_redirects=False,
                 stream=True,
             ) as response:
@@ -234,3 +236,8 @@ class ITwinClient:
                 return Reply(response.status_code, headers, bytes(body))
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             return NoReply(redact(f"{type(error).__name__}: {error}", self.account.credentials.secrets))
+
+
+def _proxies(network: Network) -> dict[str, Any]:
+    """Give the proxies as a request has to be told of them so that those of the machine do not come before them."""
+    return {"http": None, "https": None, "all": None, **dict(network.proxies)} if network.proxies else {}
