@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_itwin.api.verdict import DEFAULT_FAIL_ON, ResultPolicy
+from airflow_provider_itwin.api.verdict import DEFAULT_FAIL_ON, Outcome, ResultPolicy
 from airflow_provider_itwin.conclusions import (
     PATIENCE_BEFORE_DEFERRING,
     concluded,
@@ -29,12 +29,18 @@ from airflow_provider_itwin.conclusions import (
 )
 from airflow_provider_itwin.exceptions import ITwinRunFailedFinalError, airflow_exceptions
 from airflow_provider_itwin.links import ITwinRunLink
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS, AIRFLOW_VERSION
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import XComArg
+    from airflow.triggers.base import StartTriggerArgs
 
     from airflow_provider_itwin.api.waiting import WaitEvent, WaitOrder
     from airflow_provider_itwin.hooks.itwin import ITwinHook
+
+_TRIGGER = "airflow_provider_itwin.triggers.itwin.ITwinRunTrigger"
+_GRACE_OF_FRAMEWORK = 60.0
+"""As in the trigger, which is not imported here: a DAG file need not know aiohttp."""
 
 
 class ITwinRunSensor(BaseSensorOperator):
@@ -58,6 +64,11 @@ class ITwinRunSensor(BaseSensorOperator):
     :param fail_on: results that fail the task
     :param skip_on: results that skip the task
     :param strict: whether the task also fails when the run's result passes, but one of its jobs or tasks has a result that fails
+    :param start_from_trigger: whether the task starts in the triggerer, with no worker before the wait (Airflow 3.3 and newer;
+        needs `deferrable`; not for mapped tasks, which start on a worker all the same)
+    :param end_from_trigger: whether a task whose run is a success beyond doubt ends in the triggerer, with no worker after the
+        wait (Airflow 3.3 and newer; needs `deferrable`). Anything else is judged on a worker, so that messages, retries and
+        skips are the same; so is a task with outlets, whose asset events only a worker can send
     :raises ValueError: for parameters that make no sense
     """
 
@@ -79,6 +90,8 @@ class ITwinRunSensor(BaseSensorOperator):
         fail_on: Iterable[str] = DEFAULT_FAIL_ON,
         skip_on: Iterable[str] = (),
         strict: bool = False,
+        start_from_trigger: bool = False,
+        end_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
         poll_interval = seconds_of(poll_interval, "poll_interval")
@@ -102,6 +115,13 @@ class ITwinRunSensor(BaseSensorOperator):
             raise ValueError(
                 "Give run_id, the run to wait for, or started_after, to wait for the newest run that began at or after it"
             )
+
+        self.end_from_trigger = end_from_trigger
+        if start_from_trigger or end_from_trigger:
+            self._check_triggerer_can("start_from_trigger" if start_from_trigger else "end_from_trigger")
+        if start_from_trigger:
+            self.start_from_trigger = True
+            self.start_trigger_args = self._first_trigger()
 
     @cached_property
     def hook(self) -> ITwinHook:
@@ -147,7 +167,53 @@ class ITwinRunSensor(BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """Resume without the rules of the base class, which would skip after a deferral what it fails after a poke."""
-        return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
+        if not AIRFLOW_V_3_3_PLUS:
+            return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
+        from airflow.sdk.exceptions import TaskDeferralTimeout
+
+        try:
+            return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
+        except TaskDeferralTimeout as error:
+            timed_out = AirflowSensorTimeout(f"The wait was ended by Airflow, after {self.timeout:.0f} s: {error}")
+            return self._end_as_poke_would(timed_out, None)
+
+    def _check_triggerer_can(self, parameter: str) -> None:
+        if not AIRFLOW_V_3_3_PLUS:
+            version = ".".join(map(str, AIRFLOW_VERSION))
+            raise ValueError(f"{parameter} needs Airflow 3.3 or newer, and this is {version}; leave it out")
+        if not self.deferrable:
+            raise ValueError(f"{parameter} needs deferrable=True: it is about what the triggerer does")
+
+    def _first_trigger(self) -> StartTriggerArgs:
+        """Describe the trigger with which the scheduler starts the task; the triggerer renders its templates."""
+        from airflow.triggers.base import StartTriggerArgs
+
+        after = self.started_after
+        return StartTriggerArgs(
+            trigger_cls=_TRIGGER,
+            trigger_kwargs={
+                "itwin_conn_id": self.itwin_conn_id,
+                "kind": self.kind,
+                # An XComArg in words is the template that pulls it.
+                "connection_id": str(self.connection_id),
+                "run_id": None if self.run_id is None else str(self.run_id),
+                "started_after": after.isoformat()
+                if isinstance(after, datetime)
+                else after
+                if after is None
+                else str(after),
+                "poll_interval": self.poll_interval,
+                "timeout": float(self.timeout),
+                "ends_task": self._ends_in_triggerer,
+            },
+            next_method="execute_complete",
+            timeout=timedelta(seconds=self.timeout + _GRACE_OF_FRAMEWORK),
+        )
+
+    @property
+    def _ends_in_triggerer(self) -> bool:
+        passes = ResultPolicy.of(self.fail_on, self.skip_on, self.strict).judge("Success").outcome is Outcome.PASS
+        return self.end_from_trigger and passes and not self.outlets
 
     def _order(self, began: float) -> WaitOrder:
         from airflow_provider_itwin.api.vocabulary import ConnectionKind
@@ -194,14 +260,14 @@ class ITwinRunSensor(BaseSensorOperator):
         policy = ResultPolicy.of(self.fail_on, self.skip_on, self.strict)
         return concluded(context, self.hook, event.report, policy, ITwinRunFailedFinalError)
 
-    def _end_as_poke_would(self, error: Exception, order: WaitOrder) -> Any:
+    def _end_as_poke_would(self, error: Exception, order: WaitOrder | None) -> Any:
         """Apply ``soft_fail``, ``never_fail`` and ``silent_fail`` by the rules that the base class has for a poke."""
         if isinstance(error, AirflowSkipException):
             raise error
         expected = isinstance(error, AirflowSensorTimeout | AirflowFailException)
         if self.soft_fail and expected:
             raise AirflowSkipException(f"Skipping because soft_fail is set: {error}") from error
-        if self.silent_fail and not expected:
+        if self.silent_fail and not expected and order is not None:
             self.log.error("A look at the run failed, and silent_fail says to go on: %s", error)
             return self._defer(order)
         if self.never_fail:
@@ -213,6 +279,8 @@ class ITwinRunSensor(BaseSensorOperator):
 
         # No timeout for the deferral itself: Airflow would end the task without asking us; the trigger keeps the deadline.
         self.defer(
-            trigger=ITwinRunTrigger(itwin_conn_id=self.itwin_conn_id, **order.as_dict()),
+            trigger=ITwinRunTrigger(
+                itwin_conn_id=self.itwin_conn_id, **order.as_dict(), ends_task=self._ends_in_triggerer
+            ),
             method_name="execute_complete",
         )

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
+from inspect import signature
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_itwin.api.errors import ITwinError
-from airflow_provider_itwin.api.waiting import DEFAULT_OUTAGE_TOLERANCE, WaitEnd, WaitOrder, WaitOutcome
+from airflow_provider_itwin.api.orders import DEFAULT_OUTAGE_TOLERANCE, WaitEnd, WaitOrder, WaitOutcome
+from airflow_provider_itwin.api.report import RunReport
+from airflow_provider_itwin.api.vocabulary import ConnectionKind, ExecutionResult, known_result
 from airflow_provider_itwin.hooks.itwin import ITwinHook
+
+GRACE_OF_FRAMEWORK = 60.0
+"""Seconds by which Airflow's own limit for a deferral lies behind ours, for a task that starts in the triggerer."""
 
 
 class ITwinRunTrigger(BaseTrigger):
     """
-    Waits for a run and fires once, with what :class:`~airflow_provider_itwin.api.waiting.WaitOutcome` says.
+    Waits for a run and fires once, with what :class:`~airflow_provider_itwin.api.orders.WaitOutcome` says.
 
     All it knows is in its parameters, which are JSON values and hold no secret: a restarted triggerer goes on where the old
     one stopped. The run is looked at before the deadline is judged, so one that finished meanwhile counts as finished.
+
+    The parameters are looked at when the trigger runs, not before: a constructor that raised would take down the triggerer.
 
     :param itwin_conn_id: the Airflow connection
     :param kind: ``storage``, ``manifest`` or ``export``
@@ -31,7 +40,8 @@ class ITwinRunTrigger(BaseTrigger):
     :param outage_tolerance: seconds without one good answer after which the wait is given up
     :param in_queue: whether the run is another task's, waited for only to start one of our own
     :param memo: what the task wants to find again in the event
-    :raises ValueError: for parameters that make no sense
+    :param timeout: seconds that a task may take which starts in the triggerer, in place of `deadline` and `began`
+    :param ends_task: whether to end the task here, as a success, when the run is one beyond doubt
     """
 
     def __init__(
@@ -47,42 +57,74 @@ class ITwinRunTrigger(BaseTrigger):
         outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE,
         in_queue: bool = False,
         memo: dict[str, Any] | None = None,
+        timeout: float | None = None,
+        ends_task: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.itwin_conn_id = itwin_conn_id
+        self.kind = kind
+        self.connection_id = connection_id
+        self.run_id = run_id
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.started_after = started_after
+        self.began = began
+        self.outage_tolerance = outage_tolerance
+        self.in_queue = in_queue
         self.memo = memo
-        self.order = WaitOrder(
-            kind=kind,  # type: ignore[arg-type]
-            connection_id=connection_id,
-            run_id=run_id,
-            started_after=started_after,
-            poll_interval=poll_interval,
-            deadline=deadline,
-            began=began,
-            outage_tolerance=outage_tolerance,
-            in_queue=in_queue,
-        )
+        self.timeout = timeout
+        self.ends_task = ends_task
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give the class and the parameters that make an equal trigger."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
-            {"itwin_conn_id": self.itwin_conn_id, **self.order.as_dict(), "memo": self.memo},
+            {name: getattr(self, name) for name in _PARAMETERS},
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and fire once."""
-        self.log.info("Waiting for %s", self.order.target)
+        order = self._order()
+        self.log.info("Waiting for %s", order.target)
         try:
-            outcome = await ITwinHook(self.itwin_conn_id).wait_async(self.order)
+            outcome = await ITwinHook(self.itwin_conn_id).wait_async(order)
         except (ITwinError, ValueError, AirflowException) as error:
             refused = error if isinstance(error, ITwinError) else ITwinError(str(error))
-            outcome = WaitOutcome(WaitEnd.REFUSED, self.order.ref, error=refused)
-        yield TriggerEvent(outcome.as_event(self.order, self.memo))  # type: ignore[no-untyped-call]
+            outcome = WaitOutcome(WaitEnd.REFUSED, order.ref, error=refused)
+        event = outcome.as_event(order, self.memo)
+        if self.ends_task and outcome.ref is not None and outcome.run is not None:
+            report = RunReport.of(outcome.ref, outcome.run)
+            if known_result(report.result) is ExecutionResult.SUCCESS and not report.failing_tasks:
+                self.log.info("%s", report.text("its result is Success"))
+                yield TaskSuccessEvent(xcoms={"return_value": event["report"], "run_report": event["report"]})
+                return
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+    def _order(self) -> WaitOrder:
+        began, deadline = self.began, self.deadline
+        if self.timeout is not None:
+            # The scheduler has written down when the task has to end, so this does not begin anew with the triggerer.
+            limit = getattr(self, "timeout_after", None)
+            deadline = limit.timestamp() - GRACE_OF_FRAMEWORK if limit else time.time() + self.timeout
+            began = deadline - self.timeout
+        return WaitOrder(
+            kind=ConnectionKind(self.kind),
+            connection_id=self.connection_id,
+            run_id=self.run_id,
+            started_after=self.started_after if self.run_id is None else None,
+            poll_interval=self.poll_interval,
+            deadline=deadline,
+            began=began,
+            outage_tolerance=self.outage_tolerance,
+            in_queue=self.in_queue,
+        )
 
     async def on_kill(self) -> None:
         """Say that the run goes on, when somebody ends the waiting task (Airflow 3.3 and newer)."""
         self.log.warning(
             "The wait for %s ends; the run goes on in the cloud: the iTwin Platform has no operation to cancel one.",
-            self.order.target,
+            f"run {self.run_id} of {self.kind} connection {self.connection_id}",
         )
+
+
+_PARAMETERS = tuple(signature(ITwinRunTrigger).parameters)
