@@ -49,7 +49,7 @@ class AsyncITwinClient:
         self._token: Token | None = None
         self._budget = RequestBudget(account.limits.per_minute, account.limits.per_hour)
         self._tell_again_at = -float("inf")
-        self._poller = Poller(account, lambda order: self.carry(find(account, order)))
+        self._poller = Poller(account, lambda order: self.carry(find(account, order)), sleep)
         self._renewal: asyncio.Task[Token] | None = None
         self._session: aiohttp.ClientSession | None = None
 

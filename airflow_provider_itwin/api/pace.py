@@ -64,8 +64,8 @@ class _Meter:
     __slots__ = ("_ahead", "_interval", "_next")
 
     def __init__(self, limit: float, window: float) -> None:
-        at_once = limit * BURST
-        self._interval = window / max(1.0, limit - at_once - 1)
+        at_once = int(limit * BURST)
+        self._interval = window / (limit - at_once) * (1 + 1e-9)
         self._ahead = at_once * self._interval
         self._next = -float("inf")
 

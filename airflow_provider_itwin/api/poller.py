@@ -8,6 +8,7 @@ few workers in tasks of their own, from a heap of due times.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import heapq
 import itertools
@@ -60,11 +61,18 @@ class Poller:
 
     :param account: for its clock
     :param look: looks once for the run of an order; what is in the way is found, not raised
+    :param sleep: how to pass time; a parameter so that tests need none
     """
 
-    def __init__(self, account: Account, look: Callable[[WaitOrder], Awaitable[Finding]]) -> None:
+    def __init__(
+        self,
+        account: Account,
+        look: Callable[[WaitOrder], Awaitable[Finding]],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._account = account
         self._look = look
+        self._sleep = sleep
         self._watches: dict[_Target, _Watch] = {}
         self._heap: list[tuple[float, int, _Watch]] = []
         self._sequence = itertools.count()
@@ -120,12 +128,16 @@ class Poller:
                     watch.is_being_looked_at = True
                     self._hand_out(watch)
             self._earlier.clear()
-            pause = self._heap[0][0] - now if self._heap else None
-            try:
-                async with asyncio.timeout(pause):
-                    await self._earlier.wait()
-            except TimeoutError:
-                pass
+            await self._rest(self._heap[0][0] - now if self._heap else None)
+
+    async def _rest(self, seconds: float | None) -> None:
+        """Wait until something is due, or until something is due earlier than was known."""
+        if seconds is not None and self._sleep is not asyncio.sleep:
+            await self._sleep(seconds)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._earlier.wait()
 
     def _hand_out(self, watch: _Watch) -> None:
         self._due.put_nowait(watch)
