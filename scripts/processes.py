@@ -47,6 +47,7 @@ class ManagedProcess:
         self.name = name
         self.log = log
         self._stop_signal = stop_signal
+        self._asked = False
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - the commands are our own
@@ -78,7 +79,9 @@ class ManagedProcess:
 
     def ask_to_stop(self) -> None:
         """Ask it to end, and do not wait for it."""
-        if self.exit_code is None:
+        # Once: Airflow takes a second time for impatience, and its scheduler then does not end at all.
+        if self.exit_code is None and not self._asked:
+            self._asked = True
             self._process.send_signal(self._stop_signal)
 
     def stop(self, grace: float = 20.0) -> None:

@@ -42,6 +42,8 @@ QUICK = {
     # No DAG starts by itself, however its schedule and the time of day happen to meet.
     "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+    # How long a worker may take to see that its task process has ended.
+    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
 }
 
 
