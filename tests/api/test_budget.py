@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_a_small_part_may_go_at_once_and_the_rest_is_spread_evenly() -> None:
     got = turns(RequestBudget(per_minute=600), [0.0] * 600)
     at_once = sum(moment == 0.0 for moment in got)
     assert 55 <= at_once <= 62
-    gaps = [later - earlier for earlier, later in zip(got[at_once:], got[at_once + 1 :], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(got[at_once:])]
     assert max(gaps) - min(gaps) < 1e-6
 
 
