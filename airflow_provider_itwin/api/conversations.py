@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from airflow_provider_itwin.api import operations
@@ -14,7 +13,7 @@ from airflow_provider_itwin.api.errors import ITwinNotFoundError, ITwinPermissio
 from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange
 from airflow_provider_itwin.api.operations import Call
 from airflow_provider_itwin.api.plan import Active
-from airflow_provider_itwin.api.resources import ConnectionKind, Glance, PageLinks, Run, RunEnvelope, RunRef, decoded
+from airflow_provider_itwin.api.resources import ConnectionKind, Glance, PageLinks, Run, RunRef
 from airflow_provider_itwin.api.wire import Flow, Pause
 
 T = TypeVar("T")
@@ -59,18 +58,13 @@ class StartedRun:
     in_doubt: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sight:
-    """A look at a run: as much as a poll needs, and the means for more."""
+    """A look at a run: as much as a poll needs, and the whole of it once it has ended."""
 
     ref: RunRef
     glance: Glance
-    body: bytes
-
-    @cached_property
-    def run(self) -> Run:
-        """The whole run, decoded when it is first asked for."""
-        return decoded(self.body, RunEnvelope).run
+    run: Run | None
 
 
 def take_baseline(
@@ -131,7 +125,7 @@ def _active_run(account: Account, kind: ConnectionKind, connection_id: str) -> F
     connection = yield from exchange(account, operations.get_connection(kind, connection_id))
     ref = connection.last_run(kind)
     if ref is not None:
-        sight = yield from look_at_run(account, ref)
+        sight = yield from _look_at_new_run(account, ref)
         if not sight.glance.is_finished:
             return ref
     raise ITwinProtocolError(
@@ -148,7 +142,7 @@ def find_started_since(
     ref = connection.last_run(kind)
     if ref is None or ref.connection_id != connection_id or ref == baseline.last_run:
         return None
-    sight = yield from look_at_run(account, ref)
+    sight = yield from _look_at_new_run(account, ref)
     return ref if baseline.precedes(ref, sight.glance.start_date_time) else None
 
 
@@ -169,15 +163,25 @@ def examine_active(
     """
     if (ref.kind, ref.connection_id) != (kind, connection_id):
         return Active(ref, ours=False, fresh=False)
-    sight = yield from look_at_run(account, ref)
+    sight = yield from _look_at_new_run(account, ref)
     return Active(ref, ours=True, fresh=does_the_same and baseline.precedes(ref, sight.glance.start_date_time))
 
 
 def look_at_run(account: Account, ref: RunRef, patience: float = DEFAULT_PATIENCE) -> Flow[Sight]:
     """Look at a run without reading more than a poll needs."""
     call = operations.glance_at_run(ref.kind, ref.connection_id, ref.run_id)
-    glance, body = yield from exchange(account, call, patience)
-    return Sight(ref, glance, body)
+    glance, run = yield from exchange(account, call, patience)
+    return Sight(ref, glance, run)
+
+
+def _look_at_new_run(account: Account, ref: RunRef) -> Flow[Sight]:
+    """Look at a run that may have begun so lately that the service does not find it yet."""
+    for pause in _PAUSES_FOR_LAST_RUN:
+        try:
+            return (yield from look_at_run(account, ref))
+        except ITwinNotFoundError:
+            yield Pause(pause)
+    return (yield from look_at_run(account, ref))
 
 
 def look_for_newest(
@@ -186,9 +190,13 @@ def look_for_newest(
     """Look at the newest run of a connection; None if it began before `since`, has not begun, or does not exist."""
     connection = yield from exchange(account, operations.get_connection(kind, connection_id), patience)
     ref = connection.last_run(kind)
-    if ref is None:
+    if ref is None or (ref.kind, ref.connection_id) != (kind, connection_id):
         return None
-    sight = yield from look_at_run(account, ref, patience)
+    try:
+        sight = yield from look_at_run(account, ref, patience)
+    except ITwinNotFoundError:
+        # The connection names it, so it is there; it has just not got around yet.
+        return None
     began = sight.glance.start_date_time
     return sight if began is not None and began >= since else None
 
@@ -198,7 +206,7 @@ class Pages(Generic[T]):
     Where the reading of a long list stands.
 
     The pages are counted by our own ``$skip``: the links that the service gives are only asked whether there is another
-    page, never followed. A page that repeats the one before, as a looping service gives, ends the list.
+    page, never followed. A page with the same entries as the one before, as a looping service gives, ends the list.
 
     :param call: makes the call for ``($top, $skip)``
     :param entries: takes the entries and the links out of a page
@@ -212,7 +220,7 @@ class Pages(Generic[T]):
         self._call = call
         self._entries = entries
         self._skip = 0
-        self._previous: list[T] | None = None
+        self._previous: list[object] | None = None
         self.is_done = False
 
     def next_page(self, account: Account) -> Flow[list[T]]:
@@ -220,9 +228,10 @@ class Pages(Generic[T]):
         page = yield from exchange(account, self._call(operations.PAGE_SIZE, self._skip))
         found, links = self._entries(page)
         entries = found or []
-        if entries == self._previous:
+        names = [getattr(entry, "id", None) or entry for entry in entries]
+        if names == self._previous:
             entries = []
-        self._previous = entries
+        self._previous = names
         self._skip += len(entries)
         more_promised = links is not None and links.next is not None and bool(links.next.href)
         self.is_done = not entries or (len(entries) < operations.PAGE_SIZE and not more_promised)

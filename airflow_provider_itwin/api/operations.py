@@ -124,9 +124,14 @@ def get_run(kind: ConnectionKind, connection_id: str, run_id: str) -> Call[Run]:
     return _get_run(kind, connection_id, run_id, lambda reply: decoded(reply.body, RunEnvelope).run)
 
 
-def glance_at_run(kind: ConnectionKind, connection_id: str, run_id: str) -> Call[tuple[Glance, bytes]]:
-    """Give the same operation as :func:`get_run`, read no further than a poll needs; the body is for a closer look."""
-    return _get_run(kind, connection_id, run_id, lambda reply: (decoded(reply.body, GlanceEnvelope).run, reply.body))
+def glance_at_run(kind: ConnectionKind, connection_id: str, run_id: str) -> Call[tuple[Glance, Run | None]]:
+    """Give the same operation as :func:`get_run`, read no further than a poll needs until the run has ended, and then whole."""
+    return _get_run(kind, connection_id, run_id, _glance)
+
+
+def _glance(reply: Reply) -> tuple[Glance, Run | None]:
+    glance = decoded(reply.body, GlanceEnvelope).run
+    return glance, decoded(reply.body, RunEnvelope).run if glance.is_finished else None
 
 
 def _get_run(kind: ConnectionKind, connection_id: str, run_id: str, read: Callable[[Reply], T]) -> Call[T]:

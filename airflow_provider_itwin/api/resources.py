@@ -311,7 +311,9 @@ def decoded(body: bytes, shape: type[R]) -> R:
         result: R = decoder.decode(body)
     except msgspec.ValidationError:
         return _understood(body, shape)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UnicodeDecodeError:
+        return _understood(body.decode("utf-8", "replace").encode(), shape)
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ITwinProtocolError(f"The answer is not JSON: {error}") from error
     return result
 
