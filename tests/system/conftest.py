@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,22 +16,26 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
 
+OWN_DAGS = Path(__file__).parent / "dags"
+
 # A night of 25 minutes in 7.5 seconds: less than the shortest pause between two looks.
 SPEED = 200.0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def emulator() -> Iterator[Emulator]:
     with Emulator(speed=SPEED, scenario="demo") as emulator:
         yield emulator
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def deployment(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """An Airflow with the example DAGs and a connection to the emulator."""
     connection = itwin_connection(emulator.url, emulator.client_id, emulator.client_secret)
     home = tmp_path_factory.mktemp("airflow")
-    with Deployment(home, sorted(EXAMPLE_DAGS.glob("*.py")), connection) as deployment:
+    with Deployment(
+        home, [*sorted(EXAMPLE_DAGS.glob("*.py")), *sorted(OWN_DAGS.glob("*.py"))], connection
+    ) as deployment:
         yield deployment
 
 
