@@ -7,7 +7,8 @@ DAG files reach this module, so whatever needs more than Airflow is imported whe
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +40,26 @@ def seconds_of(value: float | timedelta | None, name: str) -> float | None:
     """
     Give a duration in seconds.
 
-    :raises ValueError: if it is not positive
+    :raises ValueError: if it is not positive, or not finite
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0):
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
         raise ValueError(f"{name} must be a positive number of seconds, a timedelta, or None, not {value!r}")
     return seconds
+
+
+def results_of(names: Iterable[str], parameter: str) -> tuple[str, ...]:
+    """
+    Give the results that a parameter names, to be read as often as need be: an iterator would be empty the second time.
+
+    :raises ValueError: if it is nothing that could name results
+    """
+    try:
+        return (names,) if isinstance(names, str) else tuple(names)
+    except TypeError:
+        raise ValueError(f"{parameter} must be results of a run, such as ['Error'], not {names!r}") from None
 
 
 def understood(event: Any) -> WaitEvent:
@@ -56,9 +71,12 @@ def understood(event: Any) -> WaitEvent:
     from airflow_provider_itwin.api.waiting import WaitEvent
 
     try:
-        return WaitEvent.read(event)
+        known = WaitEvent.read(event)
     except ValueError as error:
         raise ITwinTriggerEventError(str(error)) from error
+    if known.report is not None and not known.report.ref == known.ref == (known.order.ref or known.ref):
+        raise ITwinTriggerEventError(f"The trigger's event tells of another run than was waited for: {event!r:.300}")
+    return known
 
 
 def raise_trouble(event: WaitEvent) -> None:

@@ -30,12 +30,14 @@ from airflow_provider_itwin.conclusions import (
     concluded,
     overdue_text,
     raise_trouble,
+    results_of,
     seconds_of,
     understood,
 )
 from airflow_provider_itwin.exceptions import (
     ITwinRunActiveError,
     ITwinRunFailedError,
+    ITwinTriggerEventError,
     ITwinWaitTimeLimitError,
     airflow_exceptions,
 )
@@ -111,13 +113,13 @@ class ITwinRunOperator(BaseOperator):
         self.deferrable = deferrable
         self.poll_interval = seconds_of(poll_interval, "poll_interval")
         self.timeout = timeout
-        self.fail_on = fail_on
-        self.skip_on = skip_on
+        self.fail_on = results_of(fail_on, "fail_on")
+        self.skip_on = results_of(skip_on, "skip_on")
         self.strict = strict
         self.durable = durable
         self.preflight = preflight
         seconds_of(timeout, "timeout")
-        ResultPolicy.of(fail_on, skip_on, strict)
+        ResultPolicy.of(self.fail_on, self.skip_on, strict)
         if if_active not in list(IfActive):
             raise ValueError(f"if_active must be one of {', '.join(IfActive)}, not {if_active!r}")
 
@@ -157,9 +159,13 @@ class ITwinRunOperator(BaseOperator):
         from airflow_provider_itwin.memory import Memory, Store
 
         ending = understood(event)
-        return self._go_on(
-            context, Store(context, self.durable), self._after_wait(Memory.from_dict(ending.memo), ending)
-        )
+        try:
+            memory = Memory.from_dict(ending.memo)
+        except ValueError as error:
+            raise ITwinTriggerEventError(str(error)) from error
+        if memory.own != (None if ending.order.in_queue else ending.order.ref):
+            raise ITwinTriggerEventError(f"The trigger's event is about {ending.order.target}, not {memory.own}")
+        return self._go_on(context, Store(context, self.durable), self._after_wait(memory, ending))
 
     def on_kill(self) -> None:
         """Say that the run goes on: the API has no operation to cancel one."""
@@ -276,7 +282,8 @@ class ITwinRunOperator(BaseOperator):
                 ref.run_id,
                 poll_interval=self.poll_interval,
                 deadline=self._deadline(memory),
-                began=time.time(),
+                # In the queue, what counts is how long the task has been there, behind however many runs.
+                began=memory.asked_at if in_queue else time.time(),
                 outage_tolerance=outage_tolerance(),
                 in_queue=in_queue,
             )

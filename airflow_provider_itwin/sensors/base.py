@@ -24,6 +24,7 @@ from airflow_provider_itwin.conclusions import (
     concluded,
     overdue_text,
     raise_trouble,
+    results_of,
     seconds_of,
     understood,
 )
@@ -107,10 +108,10 @@ class ITwinRunSensor(BaseSensorOperator):
         self.itwin_conn_id = itwin_conn_id
         self.deferrable = deferrable
         self.poll_interval = poll_interval
-        self.fail_on = fail_on
-        self.skip_on = skip_on
+        self.fail_on = results_of(fail_on, "fail_on")
+        self.skip_on = results_of(skip_on, "skip_on")
         self.strict = strict
-        ResultPolicy.of(fail_on, skip_on, strict)
+        ResultPolicy.of(self.fail_on, self.skip_on, strict)
         if run_id is None and started_after is None:
             raise ValueError(
                 "Give run_id, the run to wait for, or started_after, to wait for the newest run that began at or after it"

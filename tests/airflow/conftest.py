@@ -1,0 +1,112 @@
+"""One private Airflow for all tests here: its own home, one database, and a connection to an emulator for each test."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+if "airflow" in sys.modules:
+    raise RuntimeError("Airflow was imported before these tests could give it a home of its own")
+
+HOME = Path(tempfile.mkdtemp(prefix="itwin-airflow-"))
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "_AIRFLOW_", "ITWIN_"))]:
+    del os.environ[name]
+os.environ["AIRFLOW_HOME"] = str(HOME)
+(HOME / "dags").mkdir()
+(HOME / "airflow.cfg").write_text(
+    f"""\
+[core]
+dags_folder = {HOME / "dags"}
+load_examples = False
+fernet_key = 81HqDtbqAywKSOumSha3BhWNOdQ26slT6K0YaZeZyPs=
+
+[database]
+sql_alchemy_conn = sqlite:///{HOME / "airflow.db"}
+load_default_connections = False
+
+[logging]
+base_log_folder = {HOME / "logs"}
+"""
+)
+
+import dag_runs  # noqa: E402 (Airflow reads the settings above as soon as it is imported)
+import single_task  # noqa: E402
+from leaping_time import LeapingClock, leap  # noqa: E402
+
+from airflow_provider_itwin.emulator import Emulator  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def airflow_home() -> Path:
+    """The home of Airflow, with a database in it."""
+    from airflow.utils.db import initdb
+
+    initdb()
+    return HOME
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> LeapingClock:
+    """The time for everybody: who sleeps only moves it on."""
+    clock = LeapingClock()
+    leap(clock, monkeypatch)
+    return clock
+
+
+@pytest.fixture
+def emulator(clock: LeapingClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """An iTwin Platform in leaping time, which the Airflow connection ``itwin_default`` leads to."""
+    with Emulator(clock=clock, scenario="demo") as emulator:
+        connect(monkeypatch, emulator)
+        yield emulator
+
+
+@pytest.fixture
+def real_time_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """The same in real time, with work done a thousand times as fast as in the cloud."""
+    with Emulator(speed=1000.0, scenario="demo") as emulator:
+        connect(monkeypatch, emulator)
+        yield emulator
+
+
+@pytest.fixture
+def connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set the Airflow connection ``itwin_default`` to the given fields."""
+
+    def set_connection(conn_id: str = "itwin_default", **fields: object) -> None:
+        value = json.dumps({"conn_type": "itwin"} | fields)
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", value)
+
+    return set_connection
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
+    fields = {"conn_type": "itwin", "host": emulator.url, "login": emulator.client_id}
+    monkeypatch.setenv("AIRFLOW_CONN_ITWIN_DEFAULT", json.dumps(fields | {"password": emulator.client_secret}))
+
+
+@pytest.fixture
+def run_dag(
+    airflow_home: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> Callable[..., dag_runs.DagResult]:
+    """Run the DAG with these tasks to the end, as ``dag.test`` does."""
+    runner = dag_runs.DagRunner(airflow_home, capfd, caplog)
+    return runner.run
+
+
+@pytest.fixture
+def run_task(clock: LeapingClock) -> Callable[..., single_task.Outcome]:
+    """Run one task as worker, triggerer and scheduler would, with no database."""
+    return single_task.Runner(clock).run

@@ -1,0 +1,139 @@
+"""A DAG, run to the end by Airflow's own ``dag.test``: tasks, triggers and retries in this process, all else in SQLite."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import sqlite3
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+_numbers = itertools.count(1)
+
+_FILE = """\
+import pendulum
+from airflow.providers.common.compat.sdk import DAG, get_current_context, task
+
+from airflow_provider_itwin.operators.itwin import (
+    ITwinListSourceFilesOperator,
+    ITwinRunExportConnectionOperator,
+    ITwinRunManifestConnectionOperator,
+    ITwinRunStorageConnectionOperator,
+)
+from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
+
+with DAG({dag_id!r}, start_date=pendulum.datetime(2026, 1, 1), schedule=None, params={params!r}) as dag:
+{tasks}
+"""
+
+
+@dataclass
+class DagResult:
+    """What came of a DAG run."""
+
+    dag_id: str
+    run_id: str
+    state: str
+    states: dict[str, list[str]]
+    """States of the task instances of each task, by map index."""
+    tries: dict[str, int]
+    xcoms: dict[tuple[str, str], Any]
+    """By task and key; a list by map index for a mapped task."""
+    log: str
+    """All that went to the log, the console included."""
+
+    def xcom(self, task_id: str, key: str = "return_value") -> Any:
+        """Give an XCom, None if there is none."""
+        return self.xcoms.get((task_id, key))
+
+
+class DagRunner:
+    """Runs DAGs, one at a time."""
+
+    def __init__(self, home: Path, capture: pytest.CaptureFixture[str], log: pytest.LogCaptureFixture) -> None:
+        self._home = home
+        self._capture = capture
+        self._log = log
+
+    def run(self, tasks: str, *, params: dict[str, Any] | None = None, conf: dict[str, Any] | None = None) -> DagResult:
+        """
+        Run a DAG.
+
+        :param tasks: the body of its ``with DAG(...) as dag:``
+        """
+        dag_id = f"dag_{next(_numbers)}"
+        self._capture.readouterr()
+        self._log.clear()
+        self._log.set_level(logging.INFO)
+        run = self._load(dag_id, tasks, params or {}).test(run_conf=conf)
+        console = self._capture.readouterr()
+        return DagResult(
+            dag_id=dag_id,
+            run_id=run.run_id,
+            state=str(run.state),
+            **self._tasks_of(dag_id),
+            xcoms=self._xcoms_of(dag_id),
+            log="\n".join([console.out, console.err, self._log.text]),
+        )
+
+    def rows(self, statement: str, *values: Any) -> list[Any]:
+        """Ask the database."""
+        with sqlite3.connect(self._home / "airflow.db") as database:
+            return database.execute(statement, values).fetchall()
+
+    def _load(self, dag_id: str, tasks: str, params: dict[str, Any]) -> Any:
+        folder = self._home / "dags"
+        for file in folder.glob("*.py"):
+            file.unlink()
+        text = _FILE.format(dag_id=dag_id, tasks=textwrap.indent(textwrap.dedent(tasks), "    "), params=params)
+        (folder / f"{dag_id}.py").write_text(text)
+        try:
+            from airflow.dag_processing.dagbag import BundleDagBag
+        except ImportError:
+            from airflow.models.dagbag import DagBag  # type: ignore[attr-defined]
+
+            bag = DagBag(str(folder), include_examples=False)
+        else:
+            bag = BundleDagBag(dag_folder=str(folder), bundle_path=folder, bundle_name="dags-folder")
+        assert not bag.import_errors
+        return bag.dags[dag_id]
+
+    def _tasks_of(self, dag_id: str) -> dict[str, Any]:
+        states: dict[str, list[str]] = {}
+        tries: dict[str, int] = {}
+        for task_id, state, try_number in self.rows(
+            "SELECT task_id, state, try_number FROM task_instance WHERE dag_id = ? ORDER BY map_index", dag_id
+        ):
+            states.setdefault(task_id, []).append(state)
+            tries[task_id] = max(try_number, tries.get(task_id, 0))
+        return {"states": states, "tries": tries}
+
+    def _xcoms_of(self, dag_id: str) -> dict[tuple[str, str], Any]:
+        xcoms: dict[tuple[str, str], Any] = {}
+        for task_id, key, map_index, value in self.rows(
+            "SELECT task_id, key, map_index, value FROM xcom WHERE dag_id = ? ORDER BY map_index", dag_id
+        ):
+            loaded = _loaded(value)
+            if map_index < 0:
+                xcoms[task_id, key] = loaded
+            else:
+                xcoms.setdefault((task_id, key), []).append(loaded)
+        return xcoms
+
+
+def _loaded(value: str | bytes) -> Any:
+    # Airflow 3 keeps the JSON that a task has sent as a JSON text of its own.
+    loaded = json.loads(value)
+    if isinstance(loaded, str):
+        try:
+            return json.loads(loaded)
+        except ValueError:
+            return loaded
+    return loaded

@@ -1,0 +1,226 @@
+"""One task, run as worker, triggerer and scheduler would between them, but with no database and in no time."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.module_loading import import_string
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow.providers.common.compat.sdk import BaseOperator
+    from airflow.triggers.base import BaseTrigger
+    from leaping_time import LeapingClock
+
+
+def first_found(*paths: str) -> Any:
+    """Import what has lain in different places at different times."""
+    for path in paths:
+        try:
+            return import_string(path)
+        except ImportError:
+            continue
+    raise ImportError(f"Airflow has none of {', '.join(paths)}")
+
+
+ExecutorSafeguard = first_found(
+    "airflow.sdk.bases.operator.ExecutorSafeguard", "airflow.models.baseoperator.ExecutorSafeguard"
+)
+AirflowRescheduleException = first_found(
+    "airflow.sdk.exceptions.AirflowRescheduleException", "airflow.exceptions.AirflowRescheduleException"
+)
+
+
+class FakeTaskInstance:
+    """What a task needs of its task instance."""
+
+    def __init__(self, max_tries: int = 0, on_push: Callable[[str], None] | None = None) -> None:
+        self.max_tries = max_tries
+        self.xcoms: dict[str, Any] = {}
+        self.pushed: list[str] = []
+        self.start_date: Any = None
+        self._on_push = on_push
+
+    def xcom_push(self, key: str, value: Any, **_: Any) -> None:
+        """Keep a value, which must survive JSON."""
+        self.xcoms[key] = through_json(value)
+        self.pushed.append(key)
+        if self._on_push is not None:
+            self._on_push(key)
+
+    def get_first_reschedule_date(self, context: Any) -> Any:
+        """Give the moment of the first poke."""
+        return self.start_date
+
+
+class FakeStore:
+    """The task state store of Airflow 3.3, as far as an operator sees it."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Any] = {}
+        self.history: list[str] = []
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Give what is kept."""
+        self.history.append("get")
+        return copy.deepcopy(self.rows.get(key, default))
+
+    def set(self, key: str, value: Any, **_: Any) -> None:
+        """Keep a value, which must survive JSON."""
+        self.rows[key] = through_json(value)
+        self.history.append("set")
+
+    def delete(self, key: str) -> None:
+        """Drop a value."""
+        self.rows.pop(key, None)
+        self.history.append("delete")
+
+
+@dataclass
+class Outcome:
+    """How a task ended: ``success``, ``failed`` (for good), ``up_for_retry`` or ``skipped``."""
+
+    state: str
+    value: Any = None
+    error: BaseException | None = None
+    xcoms: dict[str, Any] = field(default_factory=dict)
+    pushed: list[str] = field(default_factory=list)
+    """Keys of XComs in the order of pushing."""
+    triggers: list[Any] = field(default_factory=list)
+    events: list[Any] = field(default_factory=list)
+    parts: int = 0
+    """In how many processes it ran."""
+
+    @property
+    def text(self) -> str:
+        """What the exception says."""
+        return str(self.error)
+
+
+class Runner:
+    """
+    Runs a task, each part of it in a process of its own as far as the task can tell.
+
+    :param clock: what passes while a task is rescheduled
+    """
+
+    def __init__(self, clock: LeapingClock) -> None:
+        self._clock = clock
+
+    def run(
+        self,
+        task: BaseOperator,
+        *,
+        store: FakeStore | None = None,
+        max_tries: int = 0,
+        resume: bool = True,
+        on_push: Callable[[str], None] | None = None,
+        most_parts: int = 1000,
+    ) -> Outcome:
+        """
+        Run a task.
+
+        :param task: it is copied for each part, so that nothing set on it in one part is there in the next
+        :param store: the task state store, None for an Airflow that has none
+        :param max_tries: of the task instance; a clear raises it
+        :param resume: whether to go on after a deferral; if not, the state is ``deferred``
+        :param on_push: is told the key of each XCom when it is pushed
+        :param most_parts: how often the task may go on
+        """
+        instance = FakeTaskInstance(max_tries, on_push)
+        context: dict[str, Any] = {"ti": instance, "task_instance": instance, "task_reschedule_count": 0}
+        if store is not None:
+            context["task_state_store"] = store
+        outcome = Outcome("running", xcoms=instance.xcoms, pushed=instance.pushed)
+        with outside_of_task_runner():
+            method, event = "execute", None
+            while outcome.state == "running":
+                outcome.parts += 1
+                assert outcome.parts <= most_parts, "the task goes on forever"
+                try:
+                    outcome.value = _part(task, method, event, context)
+                    outcome.state = "success"
+                except TaskDeferred as deferred:
+                    _check_deferral(deferred)
+                    outcome.triggers.append(deferred.trigger)
+                    if not resume:
+                        outcome.state = "deferred"
+                        break
+                    method, event = deferred.method_name, event_of(deferred.trigger)
+                    outcome.events.append(event)
+                except AirflowRescheduleException as reschedule:
+                    instance.start_date = instance.start_date or self._clock.utcnow()
+                    context["task_reschedule_count"] += 1
+                    self._clock.sleep(max(0.0, reschedule.reschedule_date.timestamp() - self._clock.now()))
+                except AirflowSkipException as error:
+                    outcome.state, outcome.error = "skipped", error
+                except (AirflowFailException, AirflowSensorTimeout) as error:
+                    outcome.state, outcome.error = "failed", error
+                except Exception as error:  # noqa: BLE001 (as Airflow does)
+                    outcome.state, outcome.error = "up_for_retry", error
+        return outcome
+
+
+def _part(task: BaseOperator, method: str, event: Any, context: dict[str, Any]) -> Any:
+    process: Any = copy.copy(task)
+    if method == "execute":
+        return process.execute(context)
+    return process.resume_execution(method, {"event": event}, context)
+
+
+def _check_deferral(deferred: Any) -> None:
+    # With a timeout of its own for the deferral, Airflow would end the task without asking it.
+    assert deferred.timeout is None
+    assert not deferred.kwargs
+
+
+def resumed(task: BaseOperator, event: Any) -> Any:
+    """Give an event to a task, as after a deferral."""
+    instance = FakeTaskInstance()
+    process: Any = task
+    return process.resume_execution("execute_complete", {"event": event}, {"ti": instance, "task_instance": instance})
+
+
+def rebuilt(trigger: BaseTrigger) -> Any:
+    """Make a trigger anew from what a triggerer is given: the path of a class, and JSON."""
+    path, kwargs = trigger.serialize()
+    return import_string(path)(**through_json(kwargs))
+
+
+def event_of(trigger: BaseTrigger) -> Any:
+    """Let a triggerer run a trigger, and give what it fires with."""
+
+    async def first() -> Any:
+        async for event in rebuilt(trigger).run():
+            return event.payload
+        return None
+
+    return through_json(asyncio.run(first()))
+
+
+def through_json(value: Any) -> Any:
+    """Write a value as strict JSON and read it back."""
+    return json.loads(json.dumps(value, allow_nan=False))
+
+
+@contextmanager
+def outside_of_task_runner() -> Iterator[None]:
+    """Let ``execute`` be called from here."""
+    before = ExecutorSafeguard.test_mode
+    ExecutorSafeguard.test_mode = True
+    try:
+        yield
+    finally:
+        ExecutorSafeguard.test_mode = before
