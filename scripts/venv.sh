@@ -40,9 +40,9 @@ if ! [ -x "$directory/bin/uv" ]; then
     "$python" -m pip install --quiet --disable-pip-version-check --retries 10 --timeout 60 uv
 fi
 
-# Slow networks are no failure, and nobody asked for a Python other than this one.
-: "${UV_HTTP_TIMEOUT:=300}" "${UV_HTTP_RETRIES:=10}"
-export UV_HTTP_TIMEOUT UV_HTTP_RETRIES
+# Slow networks are no failure, whom the machine trusts is for the machine to say, and nobody asked for another Python.
+: "${UV_HTTP_TIMEOUT:=300}" "${UV_HTTP_RETRIES:=10}" "${UV_SYSTEM_CERTS:=true}"
+export UV_HTTP_TIMEOUT UV_HTTP_RETRIES UV_SYSTEM_CERTS
 export UV_PYTHON_DOWNLOADS=never
 "$directory/bin/uv" pip install --python "$python" --requirement "$requirements"
 "$directory/bin/uv" pip install --python "$python" --no-deps --editable .
