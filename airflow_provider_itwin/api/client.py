@@ -20,7 +20,7 @@ from airflow_provider_itwin.api.credentials import ReadyToken, Token
 from airflow_provider_itwin.api.errors import ITwinError
 from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obtain_token
 from airflow_provider_itwin.api.operations import Call
-from airflow_provider_itwin.api.pace import RequestBudget
+from airflow_provider_itwin.api.pace import LONGEST_OBEDIENCE, RequestBudget
 from airflow_provider_itwin.api.plan import Active
 from airflow_provider_itwin.api.redact import redact
 from airflow_provider_itwin.api.refusal import retry_after
@@ -97,7 +97,8 @@ class ITwinClient:
                         self._take_turn()
                     outcome = self._send(request)
                     if isinstance(outcome, Reply) and outcome.status == 429:
-                        self._budget.hold_back(self.account.clock() + (retry_after(outcome) or 0.0))
+                        asked_for = min(retry_after(outcome) or 0.0, LONGEST_OBEDIENCE)
+                        self._budget.hold_back(self.account.clock() + asked_for)
                 case Pause(seconds, trouble):
                     if trouble is not None:
                         log.warning("%s Trying again in %.1f s.", trouble, seconds)

@@ -6,18 +6,25 @@ Both are plain JSON values on their way between a task and a trigger.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Self
 
+import msgspec
+
 from airflow_provider_itwin.api.errors import ITwinError
 from airflow_provider_itwin.api.pace import PollSchedule
+from airflow_provider_itwin.api.redact import shortened
 from airflow_provider_itwin.api.report import RunReport
 from airflow_provider_itwin.api.resources import Run, read_moment
 from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef, checked_id
 
 DEFAULT_OUTAGE_TOLERANCE = 900.0
+
+_LONGEST_ERROR = 2000
+"""Characters of an error in an event; half as many where one can take twelve bytes of JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,10 @@ class WaitOrder:
     def ref(self) -> RunRef | None:
         """The run, if it is known by its id."""
         return RunRef(self.kind, self.connection_id, self.run_id) if self.run_id else None
+
+    def concerns(self, ref: RunRef) -> bool:
+        """Tell whether `ref` can be the run that is waited for."""
+        return (ref.kind, ref.connection_id) == (self.kind, self.connection_id) and self.run_id in (None, ref.run_id)
 
     @property
     def target(self) -> str:
@@ -112,13 +123,14 @@ class WaitOutcome:
         :param order: what was waited for
         :param memo: whatever the task wants to find again when the event reaches it
         """
+        text = str(self.error) if self.error else None
         return {
-            "end": self.end,
+            "end": self.end.value if self.end else None,
             "order": order.as_dict(),
             "ref": self.ref.as_dict() if self.ref else None,
             "state": self.state[:40] if self.state else None,
             "report": RunReport.of(self.ref, self.run).as_dict() if self.ref and self.run else None,
-            "error": str(self.error)[:2000] if self.error else None,
+            "error": shortened(text, _LONGEST_ERROR if text.isascii() else _LONGEST_ERROR // 2) if text else None,
             "elapsed": self.elapsed,
             "polls": self.polls,
             "memo": memo,
@@ -147,21 +159,17 @@ class WaitEvent:
         :raises ValueError: if it is not one that :meth:`WaitOutcome.as_event` gave, so that nothing strange passes for success
         """
         try:
-            read = cls(
-                end=WaitEnd(event["end"]),
-                order=WaitOrder(**event["order"]),
-                ref=RunRef.from_dict(event["ref"]) if event["ref"] else None,
-                state=event["state"],
-                report=RunReport.from_dict(event["report"]) if event["report"] else None,
-                error=event["error"],
-                elapsed=float(event["elapsed"]),
-                polls=int(event["polls"]),
-                memo=event["memo"],
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(
-                f"The trigger's event cannot be understood ({type(error).__name__}): {event!r:.300}"
-            ) from error
-        if (read.end is WaitEnd.FINISHED) != (read.report is not None):
+            read = msgspec.convert(event, cls)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"The trigger's event cannot be understood ({error}): {event!r:.300}") from error
+        if not read._is_consistent:
             raise ValueError(f"The trigger's event contradicts itself: {event!r:.300}")
         return read
+
+    @property
+    def _is_consistent(self) -> bool:
+        if (self.end is WaitEnd.FINISHED) != (self.report is not None) or not math.isfinite(self.elapsed):
+            return False
+        if self.ref is None:
+            return self.report is None
+        return self.order.concerns(self.ref) and (self.report is None or self.report.ref == self.ref)

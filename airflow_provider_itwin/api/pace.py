@@ -43,7 +43,7 @@ class PollSchedule:
     interval: float | None = None
 
     def __post_init__(self) -> None:
-        if self.interval is not None and not self.interval > 0:
+        if self.interval is not None and not 0 < self.interval < float("inf"):
             raise ValueError(f"poll_interval must be a positive number of seconds or None, not {self.interval!r}")
 
     def next_pause(self, elapsed: float, chance: float) -> float:

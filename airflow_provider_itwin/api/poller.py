@@ -153,14 +153,14 @@ class Poller:
                 self._idle -= 1
             try:
                 finding = await self._look(watch.order)
+                watch.is_being_looked_at = False
+                self._tell(watch, finding)
             except Exception as error:  # noqa: BLE001 (whoever waits must be told, whatever it is)
                 for waiter in watch.waiters:
                     if not waiter.outcome.done():
                         waiter.outcome.set_exception(error)
-                continue
             finally:
                 watch.is_being_looked_at = False
-            self._tell(watch, finding)
 
     def _tell(self, watch: _Watch, finding: Finding) -> None:
         watch.looked_at = self._account.clock()

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
+import msgspec
+
 from airflow_provider_itwin.api.redact import redact, shortened
 from airflow_provider_itwin.api.resources import Job, Run, RunRef, Task
 from airflow_provider_itwin.api.vocabulary import ExecutionResult, known_result
@@ -194,16 +196,12 @@ class RunReport:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read what :meth:`as_dict` gave."""
-        return cls(
-            **{name: values[name] for name in ("state", "result", "phase", "started", "ended", "duration", "error")},
-            ref=RunRef.from_dict(values["ref"]),
-            totals=Totals(**values["totals"]),
-            failing_tasks=tuple(FailingTask(**task) for task in values["failing_tasks"]),
-            more_failing_tasks=values["more_failing_tasks"],
-            output_files=tuple(values["output_files"]),
-            more_output_files=values["more_output_files"],
-        )
+        """
+        Read what :meth:`as_dict` gave.
+
+        :raises ValueError: if it is something else
+        """
+        return msgspec.convert(values, cls)
 
     @property
     def summary(self) -> str:
@@ -230,8 +228,8 @@ class RunReport:
             f"Run {self.ref.run_id} of {self.ref.kind} connection {self.ref.connection_id}: {reason}; {self._what()}."
         ]
         if self.error:
-            said = ": ".join(part for part in (self.error["key"], self.error["description"]) if part)
-            lines.append(f"The run's own error: {said.rstrip('.')}.{_advice(self.error['key'])}")
+            said = ": ".join(part for part in (self.error.get("key"), self.error.get("description")) if part)
+            lines.append(f"The run's own error: {said.rstrip('.')}.{_advice(self.error.get('key'))}")
         lines += [f"  {number}. {task}." for number, task in enumerate(self.failing_tasks, 1)]
         if self.more_failing_tasks:
             lines.append(f"  … and {_count(self.more_failing_tasks, 'more file')} like these.")

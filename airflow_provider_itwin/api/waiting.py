@@ -145,7 +145,9 @@ class Wait:
         left = self.order.deadline - self._account.wall()
         if left > 0:
             self.pause = min(self.pause, left)
-        elif self.trouble is None or self._account.clock() - self._troubled_since >= PATIENCE_AFTER_DEADLINE:
+        elif (
+            self.trouble is None or self._account.clock() + self.pause - self._troubled_since > PATIENCE_AFTER_DEADLINE
+        ):
             outcome.end = WaitEnd.DEADLINE
         return outcome
 
