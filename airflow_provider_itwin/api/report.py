@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import msgspec
 
-from airflow_provider_itwin.api.redact import redact, shortened
+from airflow_provider_itwin.api.redact import excerpt, shortened
 from airflow_provider_itwin.api.resources import Job, Run, RunRef, Task
 from airflow_provider_itwin.api.vocabulary import ExecutionResult, known_result
 
@@ -23,6 +23,7 @@ _MOST_OUTPUTS = 50
 _MOST_RESULTS = 12
 _LONGEST_TEXT = 300
 _LONGEST_NAME = 200
+_LARGEST_COUNT = 1_000_000_000
 
 _GRAVITY = {
     ExecutionResult.ERROR: 0,
@@ -67,9 +68,7 @@ class FailingTask:
             details=_text(error.details) if error else None,
             description=_text(error.description) if error else None,
             can_user_fix=error.can_user_fix if error else None,
-            kb_article_link=shortened(error.kb_article_link, _LONGEST_TEXT)
-            if error and error.kb_article_link
-            else None,
+            kb_article_link=_link(error.kb_article_link) if error else None,
         )
 
     def __str__(self) -> str:
@@ -147,9 +146,9 @@ class RunReport:
                 outputs.append(task.export_output_file_id[:_LONGEST_NAME])
             found = task.details.synchronization_report if task.details else None
             if found is not None:
-                errors += found.total_errors_count or 0
-                warnings += found.total_warnings_count or 0
-                others += found.total_other_issues_count or 0
+                errors += _within_reason(found.total_errors_count)
+                warnings += _within_reason(found.total_warnings_count)
+                others += _within_reason(found.total_other_issues_count)
             if known_result(task.result) is not ExecutionResult.SUCCESS or _tells_error(task):
                 failing.append((job, task))
         failing.sort(key=lambda pair: _GRAVITY[known_result(pair[1].result)])
@@ -295,12 +294,22 @@ def _advice(error_key: str | None) -> str:
 def _largest(results: Counter[str]) -> dict[str, int]:
     largest = dict(results.most_common(_MOST_RESULTS))
     if (rest := results.total() - sum(largest.values())) > 0:
-        largest["other"] = rest
+        largest["other"] = largest.get("other", 0) + rest
     return largest
 
 
 def _text(value: str | None, longest: int = _LONGEST_TEXT) -> str | None:
-    return shortened(redact(value.strip()), longest) if value and value.strip() else None
+    return excerpt(value.strip(), longest) if value and value.strip() else None
+
+
+def _link(value: str | None) -> str | None:
+    """Take over a link to an article whole, query and all, unless the query is a signature."""
+    link = "".join((value or "").split())
+    return _text(link) if "sig" in link.lower() else shortened(link, _LONGEST_TEXT) or None
+
+
+def _within_reason(number: int | None) -> int:
+    return max(0, min(number or 0, _LARGEST_COUNT))
 
 
 def _sentence(text: str) -> str:
