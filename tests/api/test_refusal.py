@@ -168,11 +168,11 @@ def test_a_huge_error_makes_a_short_text_in_no_time(unit: bytes) -> None:
         b"<html><title>" + filler + b"</title>",
         filler,
     ]
-    began = time.perf_counter()
+    began = time.process_time()
 
     errors = [made(reply(500, body, x_correlation_id=filler.decode())) for body in bodies]
 
-    assert time.perf_counter() - began < 3.0
+    assert time.process_time() - began < 5.0
     assert max(len(str(error)) for error in errors) < 4000
 
 
