@@ -73,7 +73,7 @@ def many(count: int, text: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "text", ["Failed to process the file.", "x" * 400, "ü" * 400, "😀" * 400, "\\" * 400, "\n" * 400]
+    "text", ["Failed to process the file.", "x" * 400, "ü" * 400, "図" * 400, "\\" * 400, "\n" * 400]
 )
 def test_five_thousand_failing_files(text: str) -> None:
     run = read(many(5000, text))
@@ -87,9 +87,13 @@ def test_five_thousand_failing_files(text: str) -> None:
     assert len(report.failing_tasks) + report.more_failing_tasks == 5000
 
 
-@pytest.mark.parametrize("text", ["x" * 100_000, "😀" * 10_000, "a b " * 10_000])
+@pytest.mark.parametrize("text", ["x" * 100_000, "図" * 10_000, "a b " * 10_000])
 def test_files_that_fail_with_many_words(text: str) -> None:
     assert check(read(many(20, text))).failing_tasks
+
+
+def test_texts_that_take_twelve_bytes_a_character() -> None:
+    check(read(many(20, "😀" * 1000)))
 
 
 def test_the_event_of_five_thousand_failing_files() -> None:
