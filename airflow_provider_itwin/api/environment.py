@@ -74,15 +74,19 @@ class Environment:
 
 
 def _checked_base(text: str, field: str, port: int | None = None) -> str:
-    text = text.strip().rstrip("/")
-    bare_name = text.split("/")[0].rsplit(":", 1)[0]
+    text = text.strip()
     if "://" not in text:
-        text = ("http://" if is_loopback(bare_name) or is_loopback(text) else "https://") + text
+        bare_name = text.split("/")[0].rsplit(":", 1)[0]
+        if is_loopback(text) and ":" in text.strip("[]"):
+            text = f"http://[{text.strip('[]')}]"
+        else:
+            text = ("http://" if is_loopback(bare_name) or is_loopback(text) else "https://") + text
     try:
         parts = urlsplit(text)
         found_port = parts.port
-    except ValueError as error:
-        raise ValueError(f"{field} of the iTwin connection is not a URL: {error}") from error
+    except ValueError:
+        # What is wrong with it would be told by quoting from it, and a password may be in it.
+        raise ValueError(f"{field} of the iTwin connection is not a URL: look at its port and its brackets") from None
     name = parts.hostname
     if parts.scheme not in ("http", "https") or not name:
         raise ValueError(f"{field} of the iTwin connection must be an https URL, such as {DEFAULT_API}")

@@ -1,0 +1,222 @@
+"""The words of the field: names of runs, ids, links to runs, results."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_itwin.api.vocabulary import ConnectionKind, ExecutionResult, RunRef, checked_id, known_result
+
+KIND = ConnectionKind.STORAGE
+OURS = RunRef(KIND, "c1", "r1")
+
+IDS = st.text(
+    st.characters(categories=["L", "N", "S"]) | st.sampled_from("-_.~=!$&'()*+,;:@"), min_size=1, max_size=100
+).filter(lambda text: text not in (".", "..", "None", "null") and bool(text.strip()))
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        "MWplZe9Uf0iR1IDMqyOMLqBN0_wHEVBGg_CzJmXdmE4",
+        "bc38cd8a-fd9f-4abf-9ad7-0c3b3d28720e",
+        "a1ecbdc8c4f6173004f9f881914a57c5511a362b",
+        "-_",
+        "...",
+        "none",
+        "0",
+        "a:b@c",
+        "ü",
+        "x" * 512,
+    ],
+)
+def test_ids_are_opaque(good: str) -> None:
+    assert checked_id(good, "run_id") == good
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "",
+        " ",
+        "None",
+        "null",
+        ".",
+        "..",
+        "a/b",
+        "/a",
+        "a\\b",
+        "a?b",
+        "a#b",
+        "a%2Fb",
+        "a b",
+        " a",
+        "a\n",
+        "a\x00",
+        "a\x7f",
+        "a\u00a0b",
+        "a\u2028b",
+        "https://api.bentley.com/x",
+        "x" * 513,
+        "{{ ti.xcom_pull('start') }}",
+        None,
+        5,
+        True,
+        b"a",
+        ["a"],
+        {"run_id": "a"},
+    ],
+)
+def test_what_cannot_be_an_id_is_refused_by_its_name(bad: Any) -> None:
+    with pytest.raises(ValueError, match=r"^run_id "):
+        checked_id(bad, "run_id")
+
+
+@pytest.mark.parametrize("bad", [None, "", "None"])
+def test_what_an_xcom_or_a_template_left_empty_is_explained(bad: Any) -> None:
+    with pytest.raises(ValueError, match="look whether the task it is pulled from has pushed it"):
+        checked_id(bad, "run_id")
+
+
+def test_the_complaint_about_a_long_id_is_short() -> None:
+    with pytest.raises(ValueError, match="run_id") as caught:
+        checked_id("x" * 100_000, "run_id")
+    assert len(str(caught.value)) < 500
+
+
+@given(st.sampled_from(ConnectionKind), IDS, IDS)
+def test_the_name_of_a_run_can_be_read_back(kind: ConnectionKind, connection_id: str, run_id: str) -> None:
+    ref = RunRef(kind, connection_id, run_id)
+
+    assert str(ref) == f"{kind.value}/{connection_id}/{run_id}"
+    assert RunRef.parse(str(ref)) == ref
+    assert RunRef.from_dict(ref.as_dict()) == ref
+
+
+@given(st.sampled_from(ConnectionKind), IDS, IDS)
+def test_the_ids_of_a_run_survive_a_link(kind: ConnectionKind, connection_id: str, run_id: str) -> None:
+    roots = {
+        "storage": "/synchronization/imodels/storageconnections",
+        "manifest": "/synchronization/imodels/manifestconnections",
+        "export": "/export/connections",
+    }
+    link = f"https://api.bentley.com{roots[kind]}/{quote(connection_id, safe='')}/runs/{quote(run_id, safe='')}"
+
+    assert RunRef.from_link(link, ConnectionKind.STORAGE) == RunRef(kind, connection_id, run_id)
+
+
+@given(st.text(), st.sampled_from(ConnectionKind))
+def test_no_link_confuses(link: str, kind: ConnectionKind) -> None:
+    for text in (link, f"https://x/{link}", f"https://x/runs/{link}", f"/a/b/runs/{link}"):
+        ref = RunRef.from_link(text, kind)
+        assert ref is None or RunRef.parse(str(ref)) == ref
+
+
+@given(st.text())
+def test_no_name_confuses(text: str) -> None:
+    try:
+        ref = RunRef.parse(text)
+    except ValueError:
+        return
+    assert str(ref) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "storage", "storage/c", "storage/c/r/x", "parcel/c/r", "storage//r", "storage/c/", "Storage/c/r"]
+)
+def test_what_is_no_name_of_a_run(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        RunRef.parse(text)
+
+
+def test_a_kind_may_be_written_as_text() -> None:
+    ref = RunRef("manifest", "c1", "r1")  # type: ignore[arg-type]
+
+    assert ref.kind is ConnectionKind.MANIFEST
+    assert ref.as_dict() == {"kind": "manifest", "connection_id": "c1", "run_id": "r1"}
+    assert type(ref.as_dict()["kind"]) is str
+
+
+@pytest.mark.parametrize(
+    "parts", [("parcel", "c", "r"), ("storage", "", "r"), ("storage", "c", "a/b"), ("storage", None, "r")]
+)
+def test_a_run_needs_a_kind_and_ids(parts: tuple[Any, Any, Any]) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        RunRef(*parts)
+
+
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        ("https://api.bentley.com/synchronization/imodels/storageconnections/c1/runs/r1", OURS),
+        ("https://api.bentley.com/synchronization/imodels/storageConnections/c1/Runs/r1", OURS),
+        ("https://qa-api.bentley.com/synchronization/imodels/storageconnections/c1/runs/r1/", OURS),
+        ("/synchronization/imodels/storageconnections/c1/runs/r1?imodelId=m#x", OURS),
+        ("storageconnections/c1/runs/r1", OURS),
+        ("https://sampleHostName/synchronization/imodels/connection/c1/runs/r1", OURS),
+        ("https://api.bentley.com/synchronization/imodels/storageconnections/runs/c1/r1", OURS),
+        ("//evil.example/storageconnections/c1/runs/r1", OURS),
+        ("javascript:/storageconnections/c1/runs/r1", OURS),
+        (
+            "https://api.bentley.com/synchronization/imodels/manifestconnections/c1/runs/r1",
+            RunRef(ConnectionKind.MANIFEST, "c1", "r1"),
+        ),
+        ("https://api.bentley.com/export/connections/c1/runs/r1", RunRef(ConnectionKind.EXPORT, "c1", "r1")),
+        ("/Export/Connections/c1/Runs/r1/", RunRef(ConnectionKind.EXPORT, "c1", "r1")),
+        ("https://x/storageconnections/RUNS/runs/r1", RunRef(KIND, "RUNS", "r1")),
+        ("https://x/storageconnections/a%2Bb/runs/r%20", None),
+        ("https://x/storageconnections/a%2Bb/runs/r1", RunRef(KIND, "a+b", "r1")),
+        ("https://x/storageconnections/c1/runs/a%2Fb", None),
+        ("https://x/storageconnections/c1/runs/..", None),
+        ("https://x/storageconnections/c1/runs", None),
+        ("https://x/storageconnections/c1/runs/", None),
+        ("https://x/storageconnections/c1/runs/r1/tasks/t1", None),
+        ("https://x/storageconnections/c1", None),
+        ("https://x/runs/r1", None),
+        ("runs/r1", None),
+        ("http://[broken", None),
+        ("", None),
+        (None, None),
+        (5, None),
+    ],
+)
+def test_links_to_runs(link: Any, expected: RunRef | None) -> None:
+    assert RunRef.from_link(link, KIND) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        *((result.value, result) for result in ExecutionResult),
+        ("Cancelled", ExecutionResult.CANCELED),
+        ("cancelled", ExecutionResult.CANCELED),
+        ("success", ExecutionResult.SUCCESS),
+        ("SUCCESS", ExecutionResult.SUCCESS),
+        (" Success ", ExecutionResult.SUCCESS),
+        ("Succeeded", None),
+        ("", None),
+        ("None", None),
+        (None, None),
+    ],
+)
+def test_results_in_any_case_and_either_spelling(text: str | None, result: ExecutionResult | None) -> None:
+    assert known_result(text) is result
+
+
+@pytest.mark.parametrize("module", ["vocabulary", "verdict", "plan"])
+def test_what_dag_files_reach_is_light(module: str) -> None:
+    code = (
+        "import sys; before = set(sys.modules)\n"
+        f"import airflow_provider_itwin.api.{module}\n"
+        "print(*({name.split('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout.split() == ["airflow_provider_itwin"]
