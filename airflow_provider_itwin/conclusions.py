@@ -71,12 +71,9 @@ def understood(event: Any) -> WaitEvent:
     from airflow_provider_itwin.api.waiting import WaitEvent
 
     try:
-        known = WaitEvent.read(event)
+        return WaitEvent.read(event)
     except ValueError as error:
         raise ITwinTriggerEventError(str(error)) from error
-    if known.report is not None and not known.report.ref == known.ref == (known.order.ref or known.ref):
-        raise ITwinTriggerEventError(f"The trigger's event tells of another run than was waited for: {event!r:.300}")
-    return known
 
 
 def raise_trouble(event: WaitEvent) -> None:

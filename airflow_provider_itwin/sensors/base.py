@@ -28,7 +28,7 @@ from airflow_provider_itwin.conclusions import (
     seconds_of,
     understood,
 )
-from airflow_provider_itwin.exceptions import ITwinRunFailedFinalError, airflow_exceptions
+from airflow_provider_itwin.exceptions import ITwinRunFailedFinalError, ITwinTriggerEventError, airflow_exceptions
 from airflow_provider_itwin.links import ITwinRunLink
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS, AIRFLOW_VERSION
 
@@ -97,7 +97,8 @@ class ITwinRunSensor(BaseSensorOperator):
     ) -> None:
         poll_interval = seconds_of(poll_interval, "poll_interval")
         if poll_interval is None:
-            poll_interval = seconds_of(kwargs.get("poke_interval"), "poke_interval")
+            defaults = kwargs.get("default_args") or {}
+            poll_interval = seconds_of(kwargs.get("poke_interval", defaults.get("poke_interval")), "poke_interval")
         else:
             kwargs["poke_interval"] = poll_interval
         super().__init__(**kwargs)
@@ -140,9 +141,9 @@ class ITwinRunSensor(BaseSensorOperator):
         self._began = time.time()
         if not self.deferrable:
             return super().execute(context)
-        with airflow_exceptions():
-            order = self._order(self._began)
+        order = None
         try:
+            order = self._order(self._began)
             finished = self._look(context, order, PATIENCE_BEFORE_DEFERRING)
         except Exception as error:  # noqa: BLE001 (never_fail and silent_fail are about any)
             return self._end_as_poke_would(error, order)
@@ -152,31 +153,39 @@ class ITwinRunSensor(BaseSensorOperator):
 
     def poke(self, context: Any) -> bool | PokeReturnValue:
         """Look once whether the run has ended."""
-        began = self._first_poke(context)
-        with airflow_exceptions():
-            order = self._order(began)
-        report = self._look(context, order)
+        try:
+            report = self._look(context, self._order(self._first_poke(context)))
+        except Exception as error:
+            # What is silenced the base class logs, and pokes again.
+            if self._is_silenced(error) or (skip := self._skip_instead(error)) is None:
+                raise
+            raise skip from error
         return False if report is None else PokeReturnValue(is_done=True, xcom_value=report)
 
     def execute_complete(self, context: Any, event: Any = None) -> Any:
         """Conclude after a wait in the triggerer, just as a poke on the worker would."""
-        known = understood(event)
+        order = None
         try:
+            # A task that started in the triggerer has not looked at its parameters before.
+            wanted = self._order(0.0)
+            known = understood(event)
+            _check_target(known.order, wanted)
+            order = known.order
             return self._conclude(context, known)
         except Exception as error:  # noqa: BLE001 (never_fail and silent_fail are about any)
-            return self._end_as_poke_would(error, known.order)
+            return self._end_as_poke_would(error, order)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """Resume without the rules of the base class, which would skip after a deferral what it fails after a poke."""
-        if not AIRFLOW_V_3_3_PLUS:
-            return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
-        from airflow.sdk.exceptions import TaskDeferralTimeout
-
         try:
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
-        except TaskDeferralTimeout as error:
-            timed_out = AirflowSensorTimeout(f"The wait was ended by Airflow, after {self.timeout:.0f} s: {error}")
-            return self._end_as_poke_would(timed_out, None)
+        except Exception as error:
+            if next_method != "__fail__":
+                raise
+            trouble = error
+            if type(error).__name__ == "TaskDeferralTimeout":
+                trouble = AirflowSensorTimeout(f"The wait was ended by Airflow, after {self.timeout:.0f} s: {error}")
+            return self._end_as_poke_would(trouble, None)
 
     def _check_triggerer_can(self, parameter: str) -> None:
         if not AIRFLOW_V_3_3_PLUS:
@@ -216,6 +225,7 @@ class ITwinRunSensor(BaseSensorOperator):
         passes = ResultPolicy.of(self.fail_on, self.skip_on, self.strict).judge("Success").outcome is Outcome.PASS
         return self.end_from_trigger and passes and not self.outlets
 
+    @airflow_exceptions()
     def _order(self, began: float) -> WaitOrder:
         from airflow_provider_itwin.api.vocabulary import ConnectionKind
         from airflow_provider_itwin.api.waiting import WaitOrder
@@ -237,6 +247,9 @@ class ITwinRunSensor(BaseSensorOperator):
 
     def _first_poke(self, context: Any) -> float:
         """Give the moment of the first poke; in reschedule mode each poke is a new process, and only Airflow knows it."""
+        if not hasattr(self, "_began"):
+            # Somebody pokes by hand.
+            self._began = time.time()
         if not self.reschedule:
             return self._began
         task_instance = context["ti"]
@@ -263,17 +276,28 @@ class ITwinRunSensor(BaseSensorOperator):
 
     def _end_as_poke_would(self, error: Exception, order: WaitOrder | None) -> Any:
         """Apply ``soft_fail``, ``never_fail`` and ``silent_fail`` by the rules that the base class has for a poke."""
-        if isinstance(error, AirflowSkipException):
-            raise error
-        expected = isinstance(error, AirflowSensorTimeout | AirflowFailException)
-        if self.soft_fail and expected:
-            raise AirflowSkipException(f"Skipping because soft_fail is set: {error}") from error
-        if self.silent_fail and not expected and order is not None:
+        if self._is_silenced(error) and order is not None:
             self.log.error("A look at the run failed, and silent_fail says to go on: %s", error)
             return self._defer(order)
+        skip = self._skip_instead(error)
+        if skip is None:
+            raise error
+        raise skip from error
+
+    def _is_silenced(self, error: Exception) -> bool:
+        return self.silent_fail and not isinstance(
+            error, AirflowSensorTimeout | AirflowFailException | AirflowSkipException
+        )
+
+    def _skip_instead(self, error: Exception) -> AirflowSkipException | None:
+        """Give what ``soft_fail`` and ``never_fail`` make of an error; unlike the base class it tells the reason."""
+        if isinstance(error, AirflowSkipException):
+            return None
+        if self.soft_fail and isinstance(error, AirflowSensorTimeout | AirflowFailException):
+            return AirflowSkipException(f"Skipping because soft_fail is set: {error}")
         if self.never_fail:
-            raise AirflowSkipException(f"Skipping because never_fail is set: {error}") from error
-        raise error
+            return AirflowSkipException(f"Skipping because never_fail is set: {error}")
+        return None
 
     def _defer(self, order: WaitOrder) -> Any:
         from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
@@ -285,3 +309,8 @@ class ITwinRunSensor(BaseSensorOperator):
             ),
             method_name="execute_complete",
         )
+
+
+def _check_target(order: WaitOrder, wanted: WaitOrder) -> None:
+    if (order.kind, order.connection_id, order.run_id) != (wanted.kind, wanted.connection_id, wanted.run_id):
+        raise ITwinTriggerEventError(f"The trigger's event is about {order.target}, not {wanted.target}")

@@ -84,7 +84,13 @@ class ITwinRunTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and fire once."""
-        order = self._order()
+        try:
+            order = self._order()
+        except ValueError as error:
+            # The task says so itself when it looks at its parameters; an exception would tell it less.
+            self.log.error("There is nothing to wait for: %s", error)  # noqa: TRY400 (the reason is all there is to tell)
+            yield TriggerEvent({"error": str(error)})  # type: ignore[no-untyped-call]
+            return
         self.log.info("Waiting for %s", order.target)
         try:
             outcome = await ITwinHook(self.itwin_conn_id).wait_async(order)

@@ -97,7 +97,7 @@ class DagRunner:
         try:
             from airflow.dag_processing.dagbag import BundleDagBag
         except ImportError:
-            from airflow.models.dagbag import DagBag  # type: ignore[attr-defined]
+            from airflow.models.dagbag import DagBag
 
             bag = DagBag(str(folder), include_examples=False)
         else:

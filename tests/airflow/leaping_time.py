@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_itwin.emulator import Clock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pytest
 
 
@@ -23,6 +25,7 @@ class LeapingClock(Clock):
         super().__init__(speed=1.0)
         self._lock = threading.Lock()
         self._began = time.time()
+        self._events: list[tuple[float, Callable[[], object]]] = []
         self.slept = 0.0
 
     def now(self) -> float:
@@ -48,6 +51,14 @@ class LeapingClock(Clock):
             raise ValueError("sleep length must be non-negative")
         with self._lock:
             self.slept += seconds
+            due = [event for event in self._events if event[0] <= self.elapsed]
+            self._events = [event for event in self._events if event not in due]
+        for _, happens in due:
+            happens()
+
+    def at(self, seconds: float, happens: Callable[[], object]) -> None:
+        """Let something happen as soon as so many seconds have elapsed."""
+        self._events.append((seconds, happens))
 
     async def sleep_asynchronously(self, seconds: float) -> None:
         """Let time pass, and let the event loop breathe."""

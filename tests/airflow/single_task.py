@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from airflow.providers.common.compat.module_loading import import_string
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    BaseSensorOperator,
     TaskDeferred,
 )
+
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,12 +51,16 @@ AirflowRescheduleException = first_found(
 class FakeTaskInstance:
     """What a task needs of its task instance."""
 
+    dag_id, task_id, run_id, map_index = "a_dag", "a_task", "a_run", -1
+
     def __init__(self, max_tries: int = 0, on_push: Callable[[str], None] | None = None) -> None:
         self.max_tries = max_tries
         self.xcoms: dict[str, Any] = {}
         self.pushed: list[str] = []
         self.start_date: Any = None
         self._on_push = on_push
+        if AIRFLOW_V_3_3_PLUS:
+            self.get_first_reschedule_date = lambda context: self.start_date
 
     def xcom_push(self, key: str, value: Any, **_: Any) -> None:
         """Keep a value, which must survive JSON."""
@@ -59,10 +68,6 @@ class FakeTaskInstance:
         self.pushed.append(key)
         if self._on_push is not None:
             self._on_push(key)
-
-    def get_first_reschedule_date(self, context: Any) -> Any:
-        """Give the moment of the first poke."""
-        return self.start_date
 
 
 class FakeStore:
@@ -128,6 +133,7 @@ class Runner:
         resume: bool = True,
         on_push: Callable[[str], None] | None = None,
         most_parts: int = 1000,
+        event: Any = None,
     ) -> Outcome:
         """
         Run a task.
@@ -138,15 +144,17 @@ class Runner:
         :param resume: whether to go on after a deferral; if not, the state is ``deferred``
         :param on_push: is told the key of each XCom when it is pushed
         :param most_parts: how often the task may go on
+        :param event: of a trigger that the scheduler has started the task with, None to start it on a worker
         """
         instance = FakeTaskInstance(max_tries, on_push)
         context: dict[str, Any] = {"ti": instance, "task_instance": instance, "task_reschedule_count": 0}
         if store is not None:
             context["task_state_store"] = store
         outcome = Outcome("running", xcoms=instance.xcoms, pushed=instance.pushed)
-        with outside_of_task_runner():
-            method, event = "execute", None
+        with outside_of_task_runner(instance):
+            method = "execute" if event is None else "execute_complete"
             while outcome.state == "running":
+                began = self._clock.utcnow()
                 outcome.parts += 1
                 assert outcome.parts <= most_parts, "the task goes on forever"
                 try:
@@ -160,8 +168,11 @@ class Runner:
                         break
                     method, event = deferred.method_name, event_of(deferred.trigger)
                     outcome.events.append(event)
+                    if isinstance(event, EndOfTask):
+                        outcome.state, outcome.value = event.state, event.xcoms.get("return_value")
+                        instance.xcoms.update(event.xcoms)
                 except AirflowRescheduleException as reschedule:
-                    instance.start_date = instance.start_date or self._clock.utcnow()
+                    instance.start_date = instance.start_date or began
                     context["task_reschedule_count"] += 1
                     self._clock.sleep(max(0.0, reschedule.reschedule_date.timestamp() - self._clock.now()))
                 except AirflowSkipException as error:
@@ -199,15 +210,26 @@ def rebuilt(trigger: BaseTrigger) -> Any:
     return import_string(path)(**through_json(kwargs))
 
 
+@dataclass
+class EndOfTask:
+    """What a trigger fires with that ends the task in the triggerer."""
+
+    state: str
+    xcoms: dict[str, Any]
+
+
 def event_of(trigger: BaseTrigger) -> Any:
     """Let a triggerer run a trigger, and give what it fires with."""
 
     async def first() -> Any:
         async for event in rebuilt(trigger).run():
-            return event.payload
+            return event
         return None
 
-    return through_json(asyncio.run(first()))
+    event = asyncio.run(first())
+    if hasattr(event, "task_instance_state"):
+        return EndOfTask(str(event.task_instance_state), through_json(event.xcoms))
+    return through_json(event.payload)
 
 
 def through_json(value: Any) -> Any:
@@ -216,11 +238,10 @@ def through_json(value: Any) -> Any:
 
 
 @contextmanager
-def outside_of_task_runner() -> Iterator[None]:
-    """Let ``execute`` be called from here."""
-    before = ExecutorSafeguard.test_mode
-    ExecutorSafeguard.test_mode = True
-    try:
+def outside_of_task_runner(instance: FakeTaskInstance) -> Iterator[None]:
+    """Let ``execute`` be called from here, and keep Airflow 2.11 from asking the database for the first poke."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ExecutorSafeguard, "test_mode", True)
+        sensors = sys.modules[BaseSensorOperator.__module__]
+        patch.setattr(sensors, "_orig_start_date", lambda **_: instance.start_date, raising=False)
         yield
-    finally:
-        ExecutorSafeguard.test_mode = before
