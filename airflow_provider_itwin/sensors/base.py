@@ -204,14 +204,9 @@ class ITwinRunSensor(BaseSensorOperator):
             trigger_kwargs={
                 "itwin_conn_id": self.itwin_conn_id,
                 "kind": self.kind,
-                # An XComArg in words is the template that pulls it.
-                "connection_id": str(self.connection_id),
-                "run_id": None if self.run_id is None else str(self.run_id),
-                "started_after": after.isoformat()
-                if isinstance(after, datetime)
-                else after
-                if after is None
-                else str(after),
+                "connection_id": _as_template(self.connection_id, "connection_id"),
+                "run_id": _as_template(self.run_id, "run_id"),
+                "started_after": after.isoformat() if isinstance(after, datetime) else _as_template(after, "started_after"),
                 "poll_interval": self.poll_interval,
                 "timeout": float(self.timeout),
                 "ends_task": self._ends_in_triggerer,
@@ -309,6 +304,23 @@ class ITwinRunSensor(BaseSensorOperator):
             ),
             method_name="execute_complete",
         )
+
+
+def _as_template(value: Any, name: str) -> str | None:
+    """
+    Give a value as a template that Airflow's triggerer can render, which pulls XComs only where it is told the map index.
+
+    :raises ValueError: if it could not
+    """
+    if value is None or (isinstance(value, str) and ("xcom_pull" not in value or "map_indexes" in value)):
+        return value
+    source, key = getattr(value, "operator", None), getattr(value, "key", None)
+    if source is None or key is None or getattr(source, "is_mapped", False):
+        raise ValueError(
+            f"With start_from_trigger, {name} can be a text, a template, or the output of a task that is not mapped; "
+            f"xcom_pull in a template needs map_indexes=-1. It is {value!r}"
+        )
+    return f"{{{{ ti.xcom_pull(task_ids={source.task_id!r}, key={key!r}, map_indexes=-1) }}}}"
 
 
 def _check_target(order: WaitOrder, wanted: WaitOrder) -> None:
