@@ -323,8 +323,12 @@ class ITwinRunOperator(BaseOperator):
         assert memory.ending is not None  # noqa: S101 (else there would be no such step)
         assert memory.ending.report is not None  # noqa: S101 (as its reading has checked)
         report = memory.ending.report
+        policy = ResultPolicy.of(self.fail_on, self.skip_on, self.strict)
+        try:
+            concluded(context, self.hook, report, policy, ITwinRunFailedError)
+        except (ITwinRunFailedError, AirflowSkipException):
+            store.forget()
+            raise
+        # Forgotten only now: whatever else goes wrong above, a retry judges the same run again.
         store.forget()
-        concluded(
-            context, self.hook, report, ResultPolicy.of(self.fail_on, self.skip_on, self.strict), ITwinRunFailedError
-        )
         return report.ref.run_id
