@@ -89,22 +89,23 @@ class Store:
 
     :param context: the context that the task runs in
     :param durable: whether to use the store
+    :param target: what the task is about, in words; a task that was changed since is not helped by what is kept
     """
 
-    def __init__(self, context: Mapping[str, Any], durable: bool) -> None:
+    def __init__(self, context: Mapping[str, Any], durable: bool, target: str) -> None:
         self._rows = context.get("task_state_store") if durable else None
         # A clear raises max_tries, a retry does not.
-        self._clears = getattr(context["ti"], "max_tries", None)
+        self._mark = {"max_tries": getattr(context["ti"], "max_tries", None), "target": target}
 
     def keep(self, memory: Memory) -> None:
         """Write down what a later try needs in order to find the run of this one."""
         if self._rows is not None:
-            self._rows.set(_STORE_KEY, {**memory.as_dict(), "max_tries": self._clears})
+            self._rows.set(_STORE_KEY, memory.as_dict() | self._mark)
 
     def recall(self, now: float) -> Memory | None:
-        """Give what an earlier try of this task has kept; None if there is none, or the task was cleared since."""
+        """Give what an earlier try of this task has kept; None if there is none, or the task was cleared or changed since."""
         kept = self._rows.get(_STORE_KEY) if self._rows is not None else None
-        if not isinstance(kept, dict) or kept.get("max_tries") != self._clears:
+        if not isinstance(kept, dict) or any(kept.get(name) != value for name, value in self._mark.items()):
             return None
         try:
             memory = Memory.from_dict(kept)

@@ -146,7 +146,7 @@ class ITwinRunOperator(BaseOperator):
 
         with airflow_exceptions():
             checked_id(self.connection_id, "connection_id")
-        store = Store(context, self.durable)
+        store = Store(context, self.durable, self._memorable_target)
         now = time.time()
         memory = store.recall(now)
         if memory is not None and memory.own is not None:
@@ -165,7 +165,8 @@ class ITwinRunOperator(BaseOperator):
             raise ITwinTriggerEventError(str(error)) from error
         if memory.own != (None if ending.order.in_queue else ending.order.ref):
             raise ITwinTriggerEventError(f"The trigger's event is about {ending.order.target}, not {memory.own}")
-        return self._go_on(context, Store(context, self.durable), self._after_wait(memory, ending))
+        store = Store(context, self.durable, self._memorable_target)
+        return self._go_on(context, store, self._after_wait(memory, ending))
 
     def on_kill(self) -> None:
         """Say that the run goes on: the API has no operation to cancel one."""
@@ -218,6 +219,10 @@ class ITwinRunOperator(BaseOperator):
     @property
     def _target(self) -> str:
         return f"{self.kind} connection {self.connection_id}"
+
+    @property
+    def _memorable_target(self) -> str:
+        return f"{self._target} by way of {self.itwin_conn_id}"
 
     def _start(self, context: Any, store: Store, memory: Memory) -> Memory:
         from airflow_provider_itwin.api.vocabulary import ConnectionKind

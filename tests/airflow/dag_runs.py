@@ -48,10 +48,29 @@ class DagResult:
     """By task and key; a list by map index for a mapped task."""
     log: str
     """All that went to the log, the console included."""
+    runner: DagRunner
+    dag: Any
 
     def xcom(self, task_id: str, key: str = "return_value") -> Any:
         """Give an XCom, None if there is none."""
         return self.xcoms.get((task_id, key))
+
+    def rows(self, statement: str, *values: Any) -> list[Any]:
+        """Ask the database."""
+        return self.runner.rows(statement, *values)
+
+    def clear_and_run(self, task_id: str) -> None:
+        """Clear a task as the UI does, and run it once more (Airflow 3 only)."""
+        from airflow.models.taskinstance import TaskInstance, clear_task_instances
+        from airflow.sdk.definitions.dag import _run_task
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            cleared = session.query(TaskInstance).filter_by(dag_id=self.dag_id, task_id=task_id).one()
+            clear_task_instances([cleared], session)
+            cleared.try_number += 1
+            session.commit()
+            _run_task(ti=cleared, task=self.dag.task_dict[task_id], run_triggerer=True)
 
 
 class DagRunner:
@@ -72,7 +91,8 @@ class DagRunner:
         self._capture.readouterr()
         self._log.clear()
         self._log.set_level(logging.INFO)
-        run = self._load(dag_id, tasks, params or {}).test(run_conf=conf)
+        dag = self._load(dag_id, tasks, params or {})
+        run = dag.test(run_conf=conf)
         console = self._capture.readouterr()
         return DagResult(
             dag_id=dag_id,
@@ -81,6 +101,8 @@ class DagRunner:
             **self._tasks_of(dag_id),
             xcoms=self._xcoms_of(dag_id),
             log="\n".join([console.out, console.err, self._log.text]),
+            runner=self,
+            dag=dag,
         )
 
     def rows(self, statement: str, *values: Any) -> list[Any]:
