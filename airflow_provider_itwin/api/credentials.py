@@ -125,6 +125,7 @@ def read_token(reply: Reply, now: float) -> Token:
     if not value or not value.isascii() or not value.isprintable() or " " in value:
         raise ITwinProtocolError("The token endpoint answered 200 with an access token that cannot be sent in a header")
     if answer.token_type and answer.token_type.lower() != "bearer":
-        raise ITwinProtocolError(f"The token endpoint gave a token of type {answer.token_type[:20]!r}, not Bearer")
-    lifetime = answer.expires_in if answer.expires_in and answer.expires_in > 0 else _ASSUMED_LIFETIME
+        raise ITwinProtocolError("The token endpoint answered 200 with a token of another type than Bearer")
+    told = answer.expires_in
+    lifetime = told if told is not None and 0 < told < float("inf") else _ASSUMED_LIFETIME
     return Token(value, now + lifetime - min(_LONGEST_MARGIN, lifetime / 10))
