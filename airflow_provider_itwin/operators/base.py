@@ -146,6 +146,7 @@ class ITwinRunOperator(BaseOperator):
 
         with airflow_exceptions():
             checked_id(self.connection_id, "connection_id")
+            self.run_body  # noqa: B018 (which looks at it)
         store = Store(context, self.durable, self._memorable_target)
         now = time.time()
         memory = store.recall(now)

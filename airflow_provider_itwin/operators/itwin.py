@@ -63,11 +63,17 @@ class _RunWithBodyOperator(ITwinRunOperator):
     @property
     def run_body(self) -> Mapping[str, Any]:
         """What the run is to do, rendered."""
+        import msgspec
+
         body = self.body if self._rendered_body is None else self._rendered_body
         if not isinstance(body, Mapping):
             raise ValueError(
                 f"body must be an object, as the service's documentation describes it, not {type(body).__name__}"
             )
+        try:
+            msgspec.json.encode(body)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"body cannot be written as JSON: {error}") from error
         return body
 
 
@@ -135,7 +141,7 @@ class ITwinListSourceFilesOperator(BaseOperator):
             raise ValueError(
                 f"kind must be 'storage' or 'manifest', not {kind!r}: only these connections have source files"
             )
-        if limit is not None and limit < 1:
+        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
             raise ValueError(f"limit must be a positive number of files or None, not {limit!r}")
         # What is templated or comes from an XCom is a text by the time that the task runs, when it is checked.
         self.connection_id: Any = connection_id
@@ -143,6 +149,8 @@ class ITwinListSourceFilesOperator(BaseOperator):
         self.itwin_conn_id = itwin_conn_id
         self.limit = limit
         self.name_pattern = name_pattern
+        if isinstance(connector_types, str):
+            connector_types = [connector_types]
         self.connector_types = None if connector_types is None else list(connector_types)
 
     def execute(self, context: Any) -> list[dict[str, str | None]]:
