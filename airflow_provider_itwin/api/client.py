@@ -42,6 +42,13 @@ class _OwnHeaders(AuthBase):
         return request
 
 
+class _Session(requests.Session):
+    """Understands no redirect: requests reads where one leads, and its whole body, even if it is not to follow it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
+
+
 class ITwinClient:
     """
     The iTwin Platform, synchronously.
@@ -56,7 +63,7 @@ class ITwinClient:
         self._token: Token | None = None
         self._budget = RequestBudget(account.limits.per_minute, account.limits.per_hour)
         self._renewing = threading.Lock()
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.auth = _OwnHeaders()
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         self._session.trust_env = not account.environment.is_local

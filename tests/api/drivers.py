@@ -14,7 +14,7 @@ from airflow_provider_itwin.api.credentials import ClientCredentials, Credential
 from airflow_provider_itwin.api.environment import Environment
 from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange
 from airflow_provider_itwin.api.operations import Call
-from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome, wait
+from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome
 from airflow_provider_itwin.api.wire import Flow
 from airflow_provider_itwin.emulator import Emulator, ManualClock
 
@@ -30,6 +30,9 @@ class Driver(Protocol):
 
     def carry(self, flow: Flow[T]) -> T:
         """Carry a conversation through."""
+
+    def wait(self, order: WaitOrder) -> WaitOutcome:
+        """Wait as `order` says."""
 
     def close(self) -> None:
         """Close the client."""
@@ -88,6 +91,10 @@ class SyncDriver:
         """Carry a conversation through."""
         return self.client.carry(flow)
 
+    def wait(self, order: WaitOrder) -> WaitOutcome:
+        """Wait as `order` says."""
+        return self.client.wait(order)
+
     def close(self) -> None:
         """Close the client."""
         self.client.close()
@@ -105,6 +112,10 @@ class AsyncDriver:
     def carry(self, flow: Flow[T]) -> T:
         """Carry a conversation through."""
         return self._runner.run(self.client.carry(flow))
+
+    def wait(self, order: WaitOrder) -> WaitOutcome:
+        """Wait as `order` says."""
+        return self._runner.run(self.client.wait(order))
 
     def close(self) -> None:
         """Close the client and its event loop."""
@@ -126,8 +137,3 @@ def driver(name: str, world: World, account: Account | None = None) -> Iterator[
 def call(driver: Driver, call: Call[T], patience: float = DEFAULT_PATIENCE) -> T:
     """Carry one call through."""
     return driver.carry(exchange(driver.account, call, patience))
-
-
-def wait_for(driver: Driver, order: WaitOrder) -> WaitOutcome:
-    """Wait as `order` says."""
-    return driver.carry(wait(driver.account, order))

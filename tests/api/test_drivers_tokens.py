@@ -10,7 +10,7 @@ from airflow_provider_itwin.api.errors import ITwinAuthenticationError, ITwinSer
 from airflow_provider_itwin.api.vocabulary import ConnectionKind
 from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder
 
-from .drivers import DRIVERS, Driver, World, call, driver, wait_for
+from .drivers import DRIVERS, Driver, World, call, driver
 
 STORAGE = ConnectionKind.STORAGE
 
@@ -67,7 +67,7 @@ def test_a_token_that_was_revoked_is_replaced_in_passing(world: World, client: D
 @pytest.mark.usefixtures("connection")
 def test_a_wait_outlives_its_token(world: World, client: Driver) -> None:
     world.emulator.plan_run("c1", duration=4.0 * 3600.0)
-    outcome = wait_for(client, order(world))
+    outcome = client.wait(order(world))
 
     assert outcome.end is WaitEnd.FINISHED
     assert world.operations().count("token") == 5
@@ -77,14 +77,14 @@ def test_a_wait_outlives_its_token(world: World, client: Driver) -> None:
 def test_an_issuer_that_is_down_for_a_while_delays_a_wait(world: World, client: Driver) -> None:
     world.emulator.fail("token", times=4, status=503)
 
-    assert wait_for(client, order(world)).end is WaitEnd.FINISHED
+    assert client.wait(order(world)).end is WaitEnd.FINISHED
 
 
 @pytest.mark.usefixtures("connection")
 def test_an_issuer_that_stays_down_is_an_outage_and_raises_nothing(world: World, client: Driver) -> None:
     world.emulator.fail("token", times=None, status=503)
 
-    outcome = wait_for(client, order(world, outage_tolerance=300.0))
+    outcome = client.wait(order(world, outage_tolerance=300.0))
 
     assert outcome.end is WaitEnd.OUTAGE
     assert isinstance(outcome.error, ITwinServerError)
@@ -96,7 +96,7 @@ def test_an_issuer_that_is_down_at_the_deadline_does_not_hide_it(world: World, c
     world.emulator.fail("token", times=None, status=503)
     ahead = world.clock.now() + 100.0
 
-    outcome = wait_for(client, order(world, deadline=ahead))
+    outcome = client.wait(order(world, deadline=ahead))
 
     assert outcome.end is WaitEnd.DEADLINE
     assert isinstance(outcome.error, ITwinServerError)
@@ -108,7 +108,7 @@ def test_wrong_credentials_end_a_wait_at_once(world: World, name: str) -> None:
     account = world.account(ClientCredentials(world.emulator.client_id, "wrong"))
 
     with driver(name, world, account) as client:
-        outcome = wait_for(client, order(world))
+        outcome = client.wait(order(world))
 
     assert outcome.end is WaitEnd.REFUSED
     assert isinstance(outcome.error, ITwinAuthenticationError)
