@@ -1,0 +1,356 @@
+"""The trigger: what it knows, how it goes on after a restart, and that it never brings down the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from single_task import event_of, first_found, rebuilt, through_json
+
+from airflow_provider_itwin.api import sharing
+from airflow_provider_itwin.api.waiting import WaitEnd, WaitEvent
+from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from leaping_time import LeapingClock
+
+    from airflow_provider_itwin.emulator import Emulator
+
+NIGHT = "night-connection"
+
+
+@pytest.fixture
+def emulator(emulator: Emulator) -> Emulator:
+    """A connection of two files."""
+    emulator.add_connection(connection_id=NIGHT, files=["Tower.dgn", "Roof.rvt"])
+    return emulator
+
+
+def trigger(**arguments: Any) -> ITwinRunTrigger:
+    given: dict[str, Any] = {"itwin_conn_id": "itwin_default", "kind": "storage", "connection_id": NIGHT}
+    return ITwinRunTrigger(**given | arguments)
+
+
+def looks(emulator: Emulator) -> int:
+    return sum(entry.operation == "get-storage-connection-run" for entry in emulator.journal)
+
+
+async def until(happens: Callable[[], bool]) -> None:
+    for _ in range(10_000):
+        if happens():
+            return
+        await asyncio.sleep(0.001)
+    pytest.fail("it never happened")
+
+
+# What it knows
+
+
+FULL: dict[str, Any] = {
+    "itwin_conn_id": "itwin_default",
+    "kind": "storage",
+    "connection_id": NIGHT,
+    "run_id": "a-run",
+    "poll_interval": 12.5,
+    "deadline": 1_800_000_000.0,
+    "started_after": None,
+    "began": 1_790_000_000.0,
+    "outage_tolerance": 600.0,
+    "in_queue": True,
+    "memo": {"asked_at": 1.0, "own": None, "baseline": None},
+    "timeout": None,
+    "ends_task": False,
+}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        FULL,
+        FULL | {"run_id": None, "started_after": "2026-01-01T00:00:00+00:00", "poll_interval": None, "deadline": None},
+        FULL | {"kind": "manifest", "timeout": 3600.0, "ends_task": True, "memo": None},
+        FULL | {"kind": "export"},
+    ],
+    ids=["run", "newest", "manifest", "export"],
+)
+def test_survives_being_written_down(arguments: dict[str, Any]) -> None:
+    first = ITwinRunTrigger(**arguments)
+    path, kwargs = first.serialize()
+    assert path == "airflow_provider_itwin.triggers.itwin.ITwinRunTrigger"
+    assert kwargs == arguments
+    assert through_json(kwargs) == kwargs
+    assert rebuilt(first).serialize() == first.serialize()
+
+
+def test_knows_all_its_parameters_by_heart() -> None:
+    assert set(trigger(run_id="a").serialize()[1]) == set(FULL)
+
+
+def test_survives_the_serialization_of_airflow(emulator: Emulator) -> None:
+    serialize = first_found("airflow.sdk.serde.serialize", "airflow.serialization.serde.serialize")
+    deserialize = first_found("airflow.sdk.serde.deserialize", "airflow.serialization.serde.deserialize")
+    kwargs = ITwinRunTrigger(**FULL).serialize()[1]
+    assert deserialize(serialize(kwargs)) == kwargs
+
+
+def test_what_it_knows_is_encrypted_and_holds_no_secret(emulator: Emulator, airflow_home: Any) -> None:
+    from airflow.models.trigger import Trigger
+
+    row = Trigger.from_object(trigger(run_id="a"))
+    assert NIGHT not in row.encrypted_kwargs
+    text = json.dumps(row.kwargs)
+    assert NIGHT in text
+    for secret in (emulator.client_secret, emulator.client_id, emulator.url):
+        assert secret not in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"kind": "Storage", "run_id": "a"},
+        {"kind": None, "run_id": "a"},
+        {"connection_id": "", "run_id": "a"},
+        {"connection_id": None, "run_id": "a"},
+        {"run_id": "None"},
+        {"run_id": "a/b"},
+        {"run_id": 7},
+        {},
+        {"started_after": "yesterday"},
+        {"run_id": "a", "poll_interval": 0},
+        {"run_id": "a", "poll_interval": -1.0},
+    ],
+    ids=str,
+)
+def test_parameters_that_make_no_sense_break_nothing_but_this_wait(
+    emulator: Emulator, arguments: dict[str, Any]
+) -> None:
+    event = event_of(trigger(**arguments))
+    with pytest.raises(ValueError, match="cannot be understood"):
+        WaitEvent.read(event)
+    assert not emulator.journal
+
+
+# How it waits
+
+
+@pytest.mark.parametrize("result", ["Success", "Error", "Exploded"])
+def test_fires_once_with_the_report_of_the_run(emulator: Emulator, clock: LeapingClock, result: str) -> None:
+    emulator.plan_run(NIGHT, result, 600, failing=[] if result == "Success" else ["Roof.rvt"])
+    run_id = emulator.start_run(NIGHT)
+    event = WaitEvent.read(event_of(trigger(run_id=run_id, began=clock.now(), memo={"note": 1})))
+    assert (event.end, event.state, event.memo) == (WaitEnd.FINISHED, "Completed", {"note": 1})
+    assert event.report is not None
+    assert (event.report.ref.run_id, event.report.result) == (run_id, result)
+    assert 600 <= event.elapsed < 700
+    assert event.polls == looks(emulator)
+
+
+def test_costs_few_looks(emulator: Emulator, clock: LeapingClock) -> None:
+    emulator.plan_run(NIGHT, "Success", 3600)
+    event_of(trigger(run_id=emulator.start_run(NIGHT), began=clock.now()))
+    assert 60 <= looks(emulator) <= 100
+
+
+@pytest.mark.parametrize("interval", [30.0, 300.0])
+def test_looks_as_often_as_it_is_told(emulator: Emulator, clock: LeapingClock, interval: float) -> None:
+    emulator.plan_run(NIGHT, "Success", 3600)
+    event_of(trigger(run_id=emulator.start_run(NIGHT), poll_interval=interval, began=clock.now()))
+    assert abs(looks(emulator) - 3600 / interval) <= 2
+
+
+def test_goes_on_where_it_was_after_a_restart(emulator: Emulator, clock: LeapingClock) -> None:
+    emulator.plan_run(NIGHT, "Success", 7200)
+    first = trigger(run_id=emulator.start_run(NIGHT), began=clock.now(), deadline=clock.now() + 3600)
+    kwargs = through_json(first.serialize()[1])
+
+    async def for_a_while(seconds: float) -> None:
+        async def wait() -> None:
+            async for _ in rebuilt(first).run():
+                pytest.fail("it fired before the run was over")
+
+        waiting = asyncio.create_task(wait())
+        await until(lambda: clock.elapsed >= seconds)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(for_a_while(1800))
+    assert through_json(first.serialize()[1]) == kwargs
+    before = looks(emulator)
+    event = WaitEvent.read(event_of(first))
+    assert event.end is WaitEnd.DEADLINE
+    assert 3600 <= event.elapsed < 3700
+    # It looks no more often than one that has waited for so long already.
+    assert looks(emulator) - before < 40
+
+
+def test_a_run_that_ended_while_the_triggerer_was_down_counts_as_ended(emulator: Emulator, clock: LeapingClock) -> None:
+    emulator.plan_run(NIGHT, "Success", 600)
+    waiting = trigger(run_id=emulator.start_run(NIGHT), began=clock.now(), deadline=clock.now() + 700)
+    clock.sleep(86_400)
+    assert WaitEvent.read(event_of(waiting)).end is WaitEnd.FINISHED
+
+
+def test_a_run_that_goes_on_when_the_triggerer_is_back_is_overdue(emulator: Emulator, clock: LeapingClock) -> None:
+    emulator.plan_run(NIGHT, "Success", 200_000)
+    waiting = trigger(run_id=emulator.start_run(NIGHT), began=clock.now(), deadline=clock.now() + 700)
+    clock.sleep(86_400)
+    event = WaitEvent.read(event_of(waiting))
+    assert (event.end, event.state, event.polls) == (WaitEnd.DEADLINE, "Executing", 1)
+
+
+def test_rides_out_an_outage_and_says_so_once(
+    emulator: Emulator, clock: LeapingClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    emulator.plan_run(NIGHT, "Success", 1200)
+    emulator.fail("get-storage-connection-run", None, 503, after=2, lasting=600)
+    caplog.set_level("INFO")
+    event = WaitEvent.read(event_of(trigger(run_id=emulator.start_run(NIGHT), began=clock.now())))
+    assert event.end is WaitEnd.FINISHED
+    said = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert len(said) == 1
+    assert "503" in said[0].getMessage()
+
+
+def test_gives_up_when_an_outage_lasts_too_long(emulator: Emulator, clock: LeapingClock) -> None:
+    emulator.plan_run(NIGHT, "Success", 600)
+    emulator.fail("get-storage-connection-run", None, 503)
+    event = WaitEvent.read(
+        event_of(trigger(run_id=emulator.start_run(NIGHT), began=clock.now(), outage_tolerance=300.0))
+    )
+    assert event.end is WaitEnd.OUTAGE
+    assert "503" in str(event.error)
+    assert 300 <= event.elapsed < 340
+
+
+def test_several_outages_do_not_add_up(emulator: Emulator, clock: LeapingClock) -> None:
+    emulator.plan_run(NIGHT, "Success", 3000)
+    run_id = emulator.start_run(NIGHT)
+    emulator.fail("get-storage-connection-run", None, 503, lasting=600)
+    clock.at(900, lambda: emulator.fail("get-storage-connection-run", None, 503, lasting=600))
+    event = WaitEvent.read(event_of(trigger(run_id=run_id, began=clock.now())))
+    assert event.end is WaitEnd.FINISHED
+
+
+def test_an_airflow_connection_that_is_not_there_is_a_refusal_and_no_breakdown(emulator: Emulator) -> None:
+    event = WaitEvent.read(event_of(trigger(run_id="a", itwin_conn_id="nobody")))
+    assert event.end is WaitEnd.REFUSED
+    assert "nobody" in str(event.error)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"login": None}, "no credentials"),
+        ({"password": "wrong"}, "Look at login"),
+        ({"host": "http://api.bentley.com"}, "plain http"),
+        ({"extra": {"timeout": "soon"}}, "timeout in the extra"),
+    ],
+)
+def test_settings_that_make_no_sense_are_a_refusal_and_no_breakdown(
+    emulator: Emulator, connection: Callable[..., None], fields: dict[str, Any], words: str
+) -> None:
+    good = {"host": emulator.url, "login": emulator.client_id, "password": emulator.client_secret}
+    connection(**good | fields)
+    event = WaitEvent.read(event_of(trigger(run_id=emulator.start_run(NIGHT))))
+    assert event.end is WaitEnd.REFUSED
+    assert words in str(event.error)
+
+
+def test_uses_a_secret_that_was_changed_while_it_waited(
+    emulator: Emulator, clock: LeapingClock, connection: Callable[..., None]
+) -> None:
+    client_id, _ = emulator.add_client("service-rotated", "first", everywhere=True)
+    connection(host=emulator.url, login=client_id, password="first")
+    emulator.plan_run(NIGHT, "Success", 3600)
+
+    def rotate() -> None:
+        emulator.add_client(client_id, "second", everywhere=True)
+        emulator.revoke_tokens()
+        connection(host=emulator.url, login=client_id, password="second")
+
+    clock.at(600, rotate)
+    event = WaitEvent.read(event_of(trigger(run_id=emulator.start_run(NIGHT), began=clock.now())))
+    assert event.end is WaitEnd.FINISHED
+
+
+def test_is_cancelled_cleanly(emulator: Emulator, clock: LeapingClock) -> None:
+    emulator.plan_run(NIGHT, "Success", 1e9)
+    run_id = emulator.start_run(NIGHT)
+
+    async def cancelled() -> None:
+        tasks = [asyncio.create_task(one_event(trigger(run_id=run_id, began=clock.now()))) for _ in range(3)]
+        await until(lambda: looks(emulator) > 0)
+        tasks[0].cancel()
+        await asyncio.sleep(0.01)
+        assert [task.done() for task in tasks] == [True, False, False]
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(one) for one in ended] == [asyncio.CancelledError] * 3
+        await asyncio.sleep(0)
+        # Nothing is left behind: no task, and no client that is still lent.
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert not sharing._leases.get(asyncio.get_running_loop())
+
+    asyncio.run(cancelled())
+
+
+async def one_event(waiting: ITwinRunTrigger) -> Any:
+    async for event in waiting.run():
+        return event.payload
+    return None
+
+
+def test_many_that_wait_share_one_client_and_one_look(emulator: Emulator, clock: LeapingClock) -> None:
+    emulator.plan_run(NIGHT, "Success", 600)
+    run_id = emulator.start_run(NIGHT)
+
+    async def wait() -> list[Any]:
+        return await asyncio.gather(*(one_event(trigger(run_id=run_id, began=clock.now())) for _ in range(20)))
+
+    events = [WaitEvent.read(event) for event in asyncio.run(wait())]
+    assert {event.end for event in events} == {WaitEnd.FINISHED}
+    assert looks(emulator) < 100
+    assert sum(entry.operation == "token" for entry in emulator.journal) == 1
+
+
+async def test_says_when_it_is_killed_that_the_run_goes_on(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    await trigger(run_id="a-run").on_kill()
+    said = capsys.readouterr().out + caplog.text
+    assert "a-run" in said
+    assert "goes on in the cloud" in said
+
+
+# What it fires with
+
+
+def test_an_event_stays_small_whatever_the_size_of_the_run(emulator: Emulator, clock: LeapingClock) -> None:
+    failing = [
+        {"file": number, "message": "€" * 500, "description": "long " * 200, "details": "\N{GRINNING FACE}" * 300}
+        for number in range(1000)
+    ]
+    emulator.plan_run(NIGHT, "PartialSuccess", 60, failing=failing, invent_files=5000)
+    memo = {"asked_at": clock.now(), "own": None, "baseline": None}
+    payload = event_of(trigger(run_id=emulator.start_run(NIGHT), began=clock.now(), memo=memo))
+    assert len(json.dumps(payload)) <= 16 * 1024
+    event = WaitEvent.read(payload)
+    assert event.report is not None
+    assert event.report.totals.tasks == 5000
+    assert event.report.more_failing_tasks + len(event.report.failing_tasks) == 1000
+
+
+def test_an_event_of_trouble_stays_small(emulator: Emulator, clock: LeapingClock) -> None:
+    body = {
+        "error": {"code": "€" * 5000, "message": "\N{GRINNING FACE}" * 5000, "details": [{"code": "€" * 5000}] * 50}
+    }
+    emulator.fail("get-storage-connection-run", None, 403, body=body)
+    payload = event_of(trigger(run_id=emulator.start_run(NIGHT), began=clock.now()))
+    assert WaitEvent.read(payload).end is WaitEnd.REFUSED
+    assert len(json.dumps(payload)) <= 16 * 1024
