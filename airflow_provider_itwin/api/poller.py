@@ -29,6 +29,9 @@ MOST_WORKERS = 16
 FRESH = 1.0
 """Seconds for which a finding is fresh enough that a newcomer need not ask again."""
 
+TICK = 0.1
+"""Seconds between two times of handing out: looks that fall due at about the same time share what a wake-up costs."""
+
 _Target: TypeAlias = tuple[object, ...]
 
 
@@ -128,7 +131,7 @@ class Poller:
                     watch.is_being_looked_at = True
                     self._hand_out(watch)
             self._earlier.clear()
-            await self._rest(self._heap[0][0] - now if self._heap else None)
+            await self._rest(max(TICK, self._heap[0][0] - now) if self._heap else None)
 
     async def _rest(self, seconds: float | None) -> None:
         """Wait until something is due, or until something is due earlier than was known."""
