@@ -59,6 +59,9 @@ how to script trouble:
   (DELETE {url}/emulator/faults). Kinds of fault (key "kind"):
 {kinds}
 
+  GET {url}/openapi.json describes the emulated API in OpenAPI 3.0, for code generators and
+  tests. GET {url}/.well-known/openid-configuration tells where tokens come from.
+
   POST /emulator/oddities switches liberties that the real service takes with its documentation; GET /emulator shows
   them all. GET /emulator/journal tells what was asked. Everything under /emulator:
 

@@ -14,6 +14,7 @@ from airflow_provider_itwin.emulator.answers import (
     unprocessable,
 )
 from airflow_provider_itwin.emulator.calls import Call
+from airflow_provider_itwin.emulator.kinds import Kind
 from airflow_provider_itwin.emulator.model import AUTHENTICATION_TYPES, CONNECTOR_TYPES, Connection, SourceFile
 
 _OF_CONNECTION = "create or update a connection"
@@ -38,7 +39,7 @@ def create_connection(call: Call) -> Answer:
         files = read_files(call, body.get("sourceFiles"), details)
     if details:
         raise unprocessable(code, *details)
-    if any(is_mapped(call, str(imodel_id), file.file_id) for file in files):
+    if any(call.platform.connections.is_mapped(str(imodel_id), call.kind.kind, file.file_id) for file in files):
         raise answers.already_mapped("One or more SourceFiles are already mapped to the iModel.")
     connection = call.platform.add_connection(
         call.kind.kind,
@@ -71,7 +72,7 @@ def list_connections(call: Call) -> Answer:
             raise answers.imodel_not_found()
         if call.platform.role(call.client, imodel_id) is None:
             raise answers.insufficient_permissions()
-    return Answer(200, _listed(call, imodel_id, call.kind.kind, code))
+    return _listed(call, imodel_id, call.kind.kind, code)
 
 
 def list_all_connections(call: Call) -> Answer:
@@ -81,7 +82,7 @@ def list_all_connections(call: Call) -> Answer:
         raise unprocessable("InvalidConnectionsRequest", missing_parameter("imodelId"))
     if not identifiers.is_sound(imodel_id):
         raise unprocessable("InvalidConnectionsRequest", invalid_value("imodelId"))
-    return Answer(200, _listed(call, imodel_id, None, "InvalidConnectionsRequest"))
+    return _listed(call, imodel_id, None, "InvalidConnectionsRequest")
 
 
 def update_connection(call: Call) -> Answer:
@@ -104,7 +105,7 @@ def delete_connection(call: Call) -> Answer:
     active = call.platform.active_run(connection.imodel_id)
     if connection.kind == "export" and active is not None and active.connection_id == connection.id:
         raise ApiError(409, "ConnectionAlreadyInUse", "The connection is already in use.")
-    del call.platform.connections[connection.id]
+    call.platform.remove_connection(connection)
     return Answer(204)
 
 
@@ -150,26 +151,9 @@ def read_file(call: Call, entry: object, details: list[dict[str, str]], of: str)
         details.append(invalid_value("connectorType", message))
     if len(details) > before:
         return None
-    return SourceFile(str(file_id), _name(call, str(file_id)), connector or "MSTN")
-
-
-def is_mapped(call: Call, imodel_id: str, file_id: str, but: SourceFile | None = None) -> bool:
-    """Tell whether a connection of the iModel has the file already."""
-    return any(
-        file.file_id == file_id and file is not but
-        for connection in call.platform.connections.values()
-        if connection.imodel_id == imodel_id and connection.kind == call.kind.kind
-        for file in connection.files
-    )
-
-
-def _name(call: Call, file_id: str) -> str:
-    """Give the last known name of a file: any connection may have seen it."""
-    for connection in call.platform.connections.values():
-        for file in connection.files:
-            if file.file_id == file_id:
-                return file.name
-    return "samplefile"
+    known = str(file_id)
+    name = call.platform.connections.last_known_name(known) or "samplefile"
+    return SourceFile(known, name, connector or "MSTN")
 
 
 def _problems(body: dict[str, Any]) -> list[dict[str, str]]:
@@ -183,22 +167,14 @@ def _problems(body: dict[str, Any]) -> list[dict[str, str]]:
     return details
 
 
-def _listed(call: Call, imodel_id: str | None, kind: str | None, code: str) -> dict[str, Any]:
-    platform = call.platform
-    found = [
-        connection
-        for connection in platform.connections.values()
-        if (kind is None or connection.kind == kind)
-        and (imodel_id is None or connection.imodel_id == imodel_id)
-        and platform.role(call.client, connection.imodel_id) is not None
-    ]
+def _listed(call: Call, imodel_id: str | None, kind: Kind | None, code: str) -> Answer:
     whole = kind == "export" or call.representation
     show = call.show
     # The pages of the API write the parameter in two ways; the links do too.
     name = "imodelId" if kind is None else "iModelId"
     return call.page(
         "connections",
-        found,
+        call.platform.listed(call.client, kind, imodel_id),
         lambda one: shown(call, one) if whole else show.connection_summary(one),
         code,
         default=50 if kind == "export" else 100,

@@ -49,18 +49,23 @@ def get_run(call: Call) -> Answer:
     run = call.platform.run(connection, call.params["runId"])
     if run is None:
         raise call.kind.run_not_found()
-    return Answer(200, {"run": call.show.run(run)})
+    return Answer(200, b'{"run":%s}' % call.platform.prints.of(run, call.show))
 
 
 def list_runs(call: Call) -> Answer:
     """Answer with the runs of a connection."""
     connection = call.connection(call.kind.invalid_runs)
     show = call.show
-    runs = [run for run in call.platform.ordered_runs(connection) if call.platform.run(connection, run.id)]
+    prints = call.platform.prints
     export = connection.kind == "export"
     whole = export or call.representation
-    printer = show.run if whole else show.run_summary
-    return Answer(200, call.page("runs", runs, printer, call.kind.invalid_runs, default=50 if export else 100))
+    return call.page(
+        "runs",
+        call.platform.ordered_runs(connection),
+        lambda run: prints.of(run, show) if whole else show.run_summary(run),
+        call.kind.invalid_runs,
+        default=50 if export else 100,
+    )
 
 
 def _startable(call: Call) -> Connection:

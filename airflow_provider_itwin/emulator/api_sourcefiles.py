@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_provider_itwin.emulator import answers
 from airflow_provider_itwin.emulator.answers import Answer, ApiError, unprocessable
-from airflow_provider_itwin.emulator.api_connections import is_mapped, read_file
+from airflow_provider_itwin.emulator.api_connections import read_file
 from airflow_provider_itwin.emulator.calls import Call
 from airflow_provider_itwin.emulator.model import Connection, SourceFile
 
@@ -16,9 +16,10 @@ def add_source_file(call: Call) -> Answer:
     code = call.kind.invalid_source_file
     connection = _connection_to_add_to(call, code)
     added = _read(call, code)
-    if is_mapped(call, connection.imodel_id, added.file_id):
+    catalog = call.platform.connections
+    if catalog.is_mapped(connection.imodel_id, connection.kind, added.file_id):
         raise answers.already_mapped()
-    connection.files.append(added)
+    catalog.add_file(connection, added)
     return Answer(201, {"sourceFile": call.show.source_file(connection, added)})
 
 
@@ -27,14 +28,11 @@ def list_source_files(call: Call) -> Answer:
     connection = call.connection(call.kind.invalid_source_files)
     show = call.show
     minimal = not call.representation
-    return Answer(
-        200,
-        call.page(
-            "sourceFiles",
-            connection.files,
-            lambda file: show.source_file(connection, file, minimal=minimal),
-            call.kind.invalid_source_files,
-        ),
+    return call.page(
+        "sourceFiles",
+        connection.files,
+        lambda file: show.source_file(connection, file, minimal=minimal),
+        call.kind.invalid_source_files,
     )
 
 
@@ -48,18 +46,18 @@ def update_source_file(call: Call) -> Answer:
     """Answer ``PUT`` of a file."""
     connection, file = _find(call, change=True)
     new = _read(call, call.kind.invalid_source_file)
-    if is_mapped(call, connection.imodel_id, new.file_id, but=file):
+    catalog = call.platform.connections
+    if new.file_id != file.file_id and catalog.is_mapped(connection.imodel_id, connection.kind, new.file_id):
         raise answers.already_mapped()
     new.id = file.id
-    # A new object, since past runs tell of the file as it was.
-    connection.files[connection.files.index(file)] = new
+    catalog.replace_file(connection, file, new)
     return Answer(200, {"sourceFile": call.show.source_file(connection, new)})
 
 
 def remove_source_file(call: Call) -> Answer:
     """Answer ``DELETE`` of a file."""
     connection, file = _find(call, change=True)
-    connection.files.remove(file)
+    call.platform.connections.remove_file(connection, file)
     return Answer(204)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from airflow_provider_itwin.emulator import identifiers
 from airflow_provider_itwin.emulator.answers import (
     MALFORMED_BODY,
+    Answer,
     insufficient_permissions,
     invalid_value,
     missing_body,
@@ -18,6 +19,7 @@ from airflow_provider_itwin.emulator.answers import (
 from airflow_provider_itwin.emulator.kinds import KindTraits
 from airflow_provider_itwin.emulator.model import Client, Connection
 from airflow_provider_itwin.emulator.platform import Platform
+from airflow_provider_itwin.emulator.printing import encode, encode_page
 from airflow_provider_itwin.emulator.showing import Show
 
 PAGE_LIMIT = 1000
@@ -80,7 +82,7 @@ class Call:
             raise missing_body()
         try:
             data = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             data = None
         if not isinstance(data, dict):
             raise unprocessable(code, MALFORMED_BODY)
@@ -90,16 +92,16 @@ class Call:
         self,
         name: str,
         entities: Sequence[Any],
-        show: Callable[[Any], dict[str, Any]],
+        show: Callable[[Any], dict[str, Any] | bytes],
         code: str,
         *,
         default: int = 100,
         extra_query: str = "",
-    ) -> dict[str, Any]:
-        """Give the page of a list that ``$top`` and ``$skip`` ask for, with its links."""
+    ) -> Answer:
+        """Answer with the page of a list that ``$top`` and ``$skip`` ask for, with its links."""
         top, skip = self._window(code, default)
-        shown = [show(entity) for entity in entities[skip : skip + top]]
-        return {name: shown, "_links": self._links(len(entities), top, skip, extra_query)}
+        shown = [encode(show(entity)) for entity in entities[skip : skip + top]]
+        return Answer(200, encode_page(name, shown, self._links(len(entities), top, skip, extra_query)))
 
     def _window(self, code: str, default: int) -> tuple[int, int]:
         details = []

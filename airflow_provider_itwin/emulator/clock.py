@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import lru_cache
 
 TICKS_PER_SECOND = 10_000_000
 """The service prints dates with seven digits after the point."""
@@ -62,7 +63,12 @@ def timestamp(moment: float) -> str:
 
 def http_date(moment: float) -> str:
     """Print a moment as an HTTP ``Date`` header."""
-    at = time.gmtime(int(moment))
+    return _http_date(int(moment))
+
+
+@lru_cache(maxsize=4)
+def _http_date(seconds: int) -> str:
+    at = time.gmtime(seconds)
     day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[at.tm_wday]
     months = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
     month = months[at.tm_mon - 1]

@@ -22,6 +22,8 @@ DELETE /emulator/oddities         switch all off
 POST   /emulator/tier             limit the rate of requests: tier (null: no limit), code of the 429
 POST   /emulator/revoke-tokens    make every token issued so far worthless
 
+The API that is emulated is described at ``/openapi.json`` (OpenAPI 3.0), for code generators and the like.
+
 Bodies are JSON (``Content-Type: application/json``) with the parameters of the ``Emulator`` method of the same meaning, in
 snake_case or camelCase. Nothing here needs a token.
 """
@@ -37,7 +39,7 @@ from urllib.parse import parse_qsl, urlsplit
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
-from airflow_provider_itwin.emulator import page, schema
+from airflow_provider_itwin.emulator import openapi, page, schema
 from airflow_provider_itwin.emulator.faults import Fault
 from airflow_provider_itwin.emulator.oddities import Oddities
 from airflow_provider_itwin.emulator.schema import SchemaError
@@ -77,11 +79,20 @@ class Control:
             ("POST", "revoke-tokens"): lambda query, data: emulator.revoke_tokens(),
         }
 
+    @property
+    def url(self) -> str:
+        """Origin of the service."""
+        return self._emulator.url
+
     async def answer(self, request: BaseRequest, segments: tuple[str, ...], body: bytes) -> web.StreamResponse:
         """Answer a request."""
         if not self._is_local(request):
             # A page on the Internet can make a browser send requests here, even under a name of its own (DNS rebinding).
             return _json({"error": "The emulator answers to pages of its own, under a name of this machine."}, 403)
+        if segments == ("openapi.json",) and request.method in ("GET", "HEAD"):
+            return web.Response(
+                body=openapi.encoded_description(self.url), headers={"Content-Type": "application/json"}
+            )
         file = page.find(request.method, segments)
         if file is not None:
             return web.Response(body=file.body, headers=file.headers)

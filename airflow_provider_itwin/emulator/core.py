@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from airflow_provider_itwin.emulator import scenario as scenarios
 from airflow_provider_itwin.emulator.clock import Clock
+from airflow_provider_itwin.emulator.keeping import Keeper
 from airflow_provider_itwin.emulator.model import Client
 from airflow_provider_itwin.emulator.state import StateFile
 from airflow_provider_itwin.emulator.steering import Steering
@@ -67,15 +68,14 @@ class Emulator(Steering):
         self._host = host
         self._port = port
         self._journal_file = None if journal_file is None else Path(journal_file)
-        self._state = None if state_file is None else StateFile(Path(state_file))
+        self._keeper = None if state_file is None else Keeper(StateFile(Path(state_file)), self.platform, self.desk)
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._failure: BaseException | None = None
-        if self._state is not None and self._state.exists():
-            self._state.load(self.platform, self.desk)
-        elif scenario is not None:
+        resumed = self._keeper is not None and self._keeper.load()
+        if scenario is not None and not resumed:
             loaded, where = scenarios.load(scenario)
             loaded.apply(self.platform, where)
             self.use_tier(tier or loaded.tier)
@@ -84,8 +84,8 @@ class Emulator(Steering):
 
     def changed(self) -> None:
         """Keep the state, if it is to be kept."""
-        if self._state is not None:
-            self._state.save(self.platform, self.desk)
+        if self._keeper is not None:
+            self._keeper.changed()
 
     # Life
 
@@ -112,14 +112,15 @@ class Emulator(Steering):
         return failure
 
     def stop(self) -> None:
-        """Stop serving; returns when the thread has ended."""
-        if self._thread is None:
-            return
-        if self._loop is not None and self._stopping is not None:
-            self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join(START_LIMIT)
-        self._thread = None
-        self.journal.close()
+        """Stop serving; returns when the thread has ended and the state is kept."""
+        if self._thread is not None:
+            if self._loop is not None and self._stopping is not None:
+                self._loop.call_soon_threadsafe(self._stopping.set)
+            self._thread.join(START_LIMIT)
+            self._thread = None
+            self.journal.close()
+        if self._keeper is not None:
+            self._keeper.close()
 
     def __enter__(self) -> Self:
         """Start."""

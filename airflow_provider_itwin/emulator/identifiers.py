@@ -8,7 +8,8 @@ import re
 import secrets
 import uuid
 
-_SOUND = re.compile(r"[A-Za-z0-9_-]{1,128}")
+SOUND_PATTERN = "^[A-Za-z0-9_-]{1,128}$"
+_SOUND = re.compile(SOUND_PATTERN.strip("^$"))
 
 
 def guid() -> str:

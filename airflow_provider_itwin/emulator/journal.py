@@ -6,17 +6,15 @@ import json
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO, overload
+from typing import Any, NamedTuple, TextIO, overload
 
 HIDDEN_PARAMETERS = ("token", "secret", "password", "sig", "code", "assertion")
 """A query parameter with one of these in its name is journaled without its value."""
 
 
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
+class JournalEntry(NamedTuple):
     """One request."""
 
     at: float
@@ -49,7 +47,7 @@ class JournalEntry:
 
     def as_dict(self) -> dict[str, Any]:
         """Give the entry as JSON data."""
-        return asdict(self)
+        return self._asdict()
 
 
 class Journal(Sequence[JournalEntry]):
@@ -112,8 +110,28 @@ class Journal(Sequence[JournalEntry]):
         return f"<Journal of {len(self)} requests>"
 
 
+JOURNALED_HEADERS = ("Accept", "Prefer", "Content-Type", "User-Agent", "X-Correlation-Id")
+_headers: dict[tuple[str | None, ...], dict[str, str]] = {}
+MOST_HEADERS = 1000
+"""Sets of headers that are remembered: most requests of a client have the same."""
+
+
+def journaled_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Give the headers that are journaled; the same ones, in the same object, for requests that do not differ in them."""
+    key = tuple(map(headers.get, JOURNALED_HEADERS))
+    known = _headers.get(key)
+    if known is None:
+        known = {name.lower(): value for name, value in zip(JOURNALED_HEADERS, key, strict=True) if value is not None}
+        if len(_headers) >= MOST_HEADERS:
+            _headers.clear()
+        _headers[key] = known
+    return known
+
+
 def journaled_query(query: Mapping[str, str]) -> dict[str, str]:
     """Give the query without values that might be secret."""
+    if not query:
+        return {}
     return {
         name: "***" if any(part in name.lower() for part in HIDDEN_PARAMETERS) else value
         for name, value in query.items()

@@ -100,6 +100,8 @@ class Connection:
     """Plans for the next runs, one each; after them the usual plan applies."""
     planned: bool = False
     """Whether somebody asked for the usual plan; it then applies even to a ``User`` connection."""
+    serial: int = 0
+    """Which one it is in the order in which connections were added."""
 
     @property
     def traits(self) -> KindTraits:

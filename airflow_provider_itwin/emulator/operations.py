@@ -1,4 +1,9 @@
-"""Which request is which operation: the table of the API."""
+"""
+Which request is which operation: the table of the API.
+
+Requests are recognized by it, faults name its operations, and the emulator's description of itself (``/openapi.json``) is
+made from it. Its ids and titles are those of the documentation.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,13 @@ from airflow_provider_itwin.emulator.kinds import EXPORT, MANIFEST, STORAGE, Kin
 
 Handler = Callable[[Call], Answer]
 
+SYNCHRONIZATION = "Synchronization"
+EXPORT_API = "Export"
+IDENTITY = "Identity"
+PAGED = ("$top", "$skip")
+IMODEL_PAGED = ("imodelId", *PAGED)
+"""Query parameters of the lists; one with an asterisk at its end is required."""
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -20,42 +32,157 @@ class Operation:
     id: str
     method: str
     template: str
-    handler: Handler
+    handler: Handler | None
+    """None for an operation of the identity service, which comes before there is a token."""
     traits: KindTraits | None = None
-    api: str = "Synchronization"
-    starts_run: bool = False
+    api: str = SYNCHRONIZATION
     any_version: bool = False
     """Whether the operation belongs to an API with versions of its own."""
+    status: int = 200
+    """The status of success; 202 means that it starts a run."""
+    answer: tuple[str, ...] = ()
+    """Names of the shapes that the body of the answer can have; with two of them, ``Prefer`` chooses the second."""
+    body: str | None = None
+    """Name of the shape of the request's body; a form if the operation is one of the identity service."""
+    query: tuple[str, ...] = ()
+    refusals: tuple[int, ...] = ()
+    """Statuses of failure, besides those that any operation has (401, 406, 429)."""
+
+    @property
+    def starts_run(self) -> bool:
+        """Whether it starts a run."""
+        return self.status == 202
 
 
 def _of_kind(traits: KindTraits, start: Handler) -> list[Operation]:
     """Give the operations that there are for a kind of connection: nearly the same ones for each kind."""
-    name = f"{traits.kind}-connection"
-    one, runs, files = "/{connectionId}", "/{connectionId}/runs", "/{connectionId}/sourcefiles"
-    file = f"{files}/{{sourceFileId}}"
-    started = ("run-storage-connection", "/{connectionId}/run") if traits is STORAGE else (f"create-{name}-run", runs)
-    table: list[tuple[str, str, str, Handler]] = [
-        (f"create-{name}", "POST", "", api_connections.create_connection),
-        (f"get-{name}s", "GET", "", api_connections.list_connections),
-        (f"get-{name}", "GET", one, api_connections.get_connection),
-        (f"delete-{name}", "DELETE", one, api_connections.delete_connection),
-        (f"get-{name}-runs", "GET", runs, api_runs.list_runs),
-        (f"get-{name}-run", "GET", f"{runs}/{{runId}}", api_runs.get_run),
-        (started[0], "POST", started[1], start),
+    kind, export = traits.kind, traits is EXPORT
+    name = f"{kind}-connection"
+    # Only the pages of the Export API still promise a 403 to those who merely look.
+    looking = (403, 404, 422) if export else (404, 422)
+    one, run, file = "/{connectionId}", "/{connectionId}/runs/{runId}", "/{connectionId}/sourcefiles/{sourceFileId}"
+    runs, files = one + "/runs", one + "/sourcefiles"
+    start_id, start_path = (f"run-{name}", one + "/run") if traits is STORAGE else (f"create-{name}-run", runs)
+    connection, file_answer = ("connection-answer",), (f"{kind}-sourcefile-answer",)
+    lists = ("connections-page",) if export else ("connections-summary-page", "connections-page")
+    runs_lists = ("export-runs-page",) if export else ("runs-summary-page", f"{kind}-runs-page")
+    # The pages ask for the iModel, except that of the storage connections.
+    of_imodel = IMODEL_PAGED if traits is STORAGE else ("imodelId*", *PAGED)
+
+    def operation(
+        identifier: str,
+        method: str,
+        path: str,
+        handler: Handler,
+        refusals: tuple[int, ...],
+        answer: tuple[str, ...] = (),
+        *,
+        status: int = 200,
+        body: str | None = None,
+        query: tuple[str, ...] = (),
+    ) -> Operation:
+        return Operation(
+            id=identifier,
+            method=method,
+            template=traits.root + path,
+            handler=handler,
+            traits=traits,
+            api=EXPORT_API if export else SYNCHRONIZATION,
+            status=status,
+            answer=answer,
+            body=body,
+            query=query,
+            refusals=refusals,
+        )
+
+    table = [
+        operation(
+            f"create-{name}",
+            "POST",
+            "",
+            api_connections.create_connection,
+            (422,) if export else (409, 422),
+            connection,
+            status=201,
+            body=f"create-{kind}-connection",
+        ),
+        operation(
+            f"get-{name}s",
+            "GET",
+            "",
+            api_connections.list_connections,
+            looking if export else (422,),
+            lists,
+            query=of_imodel,
+        ),
+        operation(f"get-{name}", "GET", one, api_connections.get_connection, looking, connection),
+        operation(
+            f"delete-{name}",
+            "DELETE",
+            one,
+            api_connections.delete_connection,
+            (403, 404, 409, 422) if export else (403, 404, 422),
+            status=204,
+        ),
+        operation(f"get-{name}-runs", "GET", runs, api_runs.list_runs, looking, runs_lists, query=PAGED),
+        operation(f"get-{name}-run", "GET", run, api_runs.get_run, looking, (f"{kind}-run-answer",)),
+        operation(
+            start_id,
+            "POST",
+            start_path,
+            start,
+            (403, 404, 409, 422),
+            status=202,
+            body=None if traits is STORAGE else f"create-{kind}-run",
+        ),
     ]
-    if traits is not EXPORT:
-        table += [
-            (f"update-{name}", "PUT", one, api_connections.update_connection),
-            (f"add-{name}-sourcefile", "POST", files, api_sourcefiles.add_source_file),
-            (f"get-{name}-sourcefiles", "GET", files, api_sourcefiles.list_source_files),
-            (f"get-{name}-sourcefile", "GET", file, api_sourcefiles.get_source_file),
-            (f"update-{name}-sourcefile", "PUT", file, api_sourcefiles.update_source_file),
-            (f"remove-{name}-sourcefile", "DELETE", file, api_sourcefiles.remove_source_file),
-        ]
-    api = "Export" if traits is EXPORT else "Synchronization"
+    if export:
+        return table
+    file_lists: tuple[str, ...] = (f"{kind}-sourcefiles-page",)
+    if traits is STORAGE:
+        file_lists = ("storage-sourcefiles-summary-page", *file_lists)
     return [
-        Operation(identifier, method, traits.root + path, handler, traits, api, starts_run=handler is start)
-        for identifier, method, path, handler in table
+        *table,
+        operation(
+            f"update-{name}",
+            "PUT",
+            one,
+            api_connections.update_connection,
+            (403, 404, 422),
+            connection,
+            body="update-connection",
+        ),
+        operation(
+            f"add-{name}-sourcefile",
+            "POST",
+            files,
+            api_sourcefiles.add_source_file,
+            (403, 404, 409, 422),
+            file_answer,
+            status=201,
+            body=f"{kind}-sourcefile-body",
+        ),
+        operation(
+            f"get-{name}-sourcefiles", "GET", files, api_sourcefiles.list_source_files, looking, file_lists, query=PAGED
+        ),
+        operation(f"get-{name}-sourcefile", "GET", file, api_sourcefiles.get_source_file, looking, file_answer),
+        operation(
+            f"update-{name}-sourcefile",
+            "PUT",
+            file,
+            api_sourcefiles.update_source_file,
+            (403, 404, 409, 422),
+            file_answer,
+            body=f"{kind}-sourcefile-body",
+        ),
+        operation(
+            f"remove-{name}-sourcefile",
+            "DELETE",
+            file,
+            api_sourcefiles.remove_source_file,
+            (403, 404, 422),
+            status=204,
+        ),
     ]
 
 
@@ -63,12 +190,23 @@ OPERATIONS: tuple[Operation, ...] = (
     *_of_kind(STORAGE, api_runs.start_storage_run),
     *_of_kind(MANIFEST, api_runs.start_manifest_run),
     *_of_kind(EXPORT, api_runs.start_export_run),
-    Operation("get-connections", "GET", "/synchronization/imodels/connections", api_connections.list_all_connections),
+    Operation(
+        "get-connections",
+        "GET",
+        "/synchronization/imodels/connections",
+        api_connections.list_all_connections,
+        answer=("connections-summary-page", "connections-page"),
+        query=("imodelId*", *PAGED),
+        refusals=(422,),
+    ),
     Operation(
         "get-authorization-information",
         "GET",
         "/synchronization/imodels/connections/authorizationinformation",
         api_context.get_authorization_information,
+        answer=("authorization-information-answer",),
+        query=("redirectUrl",),
+        refusals=(422,),
     ),
     Operation(
         "get-export-authorization-information",
@@ -76,10 +214,45 @@ OPERATIONS: tuple[Operation, ...] = (
         "/export/authorizationinformation",
         api_context.get_authorization_information,
         EXPORT,
-        "Export",
+        EXPORT_API,
+        answer=("authorization-information-answer",),
+        query=("redirectUrl",),
+        refusals=(422,),
     ),
-    Operation("get-imodel", "GET", "/imodels/{iModelId}", api_context.get_imodel, api="iModels", any_version=True),
-    Operation("get-itwin", "GET", "/itwins/{iTwinId}", api_context.get_itwin, api="iTwins", any_version=True),
+    Operation(
+        "get-imodel",
+        "GET",
+        "/imodels/{iModelId}",
+        api_context.get_imodel,
+        api="iModels",
+        any_version=True,
+        answer=("imodel-answer",),
+        refusals=(404,),
+    ),
+    Operation(
+        "get-itwin",
+        "GET",
+        "/itwins/{iTwinId}",
+        api_context.get_itwin,
+        api="iTwins",
+        any_version=True,
+        answer=("itwin-answer",),
+        refusals=(404,),
+    ),
+    Operation(
+        "token",
+        "POST",
+        "/connect/token",
+        None,
+        api=IDENTITY,
+        answer=("token-answer",),
+        body="token-form",
+        refusals=(400, 401),
+    ),
+    Operation(
+        "discovery", "GET", "/.well-known/openid-configuration", None, api=IDENTITY, answer=("discovery-answer",)
+    ),
+    Operation("jwks", "GET", "/.well-known/openid-configuration/jwks", None, api=IDENTITY, answer=("jwks-answer",)),
 )
 
 

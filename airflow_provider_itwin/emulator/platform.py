@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 from airflow_provider_itwin.emulator import answers, identifiers
+from airflow_provider_itwin.emulator.catalog import Catalog
 from airflow_provider_itwin.emulator.clock import Clock
 from airflow_provider_itwin.emulator.kinds import KINDS, Kind
 from airflow_provider_itwin.emulator.model import (
@@ -20,8 +22,30 @@ from airflow_provider_itwin.emulator.model import (
 )
 from airflow_provider_itwin.emulator.oddities import Oddities
 from airflow_provider_itwin.emulator.plans import USER_NOT_AUTHENTICATED, RunPlan
+from airflow_provider_itwin.emulator.printing import RunPrints
 from airflow_provider_itwin.emulator.runs import Run
 from airflow_provider_itwin.emulator.showing import Show
+
+
+class NewestFirst(Sequence[Run]):
+    """The first so many of a list of runs the other way round; a page of it costs no more than the page."""
+
+    def __init__(self, runs: Sequence[Run], count: int) -> None:
+        self._runs = runs
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Run: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Run]: ...
+
+    def __getitem__(self, index: int | slice) -> Run | list[Run]:
+        places = range(self._count - 1, -1, -1)[index]
+        return self._runs[places] if isinstance(places, int) else [self._runs[place] for place in places]
 
 
 @dataclass(slots=True)
@@ -30,13 +54,18 @@ class Platform:
 
     clock: Clock
     oddities: Oddities = field(default_factory=Oddities)
+    prints: RunPrints = field(default_factory=RunPrints)
     clients: dict[str, Client] = field(default_factory=dict)
     itwins: dict[str, ITwin] = field(default_factory=dict)
     imodels: dict[str, IModel] = field(default_factory=dict)
-    connections: dict[str, Connection] = field(default_factory=dict)
+    connections: Catalog = field(default_factory=Catalog)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
-    _active: dict[str, Run] = field(default_factory=dict)
+    _runs: dict[str, Run] = field(default_factory=dict)
+    """All runs by their ids."""
+    _newest: dict[str, Run] = field(default_factory=dict)
     """The newest run of each iModel, active or not."""
+    _maybe_active: dict[str, Run] = field(default_factory=dict)
+    """Runs by their ids: all those at work, and some that have ended without anybody looking."""
     _starting: set[str] = field(default_factory=set)
 
     def show(self, origin: str) -> Show:
@@ -87,17 +116,22 @@ class Platform:
             imodel = self.add_imodel(imodel_id)
             own = list(files) if files is not None else invent_files(1 if kind == "export" else 3)
             connection = Connection(key, kind, imodel.id, display_name, authentication_type, files=own)
-            self.connections[key] = connection
+            self.connections.add(connection, imodel.itwin_id)
             return connection
 
     def adopt(self, connection: Connection) -> None:
         """Take in a connection with runs of its own, from a kept state."""
         with self.lock:
-            self.connections[connection.id] = connection
+            self.connections.add(connection, self.imodels[connection.imodel_id].itwin_id)
             for run in connection.runs:
-                newest = self._active.get(run.imodel_id)
-                if newest is None or newest.started <= run.started:
-                    self._active[run.imodel_id] = run
+                self._file_run(run)
+
+    def remove_connection(self, connection: Connection) -> None:
+        """Forget a connection and its runs; one that is at work goes on and keeps the iModel busy."""
+        with self.lock:
+            self.connections.remove(connection)
+            for run in connection.runs:
+                self._runs.pop(run.id, None)
 
     def connection(self, connection_id: str) -> Connection:
         """Give a connection by its id, of whatever kind, for the emulator's own controls."""
@@ -126,13 +160,46 @@ class Platform:
             raise answers.insufficient_permissions() if kind == "export" else KINDS[kind].connection_not_found()
         return connection
 
+    def listed(self, client: Client, kind: Kind | None, imodel_id: str | None) -> Sequence[Connection]:
+        """Give the connections that a list shows to a client: of an iModel, or all of a kind that it may see."""
+        if imodel_id is not None:
+            return self.connections.of_imodel(imodel_id, kind) if self.role(client, imodel_id) else ()
+        if kind is None:
+            raise ValueError("either a kind or an iModel must be named")
+        if client.everywhere:
+            return self.connections.of_kind(kind)
+        return self.connections.of_itwins((one.id for one in self.itwins.values() if client.id in one.members), kind)
+
     # Runs
 
     def active_run(self, imodel_id: str) -> Run | None:
         """Give the run that is at work on an iModel, whoever started it and whatever its kind."""
         with self.lock:
-            run = self._active.get(imodel_id)
+            run = self._newest.get(imodel_id)
             return run if run is not None and run.is_active(self.clock.now()) else None
+
+    def active_runs(self) -> list[Run]:
+        """Give all runs that are at work, in the order of their starts."""
+        with self.lock:
+            now = self.clock.now()
+            over = [run.id for run in self._maybe_active.values() if not run.is_active(now)]
+            for run_id in over:
+                del self._maybe_active[run_id]
+            return list(self._maybe_active.values())
+
+    def record_run(self, connection: Connection, run: Run) -> None:
+        """Note a run of a connection, newer than those that it had before."""
+        with self.lock:
+            connection.runs.append(run)
+            self._file_run(run)
+
+    def _file_run(self, run: Run) -> None:
+        self._runs[run.id] = run
+        if run.is_active(self.clock.now()):
+            self._maybe_active[run.id] = run
+        newest = self._newest.get(run.imodel_id)
+        if newest is None or newest.started <= run.started:
+            self._newest[run.imodel_id] = run
 
     def begin_run(self, connection: Connection, files: Sequence[SourceFile] | None = None) -> tuple[Run, bool]:
         """Start a run, or give the active one of the iModel; the second value tells whether it is new."""
@@ -150,8 +217,7 @@ class Platform:
             else:
                 work = list(connection.files)
             run = Run.begin(connection, work, plan, self.clock.now(), self.clock.speed)
-            connection.runs.append(run)
-            self._active[connection.imodel_id] = run
+            self.record_run(connection, run)
             return run, True
 
     def claim_start(self, imodel_id: str) -> None:
@@ -168,11 +234,12 @@ class Platform:
 
     def run(self, connection: Connection, run_id: str) -> Run | None:
         """Give a run by its id, or None if it does not exist or cannot be seen yet."""
-        for run in reversed(connection.runs):
-            if run.id == run_id:
-                new = run.started + self.oddities.invisible_for > self.clock.now()
-                return None if new and self.oddities.invisible_for else run
-        return None
+        run = self._runs.get(run_id)
+        return run if run is not None and run.connection_id == connection.id and self._is_visible(run) else None
+
+    def _is_visible(self, run: Run) -> bool:
+        hidden = self.oddities.invisible_for
+        return not hidden or run.started + hidden <= self.clock.now()
 
     def last_run(self, connection: Connection) -> Run | None:
         """Give the run that the connection's ``lastRun`` shows."""
@@ -182,15 +249,19 @@ class Platform:
                 return run
         return None
 
-    def ordered_runs(self, connection: Connection) -> list[Run]:
-        """Give the runs of a connection in the order that the list shows them."""
+    def ordered_runs(self, connection: Connection) -> Sequence[Run]:
+        """Give the runs of a connection in the order that the list shows them, without those that cannot be seen yet."""
+        runs = connection.runs
+        visible = len(runs)
+        while visible and not self._is_visible(runs[visible - 1]):
+            visible -= 1
         match self.oddities.run_order:
             case "oldest-first":
-                return list(connection.runs)
+                return runs[:visible]
             case "shuffled":
-                return sorted(connection.runs, key=lambda run: identifiers.derived_id("shuffle", run.id))
+                return sorted(runs[:visible], key=lambda run: identifiers.derived_id("shuffle", run.id))
             case _:
-                return connection.runs[::-1]
+                return NewestFirst(runs, visible)
 
     def _next_plan(self, connection: Connection) -> RunPlan:
         if connection.next_plans:

@@ -6,6 +6,8 @@ Nothing happens in the background. Whoever asks gets what a pure function of the
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +17,8 @@ from airflow_provider_itwin.emulator.plans import FailingFile, RunPlan
 
 _BAD_ENDS = {"Error": "Error", "PartialSuccess": "Error", "Canceled": "Canceled", "TimedOut": "TimedOut"}
 """How the last file of a run ended that ended badly without anybody saying why."""
+_CLOSE = 1e-6
+"""Seconds by which moments may be off that were reckoned in two ways."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,9 @@ class Run:
     files: Sequence[SourceFile]
     ended_early: float | None = None
     """Seconds after the start at which somebody ended it, whatever the plan was."""
-    _bundles: list[Bundle] | None = field(default=None, repr=False)
+    _bundles: list[Bundle] | None = field(default=None, repr=False, compare=False)
+    _moments: list[float] | None = field(default=None, repr=False, compare=False)
+    """Seconds after the start at which it begins to look otherwise, in order."""
 
     @classmethod
     def begin(cls, connection: Connection, files: Sequence[SourceFile], plan: RunPlan, now: float, speed: float) -> Run:
@@ -132,7 +138,28 @@ class Run:
             error = self.plan.error if result not in ("Success", "Skipped") else None
             self.plan = replace(self.plan, result=result, failing=keep, error=error)
         self.ended_early = now - self.started
-        self._bundles = None
+        self._bundles = self._moments = None
+
+    def next_change(self, elapsed: float) -> float:
+        """Tell how many seconds after its start the run looks the same at least, given how it looks after ``elapsed``."""
+        if self._moments is None:
+            self._moments = sorted(self._changes())
+        # Whatever is that close to a change may look the one way or the other.
+        place = bisect_right(self._moments, elapsed - _CLOSE)
+        return self._moments[place] - _CLOSE if place < len(self._moments) else math.inf
+
+    def _changes(self) -> set[float]:
+        whole = self.plan.duration / self.speed
+        total = sum(weight for _, weight in self.plan.states)
+        moments = {self.duration, self._window()[0]}
+        passed = 0.0
+        for _, weight in self.plan.states:
+            passed += weight
+            moments.add(whole * passed / total)
+        for bundle in self.bundles():
+            for work in bundle.works:
+                moments.update((work.begins, work.ends))
+        return moments
 
     def bundles(self) -> list[Bundle]:
         """Divide the work up by connector: one file after the other, in the order of the connection's files."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import struct
 import zlib
@@ -22,6 +21,7 @@ from airflow_provider_itwin.emulator.answers import (
 )
 from airflow_provider_itwin.emulator.faults import Fault
 from airflow_provider_itwin.emulator.kinds import KindTraits
+from airflow_provider_itwin.emulator.printing import encode
 
 JSON_TYPE = "application/json; charset=utf-8"
 MEBIBYTE = 1024 * 1024
@@ -33,17 +33,6 @@ _HTML = (
     b"<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head>\n"
     b"<body><center><h1>502 Bad Gateway</h1></center><hr><center>Microsoft-Azure-Application-Gateway/v2</center></body></html>\n"
 )
-
-
-def encode(body: Any) -> bytes:
-    """Give the bytes of a body."""
-    if body is None:
-        return b""
-    if isinstance(body, bytes):
-        return body
-    if isinstance(body, str):
-        return body.encode()
-    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def response(answer: Answer) -> web.Response:

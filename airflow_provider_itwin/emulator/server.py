@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
 
@@ -16,8 +18,8 @@ from airflow_provider_itwin.emulator import answers, identifiers, sending, token
 from airflow_provider_itwin.emulator.answers import Answer, ApiError
 from airflow_provider_itwin.emulator.calls import Call
 from airflow_provider_itwin.emulator.clock import http_date
-from airflow_provider_itwin.emulator.journal import Journal, JournalEntry, journaled_query
-from airflow_provider_itwin.emulator.operations import ROUTER, Operation
+from airflow_provider_itwin.emulator.journal import Journal, JournalEntry, journaled_headers, journaled_query
+from airflow_provider_itwin.emulator.operations import ROUTER, Handler, Operation
 from airflow_provider_itwin.emulator.platform import Platform
 
 if TYPE_CHECKING:
@@ -27,11 +29,32 @@ if TYPE_CHECKING:
     from airflow_provider_itwin.emulator.tokens import TokenDesk
 
 BODY_LIMIT = 32 * 1024 * 1024
-_JOURNALED_HEADERS = ("Accept", "Prefer", "Content-Type", "User-Agent", "X-Correlation-Id")
-_IDENTITY_PATHS: dict[tuple[str, tuple[str, ...]], str] = {
-    ("POST", ("connect", "token")): "token",
-    ("GET", (".well-known", "openid-configuration")): "discovery",
-}
+_OWN_PATHS = frozenset({"", "emulator", "favicon.ico", "openapi.json"})
+_NO_QUERY: dict[str, str] = {}
+_SOUND_HOST = re.compile(r"[A-Za-z0-9.:_\[\]-]{1,255}")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a method and a path lead to."""
+
+    path: str
+    segments: tuple[str, ...]
+    operation: Operation | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def operation_id(self) -> str | None:
+        """Id of the operation, if there is one."""
+        return None if self.operation is None else self.operation.id
+
+
+@lru_cache(maxsize=4096)
+def _find_place(method: str, raw_path: str) -> Place:
+    # Who polls asks for the same path again and again.
+    segments = tuple(unquote(part) for part in raw_path.strip("/").split("/"))
+    found = ROUTER.find(method, segments)
+    return Place("/" + "/".join(segments), segments, *(found or ()))
 
 
 @dataclass(slots=True)
@@ -39,15 +62,17 @@ class Incoming:
     """A request, taken apart."""
 
     request: BaseRequest
-    segments: tuple[str, ...]
+    place: Place
     query: dict[str, str]
     body: bytes
     origin: str
     correlation_id: str
-    operation: Operation | None = None
-    operation_id: str | None = None
-    params: dict[str, str] = field(default_factory=dict)
     client_id: str | None = None
+
+    @property
+    def operation(self) -> Operation | None:
+        """What is asked for."""
+        return self.place.operation
 
 
 @dataclass(slots=True)
@@ -63,30 +88,34 @@ class Gateway:
 
     async def __call__(self, request: BaseRequest) -> web.StreamResponse:
         """Answer one request."""
-        segments = tuple(unquote(part) for part in request.rel_url.raw_path.strip("/").split("/"))
+        place = _find_place(request.method, request.rel_url.raw_path)
         try:
-            body = await _read(request)
+            body = await _read(request) if request.body_exists else b""
         except ValueError:
             return web.Response(status=413)
-        if segments[0] in ("", "emulator", "favicon.ico"):
-            return await self.control.answer(request, segments, body)
-        incoming = _take_apart(request, segments, body)
-        self._recognize(incoming)
-        return await self._answer(incoming)
+        if place.segments[0] in _OWN_PATHS:
+            return await self.control.answer(request, place.segments, body)
+        return await self._answer(self._take_apart(request, place, body))
 
-    def _recognize(self, incoming: Incoming) -> None:
-        method = incoming.request.method
-        identity = _IDENTITY_PATHS.get((method, tuple(part.lower() for part in incoming.segments)))
-        if identity is not None:
-            incoming.operation_id = identity
-            return
-        found = ROUTER.find(method, incoming.segments)
-        if found is not None:
-            incoming.operation, incoming.params = found
-            incoming.operation_id = incoming.operation.id
+    def _take_apart(self, request: BaseRequest, place: Place, body: bytes) -> Incoming:
+        headers = request.headers
+        query = request.rel_url.raw_query_string
+        given = headers.get("X-Correlation-Id", "")
+        host = headers.get("Host", "")
+        return Incoming(
+            request=request,
+            place=place,
+            query={name.lower(): value for name, value in parse_qsl(query, keep_blank_values=True)}
+            if query
+            else _NO_QUERY,
+            body=body,
+            origin=f"http://{host}" if _SOUND_HOST.fullmatch(host) else self.control.url,
+            correlation_id=given if given and identifiers.is_sound(given) else identifiers.guid(),
+        )
 
     async def _answer(self, incoming: Incoming) -> web.StreamResponse:
-        delays, fault = self.faults.take(incoming.operation_id or "", incoming.params, self.platform.clock.now())
+        place = incoming.place
+        delays, fault = self.faults.take(place.operation_id or "", place.params, self.platform.clock.now())
         for delay in delays:
             await asyncio.sleep(min(delay.seconds, sending.LONGEST))
         if fault is None or fault.is_processed:
@@ -106,24 +135,32 @@ class Gateway:
         return sending.scripted_answer(fault, incoming.operation.traits if incoming.operation else None)
 
     async def _process(self, incoming: Incoming) -> Answer:
-        if incoming.operation_id == "token":
-            incoming.client_id, answer = self.desk.grant(incoming.request.headers, incoming.body, incoming.origin)
-            return answer
-        if incoming.operation_id == "discovery":
-            return tokens.discovery(incoming.origin)
-        if incoming.operation is None:
+        operation = incoming.operation
+        if operation is None:
             return answers.no_such_resource()
+        if operation.handler is None:
+            return self._identify(incoming, operation)
         try:
-            answer = await self._call(incoming, incoming.operation)
+            answer = await self._call(incoming, operation, operation.handler)
         except ApiError as error:
             answer = error.answer(old_gateway=self.platform.oddities.old_gateway_errors)
-        if incoming.request.method != "GET" and answer.status < 300:
+        if operation.method != "GET" and answer.status < 300:
             self.control.changed()
         answer.headers.setdefault("x-itwinplatform-media-type", "bentley.itwin-platform.v1")
         answer.headers.setdefault("x-itwinplatform-region", "East US")
         return answer
 
-    async def _call(self, incoming: Incoming, operation: Operation) -> Answer:
+    def _identify(self, incoming: Incoming, operation: Operation) -> Answer:
+        match operation.id:
+            case "token":
+                incoming.client_id, answer = self.desk.grant(incoming.request.headers, incoming.body, incoming.origin)
+                return answer
+            case "discovery":
+                return tokens.discovery(incoming.origin)
+            case _:
+                return tokens.key_set()
+
+    async def _call(self, incoming: Incoming, operation: Operation, handler: Handler) -> Answer:
         headers = incoming.request.headers
         client = self.desk.examine(headers.get("Authorization"))
         incoming.client_id = client.id
@@ -134,8 +171,8 @@ class Gateway:
             platform=self.platform,
             client=client,
             traits=operation.traits,
-            path=operation.template.format(**incoming.params),
-            params=incoming.params,
+            path=operation.template.format(**incoming.place.params),
+            params=incoming.place.params,
             query=incoming.query,
             headers=headers,
             body=incoming.body,
@@ -144,11 +181,11 @@ class Gateway:
         slow = self.platform.oddities.slow_start if operation.starts_run else 0.0
         if not slow:
             with self.platform.lock:
-                return operation.handler(call)
-        with self._claimed(incoming.params.get("connectionId", "")):
+                return handler(call)
+        with self._claimed(incoming.place.params.get("connectionId", "")):
             await asyncio.sleep(min(slow, sending.LONGEST))
             with self.platform.lock:
-                return operation.handler(call)
+                return handler(call)
 
     @contextmanager
     def _claimed(self, connection_id: str) -> Iterator[None]:
@@ -167,44 +204,33 @@ class Gateway:
         headers = request.headers
         authorization = headers.get("Authorization")
         silent = fault is not None and fault.kind in ("reset-before", "reset-after", "hang")
-        known = incoming.client_id or (self.desk.peek(authorization) if incoming.operation_id != "token" else None)
+        known = incoming.client_id or (
+            self.desk.peek(authorization) if incoming.place.operation_id != "token" else None
+        )
+        host = headers.get("Host", "")
+        params = incoming.place.params
         entry = JournalEntry(
             at=self.platform.clock.shown(),
             method=request.method,
-            path="/" + "/".join(incoming.segments),
+            path=incoming.place.path,
             query=journaled_query(incoming.query),
-            operation=incoming.operation_id,
+            operation=incoming.place.operation_id,
             status=None if silent else answer.status,
             client_id=known,
-            headers={name.lower(): headers[name] for name in _JOURNALED_HEADERS if name in headers},
-            host=headers.get("Host", ""),
-            authorized_host=headers.get("Host", "") if authorization else None,
+            headers=journaled_headers(headers),
+            host=host,
+            authorized_host=host if authorization else None,
             body_size=len(incoming.body),
             correlation_id=incoming.correlation_id,
-            connection_id=incoming.params.get("connectionId"),
-            run_id=incoming.params.get("runId"),
+            connection_id=params.get("connectionId"),
+            run_id=params.get("runId"),
             fault=None if fault is None else fault.kind,
             location=answer.headers.get("Location"),
         )
         self.journal.add(entry)
 
 
-def _take_apart(request: BaseRequest, segments: tuple[str, ...], body: bytes) -> Incoming:
-    pairs = parse_qsl(request.rel_url.raw_query_string, keep_blank_values=True)
-    given = request.headers.get("X-Correlation-Id", "")
-    return Incoming(
-        request=request,
-        segments=segments,
-        query={name.lower(): value for name, value in pairs},
-        body=body,
-        origin=f"http://{request.headers.get('Host') or request.host}",
-        correlation_id=given if identifiers.is_sound(given) else identifiers.guid(),
-    )
-
-
 async def _read(request: BaseRequest) -> bytes:
-    if not request.body_exists:
-        return b""
     parts = []
     size = 0
     async for part in request.content.iter_any():

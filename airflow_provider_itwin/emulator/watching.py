@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from typing import Any
 
 from airflow_provider_itwin.emulator.clock import timestamp
@@ -20,19 +21,20 @@ def watch(platform: Platform, journal: Journal) -> dict[str, Any]:
     """Give it as JSON data; whoever calls holds the platform's lock."""
     now = platform.clock.now()
     skew = platform.clock.skew
-    connections = list(platform.connections.values())
-    # Those at work come first when there are more than a page should show.
-    busy = [one for one in connections if one.runs and one.runs[-1].is_active(now)]
-    shown = connections
-    if len(connections) > MOST_CONNECTIONS:
-        idle = [one for one in connections if not (one.runs and one.runs[-1].is_active(now))]
-        shown = (busy + idle)[:MOST_CONNECTIONS]
+    catalog = platform.connections
+    active = platform.active_runs()
+    shown = list(islice(catalog.values(), MOST_CONNECTIONS))
+    if len(catalog) > len(shown):
+        # Those at work come first when there are more than a page should show.
+        busy = {run.connection_id: catalog[run.connection_id] for run in active if run.connection_id in catalog}
+        idle = (one for one in shown if one.id not in busy)
+        shown = list(islice(chain(busy.values(), idle), MOST_CONNECTIONS))
     return {
         "now": timestamp(now + skew),
         "speed": platform.clock.speed,
         "requests": len(journal),
-        "active": len(busy),
-        "hidden": len(connections) - len(shown),
+        "active": len(active),
+        "hidden": len(catalog) - len(shown),
         "connections": [_connection(platform, one, now, skew) for one in shown],
         "recent": [
             {
