@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseHook
@@ -308,6 +309,10 @@ def _network_of(extra: dict[str, Any]) -> Network:
         verify = verify.strip().lower() != "false"
     if not isinstance(verify, bool | str):
         raise ValueError("verify in the extra of the iTwin connection must be true, false, or the path of a CA bundle")
+    if isinstance(verify, str) and not Path(verify).exists():
+        raise ValueError(
+            f"verify in the extra of the iTwin connection is {verify!r}, and there is no such file or folder on this machine"
+        )
     proxies = extra.get("proxies") or {}
     if not isinstance(proxies, dict) or not all(isinstance(proxy, str) for proxy in proxies.values()):
         raise ValueError(

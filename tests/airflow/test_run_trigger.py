@@ -15,6 +15,7 @@ from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from leaping_time import LeapingClock
 
@@ -259,6 +260,19 @@ def test_settings_that_make_no_sense_are_a_refusal_and_no_breakdown(
     event = WaitEvent.read(event_of(trigger(run_id=emulator.start_run(NIGHT))))
     assert event.end is WaitEnd.REFUSED
     assert words in str(event.error)
+
+
+@pytest.mark.parametrize("content", ["", "no certificate"])
+def test_a_bundle_of_authorities_that_cannot_be_read_is_no_breakdown(
+    emulator: Emulator, connection: Callable[..., None], tmp_path: Path, content: str
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text(content)
+    good = {"host": emulator.url, "login": emulator.client_id, "password": emulator.client_secret}
+    connection(**good, extra={"verify": str(bundle)})
+    event = WaitEvent.read(event_of(trigger(run_id=emulator.start_run(NIGHT), outage_tolerance=1.0)))
+    assert event.end in (WaitEnd.REFUSED, WaitEnd.OUTAGE)
+    assert event.error
 
 
 def test_uses_a_secret_that_was_changed_while_it_waited(

@@ -1,0 +1,516 @@
+"""The hook: from an Airflow connection to a client, and what it offers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException
+from single_task import first_found
+
+from airflow_provider_itwin.api import sharing
+from airflow_provider_itwin.api.errors import (
+    ITwinAuthenticationError,
+    ITwinError,
+    ITwinNotFoundError,
+    ITwinServerError,
+    ITwinUntrustedHostError,
+    ITwinWaitTimeoutError,
+)
+from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
+from airflow_provider_itwin.hooks.itwin import ITwinHook, account_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from leaping_time import LeapingClock
+
+    from airflow_provider_itwin.emulator import Emulator
+
+NIGHT = "night-connection"
+IMODEL = "tower-imodel"
+SECRET = "MARKER/of+a=secret"
+CREDENTIALS = {"login": "service-a", "password": SECRET}
+
+
+@pytest.fixture
+def emulator(emulator: Emulator) -> Emulator:
+    """A connection of two files."""
+    emulator.add_connection(connection_id=NIGHT, imodel_id=IMODEL, files=["Tower.dgn", "Roof.rvt"])
+    return emulator
+
+
+def account(**fields: Any) -> Any:
+    Connection = first_found("airflow.sdk.Connection", "airflow.models.Connection")  # noqa: N806 (a class)
+    extra = fields.pop("extra", None)
+    return account_of(Connection(conn_id="a", conn_type="itwin", extra=extra, **CREDENTIALS | fields))
+
+
+# Where the service is
+
+
+@pytest.mark.parametrize(
+    ("fields", "api", "issuer"),
+    [
+        ({}, "https://api.bentley.com", "https://ims.bentley.com"),
+        ({"host": ""}, "https://api.bentley.com", "https://ims.bentley.com"),
+        ({"host": "api.bentley.com"}, "https://api.bentley.com", "https://ims.bentley.com"),
+        ({"host": " https://api.bentley.com/ "}, "https://api.bentley.com", "https://ims.bentley.com"),
+        ({"host": "API.Bentley.com"}, "https://api.bentley.com", "https://ims.bentley.com"),
+        ({"host": "qa-api.bentley.com"}, "https://qa-api.bentley.com", "https://qa-ims.bentley.com"),
+        ({"host": "dev-api.bentley.com"}, "https://dev-api.bentley.com", "https://qa-ims.bentley.com"),
+        ({"host": "http://127.0.0.1:8899"}, "http://127.0.0.1:8899", "http://127.0.0.1:8899"),
+        ({"host": "127.0.0.1", "port": 8899}, "http://127.0.0.1:8899", "http://127.0.0.1:8899"),
+        ({"host": "localhost", "port": 8899, "schema": "http"}, "http://localhost:8899", "http://localhost:8899"),
+        ({"host": "localhost", "port": 8899, "schema": "https"}, "https://localhost:8899", "https://localhost:8899"),
+        ({"host": "http://[::1]:8899"}, "http://[::1]:8899", "http://[::1]:8899"),
+        ({"host": "api.bentley.com", "schema": "https"}, "https://api.bentley.com", "https://ims.bentley.com"),
+        (
+            {"host": "gateway.example.com", "extra": '{"issuer_url": "ims.bentley.com"}'},
+            "https://gateway.example.com",
+            "https://ims.bentley.com",
+        ),
+        (
+            {"host": "https://gateway.example.com/itwin", "extra": '{"issuer_url": "https://ims.example.com/auth/"}'},
+            "https://gateway.example.com/itwin",
+            "https://ims.example.com/auth",
+        ),
+        ({"extra": '{"issuer_url": ""}'}, "https://api.bentley.com", "https://ims.bentley.com"),
+    ],
+    ids=str,
+)
+def test_where_the_service_is(fields: dict[str, Any], api: str, issuer: str) -> None:
+    environment = account(**fields).environment
+    assert (environment.api, environment.issuer) == (api, issuer)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"host": "http://api.bentley.com"}, "plain http to api.bentley.com"),
+        ({"host": "api.bentley.com", "schema": "http"}, "plain http to api.bentley.com"),
+        ({"host": "http://10.0.0.1:8899"}, "plain http to 10.0.0.1"),
+        ({"extra": '{"issuer_url": "http://ims.bentley.com"}'}, "issuer_url in extra of the iTwin connection is plain"),
+        ({"host": "api.example.com"}, "Set issuer_url in the extra"),
+        ({"host": "api.bentley.com.example.com"}, "Set issuer_url in the extra"),
+        ({"host": "ftp://api.bentley.com"}, "host of the iTwin connection must be an https URL"),
+        ({"host": "https://"}, "host of the iTwin connection must be an https URL"),
+        ({"host": "https://api.bentley.com:none"}, "host of the iTwin connection is not a URL"),
+        ({"host": "https://a:b@api.bentley.com"}, "must be a bare URL"),
+        ({"host": "https://api.bentley.com?a=b"}, "must be a bare URL"),
+        ({"extra": '{"issuer_url": 7}'}, "issuer_url in the extra of the iTwin connection must be a text"),
+        ({"extra": '{"scope": ["a"]}'}, "scope in the extra of the iTwin connection must be a text"),
+        ({"extra": '{"token": {}}'}, "token in the extra of the iTwin connection must be a text"),
+        ({"extra": '{"token": "Bearer abc"}'}, "the bare access token, without 'Bearer '"),
+        ({"extra": '{"token": "a\\nb"}'}, "must be the bare access token"),
+        ({"extra": '{"verify": 7}'}, "verify in the extra of the iTwin connection must be true, false, or the path"),
+        ({"extra": '{"verify": "/no/such/bundle.pem"}'}, "/no/such/bundle.pem"),
+        (
+            {"extra": '{"proxies": "http://proxy:3128"}'},
+            "proxies in the extra of the iTwin connection must be an object",
+        ),
+        ({"extra": '{"proxies": {"https": 3128}}'}, "proxies in the extra of the iTwin connection must be an object"),
+        ({"extra": '{"timeout": "soon"}'}, "timeout in the extra of the iTwin connection must be seconds, at most 600"),
+        ({"extra": '{"timeout": -1}'}, "timeout in the extra of the iTwin connection must be seconds"),
+        ({"extra": '{"timeout": 601}'}, "timeout in the extra of the iTwin connection must be seconds"),
+        ({"extra": '{"timeout": [1]}'}, "timeout in the extra of the iTwin connection must be seconds"),
+        ({"extra": '{"timeout": NaN}'}, "timeout in the extra of the iTwin connection must be seconds"),
+        ({"login": None}, "set login to the client id and password to the client secret"),
+        ({"login": ""}, "set login to the client id"),
+        ({"password": None}, "set login to the client id"),
+        ({"extra": '["a"]'}, "The extra of the iTwin connection must be a JSON object with any of issuer_url, scope"),
+    ],
+    ids=str,
+)
+def test_settings_that_make_no_sense_are_refused_with_a_sentence(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises((ValueError, ITwinUntrustedHostError)) as caught:
+        account(**fields)
+    assert words in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_an_extra_that_is_no_json_is_refused_with_a_sentence() -> None:
+    connection: Any = SimpleNamespace(host=None, port=None, schema=None, extra=SECRET + "{", **CREDENTIALS)
+    with pytest.raises(ValueError, match="The extra of the iTwin connection is not JSON") as caught:
+        account_of(connection)
+    assert SECRET not in str(caught.value)
+
+
+def test_what_extra_can_say(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text("")
+    proxies = {"https": "http://u:MARKER@p:1"}
+    extra = {"scope": "itwin-platform other", "verify": str(bundle), "proxies": proxies, "timeout": 5}
+    given = account(extra=json.dumps(extra))
+    assert given.credentials.scope == "itwin-platform other"
+    assert (given.network.timeout, given.network.verify) == (5.0, str(bundle))
+    assert dict(given.network.proxies) == proxies
+    assert "MARKER" not in repr(given)
+    assert SECRET not in repr(given)
+
+
+@pytest.mark.parametrize(
+    ("written", "verify"), [("true", True), ("false", False), ('"True"', True), ('"false"', False), ('""', True)]
+)
+def test_however_verify_is_written(written: str, verify: bool) -> None:
+    assert account(extra=f'{{"verify": {written}}}').network.verify is verify
+
+
+def test_a_token_needs_no_credentials() -> None:
+    given = account(login=None, password=None, extra='{"token": "MARKER-OF-A-TOKEN"}')
+    assert given.credentials.token == "MARKER-OF-A-TOKEN"
+    assert "MARKER" not in repr(given)
+
+
+# Every form of an Airflow connection
+
+
+FORMS = {
+    "JSON": '{{"conn_type": "itwin", "host": "http://127.0.0.1:{port}", "login": "{login}", "password": "{secret}"}}',
+    "JSON with port": '{{"conn_type": "itwin", "host": "127.0.0.1", "port": {port}, "login": "{login}", "password": "{secret}"}}',
+    "JSON with extra": (
+        '{{"conn_type": "itwin", "host": "127.0.0.1", "port": {port}, "login": "{login}", "password": "{secret}", '
+        '"extra": {{"timeout": 30, "verify": true}}}}'
+    ),
+    "JSON with extra as text": (
+        '{{"conn_type": "itwin", "host": "127.0.0.1", "port": {port}, "login": "{login}", "password": "{secret}", '
+        '"extra": "{{\\"timeout\\": 30}}"}}'
+    ),
+    "URI": "itwin://{login}:{quoted}@127.0.0.1:{port}",
+    "URI with schema": "itwin://{login}:{quoted}@127.0.0.1:{port}/http",
+    "URI with host as URI": "itwin://{login}:{quoted}@http%3A%2F%2F127.0.0.1%3A{port}",
+    "URI with query": "itwin://{login}:{quoted}@127.0.0.1:{port}/?timeout=30&verify=false&scope=itwin-platform",
+    "URI with extra": "itwin://{login}:{quoted}@127.0.0.1:{port}/?__extra__=%7B%22timeout%22%3A+30%7D",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_every_form_of_a_connection(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, form: str, asynchronous: bool
+) -> None:
+    from urllib.parse import quote
+
+    text = FORMS[form].format(
+        port=emulator.port,
+        login=emulator.client_id,
+        secret=emulator.client_secret,
+        quoted=quote(emulator.client_secret, safe=""),
+    )
+    monkeypatch.setenv("AIRFLOW_CONN_ITWIN_DEFAULT", text)
+    if not asynchronous:
+        assert ITwinHook().describe_connection(NIGHT).id == NIGHT
+        return
+
+    async def describe() -> Any:
+        from airflow_provider_itwin.api import operations
+
+        async with ITwinHook().async_client() as client:
+            return await client.call(operations.get_connection(ConnectionKind.STORAGE, NIGHT))
+
+    assert asyncio.run(describe()).id == NIGHT
+
+
+def test_nothing_is_read_or_sent_before_it_is_needed(emulator: Emulator) -> None:
+    hook = ITwinHook("no_such_connection")
+    with pytest.raises(AirflowException, match="no_such_connection"):
+        hook.get_conn()
+    ITwinHook().get_conn()
+    assert not emulator.journal
+
+
+def test_the_hook_of_the_connection_type() -> None:
+    connection = first_found("airflow.sdk.Connection", "airflow.models.Connection")(
+        conn_id="my_itwin", conn_type="itwin", **CREDENTIALS
+    )
+    hook = connection.get_hook()
+    assert isinstance(hook, ITwinHook)
+    assert hook.itwin_conn_id == "my_itwin"
+    assert (ITwinHook.conn_type, ITwinHook.conn_name_attr, ITwinHook.hook_name) == ("itwin", "itwin_conn_id", "iTwin")
+    assert ITwinHook().itwin_conn_id == ITwinHook.default_conn_name == "itwin_default"
+
+
+# The connection test
+
+
+def test_a_good_connection(emulator: Emulator) -> None:
+    ok, message = ITwinHook().test_connection()
+    assert ok
+    assert (
+        message == f"{emulator.url} accepts {emulator.client_id}. What it may see depends on its roles in each iTwin."
+    )
+
+
+def test_a_good_connection_with_a_token(emulator: Emulator, connection: Callable[..., None]) -> None:
+    token = token_of(emulator)
+    connection(host=emulator.url, extra={"token": token})
+    ok, message = ITwinHook().test_connection()
+    assert ok
+    assert "the given token" in message
+    assert token not in message
+
+
+def token_of(emulator: Emulator) -> str:
+    made: str = emulator.make_token(emulator.client_id)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"password": "wrong-MARKER"}, "Look at login (client id) and password (client secret)"),
+        ({"login": "nobody"}, "Look at login (client id)"),
+        ({"extra": {"scope": "imodels:read"}}, "scope"),
+        ({"host": "http://127.0.0.1:9"}, "127.0.0.1:9"),
+        ({"host": "http://api.bentley.com"}, "plain http"),
+        ({"login": None}, "no credentials"),
+        ({"extra": {"token": "stale-MARKER"}}, "token in the extra"),
+        ({"extra": {"timeout": "soon"}}, "timeout in the extra"),
+    ],
+    ids=str,
+)
+def test_a_bad_connection(
+    emulator: Emulator, connection: Callable[..., None], clock: LeapingClock, fields: dict[str, Any], words: str
+) -> None:
+    good = {"host": emulator.url, "login": emulator.client_id, "password": emulator.client_secret}
+    connection(**good | fields)
+    ok, message = ITwinHook().test_connection()
+    assert not ok
+    assert words in message
+    assert "MARKER" not in message
+    assert emulator.client_secret not in message
+    # A person is waiting for the answer.
+    assert clock.slept == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "ok", "words"),
+    [
+        ({"status": 503}, False, "503"),
+        ({"status": 403}, False, "403"),
+        ({"status": 429}, False, "429"),
+        ({"status": 401}, False, "401"),
+        ({"kind": "html"}, False, "502"),
+        ({"kind": "invalid-json"}, False, "JSON"),
+        ({"status": 422}, True, "accepts"),
+    ],
+    ids=str,
+)
+def test_what_the_service_says_to_the_test(
+    emulator: Emulator, clock: LeapingClock, fault: dict[str, Any], ok: bool, words: str
+) -> None:
+    emulator.fail("get-storage-connections", None, **fault)
+    said, message = ITwinHook().test_connection()
+    assert said is ok
+    assert words in message
+    assert clock.slept == 0
+
+
+def test_a_connection_that_is_not_there_is_no_breakdown(emulator: Emulator) -> None:
+    ok, message = ITwinHook("nobody").test_connection()
+    assert not ok
+    assert "nobody" in message
+
+
+# What it offers
+
+
+def test_starts_a_run(emulator: Emulator) -> None:
+    started = ITwinHook().start_run(NIGHT)
+    [run] = emulator.runs(NIGHT)
+    assert started.created
+    assert started.ref == RunRef(ConnectionKind.STORAGE, NIGHT, run["id"])
+    again = ITwinHook().start_run(NIGHT)
+    assert (again.created, again.ref) == (False, started.ref)
+
+
+def test_starts_runs_of_the_other_kinds(emulator: Emulator) -> None:
+    emulator.add_connection("manifest", "a-manifest", files=[{"name": "T.dgn", "file_id": "t"}])
+    emulator.add_connection("export", "an-export")
+    body = {"sourceFiles": [{"id": "t", "name": "T.dgn", "action": "bridge"}]}
+    assert str(ITwinHook().start_run("a-manifest", "manifest", body).ref).startswith("manifest/a-manifest/")
+    assert str(ITwinHook().start_run("an-export", "export", {"exportType": "IFC"}).ref).startswith("export/an-export/")
+
+
+def test_gets_a_run_with_its_tasks(emulator: Emulator) -> None:
+    emulator.plan_run(NIGHT, "Error", 60, failing=[{"file": "Roof.rvt", "bridge_exit_code": 21}])
+    run_id = emulator.start_run(NIGHT)
+    hook = ITwinHook()
+    assert hook.get_run(NIGHT, run_id).result == "Undetermined"
+    emulator.finish_run(NIGHT, result=None)
+    run = hook.get_run(NIGHT, run_id)
+    assert (run.id, run.connection_id, run.state, run.result) == (run_id, NIGHT, "Completed", "Error")
+    assert run.start_date_time is not None
+    assert run.end_date_time is not None
+    assert run.end_date_time >= run.start_date_time
+    [failed] = [task for job in run.jobs or [] for task in job.tasks or [] if task.result == "Error"]
+    assert failed.error is not None
+    assert failed.error.bridge_exit_code == 21
+
+
+@pytest.mark.parametrize("order", ["newest-first", "oldest-first", "shuffled"])
+@pytest.mark.parametrize("limit", [None, 0, 1, 7, 500])
+def test_lists_runs_newest_first(emulator: Emulator, clock: LeapingClock, order: Any, limit: int | None) -> None:
+    emulator.oddities.run_order = order
+    started = []
+    for _ in range(150):
+        started.append(emulator.start_run(NIGHT))
+        emulator.finish_run(NIGHT)
+        clock.sleep(60)
+    listed = [run.id for run in ITwinHook().list_runs(NIGHT, limit=limit)]
+    assert listed == started[::-1][:limit]
+
+
+def test_lists_source_files_as_they_are_asked_for(emulator: Emulator) -> None:
+    emulator.add_connection(connection_id="large", files=250)
+    files = ITwinHook().list_source_files("large")
+    assert not emulator.journal
+    assert next(files).last_known_file_name
+    pages = [entry for entry in emulator.journal if entry.operation == "get-storage-connection-sourcefiles"]
+    assert len(pages) == 1
+    assert len({file.storage_file_id for file in files}) == 249
+
+
+def test_an_export_connection_has_no_source_files(emulator: Emulator) -> None:
+    with pytest.raises(ValueError, match="An export connection has no source files"):
+        list(ITwinHook().list_source_files(NIGHT, "export"))
+    assert not emulator.journal
+
+
+def test_describes_and_lists_connections(emulator: Emulator) -> None:
+    described = ITwinHook().describe_connection(NIGHT)
+    assert (described.id, described.authentication_type) == (NIGHT, "Service")
+    [listed] = ITwinHook().list_connections(IMODEL)
+    assert (listed.id, listed.imodel_id) == (NIGHT, IMODEL)
+    assert list(ITwinHook().list_connections(IMODEL, "manifest")) == []
+
+
+@pytest.mark.parametrize("result", ["Success", "Error", "Exploded"])
+def test_waits_for_a_run_whatever_its_result(emulator: Emulator, clock: LeapingClock, result: str) -> None:
+    emulator.plan_run(NIGHT, result, 600)
+    run = ITwinHook().wait_for_run(NIGHT, emulator.start_run(NIGHT))
+    assert (run.state, run.result) == ("Completed", result)
+    assert 600 <= clock.elapsed < 700
+
+
+@pytest.mark.parametrize("timeout", [300, 300.0, timedelta(minutes=5)])
+def test_waits_no_longer_than_it_is_told(emulator: Emulator, clock: LeapingClock, timeout: Any) -> None:
+    run_id = emulator.start_run(NIGHT)
+    with pytest.raises(ITwinWaitTimeoutError, match=f"Run storage/{NIGHT}/{run_id} was still Executing after 5 min"):
+        ITwinHook().wait_for_run(NIGHT, run_id, timeout=timeout)
+    assert 300 <= clock.elapsed < 310
+
+
+def test_a_wait_that_the_service_refuses_or_cannot_answer(emulator: Emulator) -> None:
+    with pytest.raises(ITwinNotFoundError):
+        ITwinHook().wait_for_run(NIGHT, "no-such-run")
+    emulator.fail("get-storage-connection-run", None, 503)
+    with pytest.raises(ITwinServerError):
+        ITwinHook().wait_for_run(NIGHT, emulator.start_run(NIGHT))
+
+
+@pytest.mark.parametrize("bad", ["", "None", "a/b", None, 7, "..", "a b"])
+def test_ids_that_make_no_sense_are_refused_before_anything_is_sent(emulator: Emulator, bad: Any) -> None:
+    hook = ITwinHook()
+    calls: list[Callable[[], object]] = [
+        lambda: hook.start_run(bad),
+        lambda: hook.get_run(bad, "a"),
+        lambda: hook.get_run("a", bad),
+        lambda: list(hook.list_runs(bad)),
+        lambda: list(hook.list_source_files(bad)),
+        lambda: hook.describe_connection(bad),
+        lambda: hook.wait_for_run(bad, "a"),
+        lambda: hook.wait_for_run("a", bad),
+    ]
+    if bad is not None:
+        # With no iModel, the service lists all that there are.
+        calls.append(lambda: list(hook.list_connections(bad)))
+    for call in calls:
+        with pytest.raises(ValueError, match="_id"):
+            call()
+    assert not emulator.journal
+
+
+@pytest.mark.parametrize("kind", ["Storage", "", None, "storages"])
+def test_kinds_that_make_no_sense_are_refused_before_anything_is_sent(emulator: Emulator, kind: Any) -> None:
+    hook = ITwinHook()
+    calls: list[Callable[[], object]] = [
+        lambda: hook.start_run(NIGHT, kind),
+        lambda: hook.get_run(NIGHT, "a", kind),
+        lambda: list(hook.list_runs(NIGHT, kind)),
+        lambda: hook.describe_connection(NIGHT, kind),
+        lambda: hook.wait_for_run(NIGHT, "a", kind),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="ConnectionKind"):
+            call()
+    assert not emulator.journal
+
+
+def test_waits_with_intervals_that_make_no_sense_are_refused(emulator: Emulator) -> None:
+    with pytest.raises(ValueError, match="poll_interval"):
+        ITwinHook().wait_for_run(NIGHT, "a", poll_interval=0)
+    assert not emulator.journal
+
+
+def test_what_goes_wrong_is_an_error_of_its_own_kind(emulator: Emulator, connection: Callable[..., None]) -> None:
+    with pytest.raises(ITwinNotFoundError) as caught:
+        ITwinHook().get_run(NIGHT, "no-such-run")
+    assert caught.value.status == 404
+    assert caught.value.correlation_id
+    connection(host=emulator.url, login="nobody", password="nothing")
+    with pytest.raises(ITwinAuthenticationError):
+        ITwinHook().get_run(NIGHT, "no-such-run")
+
+
+# The asynchronous client
+
+
+async def test_all_in_a_loop_share_one_client(emulator: Emulator, connection: Callable[..., None]) -> None:
+    connection("another", host=emulator.url, login=emulator.client_id, password=emulator.client_secret)
+    client_id, secret = emulator.add_client("service-other", everywhere=True)
+    connection("other", host=emulator.url, login=client_id, password=secret)
+    async with ITwinHook().async_client() as first:
+        async with ITwinHook().async_client() as same, ITwinHook("another").async_client() as by_another_name:
+            assert first is same is by_another_name
+            async with ITwinHook("other").async_client() as other:
+                assert other is not first
+        await asyncio.gather(*(first.call(an_operation()) for _ in range(5)))
+    assert sum(entry.operation == "token" for entry in emulator.journal) == 1
+    assert not sharing._leases.get(asyncio.get_running_loop())
+
+
+async def test_the_shared_client_is_closed_when_nobody_needs_it(emulator: Emulator) -> None:
+    lent = []
+
+    async def borrow() -> None:
+        async with ITwinHook().async_client() as client:
+            lent.append(client)
+            await client.call(an_operation())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await borrow()
+    assert not sharing._leases.get(asyncio.get_running_loop())
+    with pytest.raises((RuntimeError, ITwinError)):
+        await lent[0].call(an_operation())
+
+
+def test_each_loop_has_a_client_of_its_own(emulator: Emulator) -> None:
+    async def lent() -> Any:
+        async with ITwinHook().async_client() as client:
+            await client.call(an_operation())
+            return client
+
+    assert asyncio.run(lent()) is not asyncio.run(lent())
+
+
+def an_operation() -> Any:
+    from airflow_provider_itwin.api import operations
+
+    return operations.get_connection(ConnectionKind.STORAGE, NIGHT)
