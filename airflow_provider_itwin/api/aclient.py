@@ -181,7 +181,11 @@ class AsyncITwinClient:
         except TimeoutError:
             return NoReply(f"it took longer than {self.account.network.timeout:.0f} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return NoReply(redact(f"{type(error).__name__}: {error}", self.account.credentials.secrets))
+            text = str(error)
+            if isinstance(error, aiohttp.ClientResponseError) and not isinstance(error, aiohttp.ClientHttpProxyError):
+                # It quotes what came, and that can be the rest of an answer with a token in it.
+                text = "what came is not HTTP"
+            return NoReply(redact(f"{type(error).__name__}: {text}", self.account.credentials.secrets))
 
 
 async def _tls(verify: bool | str) -> ssl.SSLContext | bool:

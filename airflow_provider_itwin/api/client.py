@@ -243,7 +243,11 @@ class ITwinClient:
                         return NoReply(f"its body took longer than {timeout:.0f} s")
                 return Reply(response.status_code, headers, bytes(body))
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            return NoReply(redact(f"{type(error).__name__}: {error}", self.account.credentials.secrets))
+            text = str(error)
+            if "BadStatusLine" in text or "LineTooLong" in text:
+                # They quote what came, and that can be the rest of an answer with a token in it.
+                text = "what came is not HTTP"
+            return NoReply(redact(f"{type(error).__name__}: {text}", self.account.credentials.secrets))
 
 
 def _proxies(network: Network) -> dict[str, Any]:

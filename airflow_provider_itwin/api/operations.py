@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from airflow_provider_itwin.api.errors import ITwinProtocolError
 from airflow_provider_itwin.api.resources import (
     Connection,
     ConnectionEnvelope,
@@ -111,12 +112,21 @@ def start_run(kind: ConnectionKind, connection_id: str, body: Mapping[str, Any] 
         operation=words.start_operation,
         method="POST",
         path=_path(kind, checked_id(connection_id, "connection_id"), words.start),
-        read=lambda reply: StartAnswer(reply.status != 303, reply.headers.get("location"), reply.in_doubt),
+        read=_start_answer,
         headers={} if body is None else {"content-type": "application/json"},
         body=None if body is None else msgspec.json.encode(body),
         accepts=frozenset({200, 201, 202, 303}),
         conflict_passes=True,
     )
+
+
+def _start_answer(reply: Reply) -> StartAnswer:
+    location = reply.headers.get("location")
+    if location is None and reply.status not in (202, 303):
+        # So answers what stands in between: a proxy, a page to sign in. Asking again is safe, since a run that had been started
+        # after all is answered with 303.
+        raise ITwinProtocolError(f"The answer {reply.status} does not say that a run was started")
+    return StartAnswer(reply.status != 303, location, reply.in_doubt)
 
 
 def get_run(kind: ConnectionKind, connection_id: str, run_id: str) -> Call[Run]:

@@ -49,6 +49,7 @@ class Recorder:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # header and body leave together, as they do from a real server
 
             def handle_any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -58,7 +59,8 @@ class Recorder:
                 status, extra, content = recorder.answer(received)
                 self.send_response_only(status)
                 for name, value in {"Content-Length": str(len(content)), **extra}.items():
-                    self.send_header(name, value)
+                    if value:
+                        self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)
 

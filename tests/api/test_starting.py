@@ -56,6 +56,13 @@ def test_any_good_status_with_a_location_will_do(status: int) -> None:
     assert start(Script(accepted(status=status))) == StartedRun(NEW, created=True)
 
 
+@pytest.mark.parametrize("status", [200, 201])
+def test_a_good_status_that_names_no_run_may_come_from_what_stands_in_between(status: int) -> None:
+    script = Script(reply(status, b"<html>Please sign in</html>"), accepted())
+
+    assert start(script) == StartedRun(NEW, created=True, in_doubt=True)
+
+
 @pytest.mark.parametrize(
     ("kind", "url", "body"),
     [
