@@ -98,12 +98,15 @@ def connect(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
 
 
 @pytest.fixture
-def run_dag(
-    airflow_home: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> Callable[..., dag_runs.DagResult]:
+def dags(airflow_home: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> dag_runs.DagRunner:
+    """What runs DAGs."""
+    return dag_runs.DagRunner(airflow_home, capfd, caplog)
+
+
+@pytest.fixture
+def run_dag(dags: dag_runs.DagRunner) -> Callable[..., dag_runs.DagResult]:
     """Run the DAG with these tasks to the end, as ``dag.test`` does."""
-    runner = dag_runs.DagRunner(airflow_home, capfd, caplog)
-    return runner.run
+    return dags.run
 
 
 @pytest.fixture

@@ -81,18 +81,24 @@ class DagRunner:
         self._capture = capture
         self._log = log
 
-    def run(self, tasks: str, *, params: dict[str, Any] | None = None, conf: dict[str, Any] | None = None) -> DagResult:
+    def run(self, tasks: str, *, params: dict[str, Any] | None = None, level: int = logging.INFO) -> DagResult:
         """
         Run a DAG.
 
         :param tasks: the body of its ``with DAG(...) as dag:``
+        :param level: of what is logged
         """
         dag_id = f"dag_{next(_numbers)}"
+        text = _FILE.format(dag_id=dag_id, tasks=textwrap.indent(textwrap.dedent(tasks), "    "), params=params or {})
+        return self.run_file(dag_id, text, level)
+
+    def run_file(self, dag_id: str, text: str, level: int = logging.INFO) -> DagResult:
+        """Run the DAG in the text of a DAG file."""
         self._capture.readouterr()
         self._log.clear()
-        self._log.set_level(logging.INFO)
-        dag = self._load(dag_id, tasks, params or {})
-        run = dag.test(run_conf=conf)
+        self._log.set_level(level)
+        dag = self._load(dag_id, text)
+        run = dag.test()
         console = self._capture.readouterr()
         return DagResult(
             dag_id=dag_id,
@@ -110,11 +116,10 @@ class DagRunner:
         with sqlite3.connect(self._home / "airflow.db") as database:
             return database.execute(statement, values).fetchall()
 
-    def _load(self, dag_id: str, tasks: str, params: dict[str, Any]) -> Any:
+    def _load(self, dag_id: str, text: str) -> Any:
         folder = self._home / "dags"
         for file in folder.glob("*.py"):
             file.unlink()
-        text = _FILE.format(dag_id=dag_id, tasks=textwrap.indent(textwrap.dedent(tasks), "    "), params=params)
         (folder / f"{dag_id}.py").write_text(text)
         try:
             from airflow.dag_processing.dagbag import BundleDagBag
@@ -150,7 +155,10 @@ class DagRunner:
         return xcoms
 
 
-def _loaded(value: str | bytes) -> Any:
+def _loaded(value: Any) -> Any:
+    if not isinstance(value, str | bytes):
+        # What SQLite takes for a number it keeps as one.
+        return value
     # Airflow 3 keeps the JSON that a task has sent as a JSON text of its own.
     loaded = json.loads(value)
     if isinstance(loaded, str):
