@@ -154,9 +154,10 @@ class Wait:
 
 def find(account: Account, order: WaitOrder) -> Flow[Finding]:
     """Look for the run of an order once; what is in the way is found, not raised."""
+    ref = order.ref
     try:
-        if order.ref is not None:
-            return (yield from look_at_run(account, order.ref, patience=0))
+        if ref is not None:
+            return (yield from look_at_run(account, ref, patience=0))
         since = read_moment(order.started_after)
         assert since is not None  # noqa: S101 (checked when the order was made)
         return (yield from look_for_newest(account, order.kind, order.connection_id, since, patience=0))
