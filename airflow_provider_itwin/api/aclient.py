@@ -136,6 +136,8 @@ class AsyncITwinClient:
             return self._token
         if self._renewal is None:
             self._renewal = asyncio.create_task(self._renew(credentials, patience))
+            # If all who wait for it give up, nobody else would take note of its failure.
+            self._renewal.add_done_callback(lambda renewal: renewal.cancelled() or renewal.exception())
         return await asyncio.shield(self._renewal)
 
     async def _renew(self, credentials: ClientCredentials, patience: float) -> Token:

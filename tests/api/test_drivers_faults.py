@@ -90,7 +90,7 @@ def test_what_a_fault_means(world: World, hasty: Driver, fault: dict[str, Any], 
     # aiohttp asks once more by itself when a connection that it keeps turns out to be closed; reading does no harm.
     assert world.operations() in (["get-storage-connection"], ["get-storage-connection"] * 2)
     world.emulator.heal()
-    assert call(hasty, LOOK, patience=0.0).id == "c1"
+    assert call(hasty, LOOK).id == "c1"
 
 
 @pytest.mark.parametrize(("fault", "meaning"), PASSING)
@@ -100,7 +100,7 @@ def test_a_fault_that_passes_is_ridden_out(
     world.emulator.fail("get-storage-connection", times=3, **fault)
 
     assert call(hasty, LOOK).id == "c1"
-    assert len(world.pauses) in (range(1, 4) if meaning else (0,))
+    assert bool(world.pauses) is (meaning is not None)
 
 
 @pytest.mark.parametrize(("fault", "meaning"), PASSING)
