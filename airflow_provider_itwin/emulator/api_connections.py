@@ -46,7 +46,7 @@ def create_connection(call: Call) -> Answer:
         identifiers.guid() if call.kind.kind == "export" else None,
         str(imodel_id),
         body.get("displayName"),
-        body.get("authenticationType", "User"),
+        body.get("authenticationType") or "User",
         files if call.kind.file_field is not None else None,
     )
     connection.owner = call.client.id

@@ -8,7 +8,7 @@ from typing import Any
 from airflow_provider_itwin.emulator.answers import Answer, insufficient_permissions, invalid_value, unprocessable
 from airflow_provider_itwin.emulator.calls import Call
 from airflow_provider_itwin.emulator.kinds import KINDS
-from airflow_provider_itwin.emulator.model import Connection, SourceFile
+from airflow_provider_itwin.emulator.model import CONNECTOR_TYPES, Connection, SourceFile
 from airflow_provider_itwin.emulator.runs import Run
 
 FOREIGN_ORIGIN = "https://api.bentley.example"
@@ -110,13 +110,13 @@ def _location(call: Call, run: Run) -> str | None:
 
 def _files_of_manifest(call: Call, connection: Connection, manifest: dict[str, Any]) -> list[SourceFile] | None:
     """Give the master files that the manifest names, or None for those that the connection knows."""
-    given = manifest.get("sourceFiles")
-    if given is None:
-        return None
     details = []
+    if not _is_url_or_none(manifest.get("documentAttributeSchemaUrl")):
+        details.append(invalid_value("documentAttributeSchemaUrl"))
+    given = manifest.get("sourceFiles")
     files = []
     known = {file.file_id: file for file in connection.files}
-    entries: list[object] = given if isinstance(given, list) else [None]
+    entries: list[object] = given if isinstance(given, list) else [] if given is None else [None]
     for entry in entries:
         problem = _problem_of_entry(entry, known)
         if problem is not None:
@@ -125,10 +125,13 @@ def _files_of_manifest(call: Call, connection: Connection, manifest: dict[str, A
         assert isinstance(entry, dict)  # noqa: S101 -- it would be a problem otherwise
         file = known[entry["id"]]
         connector = entry.get("connectorType") or entry.get("connector") or file.connector_type
-        files.append(SourceFile(file.file_id, str(entry.get("name") or file.name), str(connector), file.id))
+        files.append(SourceFile(file.file_id, entry.get("name") or file.name, connector, file.id))
     if details:
         raise unprocessable(call.kind.invalid_run, *details)
-    return files
+    return None if given is None else files
+
+
+_ENTRY_TYPES: dict[str, type] = {"name": str, "documentAttribute": dict, "children": list}
 
 
 def _problem_of_entry(entry: object, known: Mapping[str, SourceFile]) -> dict[str, str] | None:
@@ -136,18 +139,26 @@ def _problem_of_entry(entry: object, known: Mapping[str, SourceFile]) -> dict[st
         return invalid_value("sourceFiles")
     if not isinstance(entry.get("id"), str) or entry["id"] not in known:
         return invalid_value("sourceFiles.id")
-    if entry.get("action", "bridge") not in MANIFEST_ACTIONS:
+    if entry.get("action") not in (None, *MANIFEST_ACTIONS):
         return invalid_value("sourceFiles.action")
-    url = entry.get("url")
-    if url is not None and not (isinstance(url, str) and url.startswith(("https://", "http://"))):
+    if not _is_url_or_none(entry.get("url")):
         # Never the value itself: such a URL opens the file for whoever reads it.
         return invalid_value("sourceFiles.url")
+    if (entry.get("connectorType") or entry.get("connector")) not in (None, *CONNECTOR_TYPES):
+        return invalid_value("sourceFiles.connectorType")
+    for name, kind in _ENTRY_TYPES.items():
+        if entry.get(name) is not None and not isinstance(entry[name], kind):
+            return invalid_value(f"sourceFiles.{name}")
     return None
+
+
+def _is_url_or_none(value: object) -> bool:
+    return value is None or (isinstance(value, str) and value.startswith(("https://", "http://")))
 
 
 def _check_export(body: dict[str, Any], code: str) -> None:
     details = []
-    if "exportType" not in body:
+    if body.get("exportType") is None:
         details.append(
             {"code": "MissingRequiredProperty", "message": "exportType was not provided.", "target": "exportType"}
         )
@@ -155,8 +166,14 @@ def _check_export(body: dict[str, Any], code: str) -> None:
         details.append(invalid_value("exportType"))
     if body.get("ifcVersion") is not None and body["ifcVersion"] not in IFC_VERSIONS:
         details.append(invalid_value("ifcVersion"))
+    # What is in these is told only by examples, but for one list.
+    for name in ("inputOptions", "outputOptions"):
+        details += [] if isinstance(body.get(name), dict | None) else [invalid_value(name)]
     options = body.get("inputOptions")
-    if isinstance(options, dict) and options.get("modelIds") == []:
+    models = options.get("modelIds") if isinstance(options, dict) else None
+    if models == []:
         details.append(invalid_value("modelIds", "An empty array is not accepted."))
+    elif models is not None and not (isinstance(models, list) and all(isinstance(one, str) for one in models)):
+        details.append(invalid_value("modelIds"))
     if details:
         raise unprocessable(code, *details)

@@ -11,7 +11,7 @@ POST   /emulator/clients/sign-in  store the sign-in for User connections: client
 POST   /emulator/itwins           add an iTwin: itwin_id, display_name
 POST   /emulator/imodels          add an iModel: imodel_id, itwin_id, display_name
 POST   /emulator/connections      add a connection: kind, connection_id, imodel_id, display_name, files ...
-GET    /emulator/runs             runs as the API would show them; ?connection_id=ID for one connection's
+GET    /emulator/runs             runs as the API would show them; ?connection_id=ID for one connection's, ?limit=1000
 POST   /emulator/runs             start a run as somebody else would: connection_id
 POST   /emulator/runs/finish      end a run now: connection_id, run_id (null: the newest), result
 POST   /emulator/plans            how the next runs go: connection_id, result, duration, times, failing, warnings ...
@@ -62,21 +62,21 @@ class Control:
             ("GET", "journal"): self._journal,
             ("DELETE", "journal"): lambda query, data: emulator.journal.clear(),
             ("POST", "clients"): self._add_client,
-            ("POST", "clients/role"): lambda query, data: emulator.give_role(**data),
-            ("POST", "clients/sign-in"): lambda query, data: emulator.sign_in(**data),
-            ("POST", "itwins"): lambda query, data: {"iTwinId": emulator.add_itwin(**data)},
-            ("POST", "imodels"): lambda query, data: {"iModelId": emulator.add_imodel(**data)},
-            ("POST", "connections"): lambda query, data: {"connectionId": emulator.add_connection(**data)},
+            ("POST", "clients/role"): self._call(emulator.give_role),
+            ("POST", "clients/sign-in"): self._call(emulator.sign_in),
+            ("POST", "itwins"): self._call(emulator.add_itwin, "iTwinId"),
+            ("POST", "imodels"): self._call(emulator.add_imodel, "iModelId"),
+            ("POST", "connections"): self._call(emulator.add_connection, "connectionId"),
             ("GET", "runs"): self._runs,
-            ("POST", "runs"): lambda query, data: {"runId": emulator.start_run(**data)},
-            ("POST", "runs/finish"): lambda query, data: emulator.finish_run(**data),
-            ("POST", "plans"): lambda query, data: emulator.plan_run(**data),
+            ("POST", "runs"): self._call(emulator.start_run, "runId"),
+            ("POST", "runs/finish"): self._call(emulator.finish_run),
+            ("POST", "plans"): self._call(emulator.plan_run, where="plan"),
             ("POST", "faults"): lambda query, data: emulator.script(schema.build(Fault, data, "fault")),
             ("DELETE", "faults"): lambda query, data: {"healed": emulator.heal(query.get("operation"))},
             ("POST", "oddities"): self._switch,
             ("DELETE", "oddities"): self._switch_off,
-            ("POST", "tier"): lambda query, data: emulator.use_tier(**data),
-            ("POST", "revoke-tokens"): lambda query, data: emulator.revoke_tokens(),
+            ("POST", "tier"): self._call(emulator.use_tier),
+            ("POST", "revoke-tokens"): self._call(emulator.revoke_tokens),
         }
 
     @property
@@ -113,12 +113,24 @@ class Control:
         """Hear that a request has changed something."""
         self._emulator.changed()
 
+    def _call(self, method: Callable[..., Any], name: str | None = None, where: str = "body") -> Route:
+        """Make a route that calls a method with what the body says, and gives back its result under a name."""
+
+        def route(query: dict[str, str], data: dict[str, Any]) -> Any:
+            result = method(**schema.arguments(method, data, where))
+            return None if name is None else {name: result}
+
+        return route
+
     def _is_local(self, request: BaseRequest) -> bool:
         host = request.headers.get("Host", "")
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        try:
+            if origin is not None and urlsplit(origin).netloc != host:
+                return False
+            return not self._emulator.loopback_only or urlsplit(f"//{host}").hostname in LOCAL_NAMES
+        except ValueError:
             return False
-        return not self._emulator.loopback_only or urlsplit(f"//{host}").hostname in LOCAL_NAMES
 
     def _journal(self, query: dict[str, str], data: dict[str, Any]) -> Any:
         entries = self._emulator.journal.snapshot()
@@ -130,15 +142,15 @@ class Control:
         return {"entries": [entry.as_dict() for entry in entries[-limit:]] if limit > 0 else []}
 
     def _add_client(self, query: dict[str, str], data: dict[str, Any]) -> Any:
-        client_id, secret = self._emulator.add_client(**data)
+        add = self._emulator.add_client
+        client_id, secret = add(**schema.arguments(add, data, "client"))
         # A secret that the caller named is not told back; one that was made up has to be told once.
         return {"clientId": client_id} | ({} if data.get("client_secret") else {"clientSecret": secret})
 
     def _runs(self, query: dict[str, str], data: dict[str, Any]) -> Any:
         connection_id = query.get("connection_id") or query.get("connectionId")
-        if connection_id is not None:
-            return {"runs": self._emulator.runs(connection_id)}
-        return {"runs": [run for one in self._emulator.connection_ids() for run in self._emulator.runs(one)]}
+        limit = int(query.get("limit", "1000"))
+        return {"runs": self._emulator.newest_runs(limit, connection_id)}
 
     def _switch(self, query: dict[str, str], data: dict[str, Any]) -> Any:
         wanted = schema.build(Oddities, data, "oddities")
@@ -159,7 +171,10 @@ def _data(request: BaseRequest, body: bytes) -> dict[str, Any]:
     if request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
         # A form on any web page may post text/plain to loopback; it may not post JSON.
         raise SchemaError("the body must be JSON, with Content-Type application/json")
-    data = json.loads(body)
+    try:
+        data = json.loads(body)
+    except RecursionError as error:
+        raise SchemaError("the body is nested too deeply") from error
     if not isinstance(data, dict):
         raise SchemaError("the body must be a JSON object")
     return _snake(data)

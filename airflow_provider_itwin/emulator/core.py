@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -159,7 +160,7 @@ class Emulator(Steering):
         from airflow_provider_itwin.emulator.server import Gateway
 
         gateway = Gateway(self.platform, self.desk, self._faults, self.limiter, self.journal, Control(self))
-        runner = web.ServerRunner(web.Server(gateway, access_log=None), shutdown_timeout=0.2)
+        runner = web.ServerRunner(web.Server(gateway, access_log=None, logger=_logger()), shutdown_timeout=0.2)
         await runner.setup()
         try:
             site = web.TCPSite(runner, self._host, self._port, backlog=1024)
@@ -171,6 +172,16 @@ class Emulator(Steering):
             await self._stopping.wait()
         finally:
             await runner.cleanup()
+
+
+def _logger() -> logging.Logger:
+    """Give a logger for what goes wrong here; what goes wrong in a client, it has been told."""
+    from aiohttp.http_exceptions import HttpProcessingError
+
+    logger = logging.getLogger(__name__)
+    if not logger.filters:
+        logger.addFilter(lambda record: not isinstance((record.exc_info or (None, None))[1], HttpProcessingError))
+    return logger
 
 
 def is_loopback(host: str) -> bool:

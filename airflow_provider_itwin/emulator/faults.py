@@ -86,6 +86,9 @@ class Fault:
             raise ValueError("seconds and lasting must not be negative")
         if self.kind == "redirect" and not self.location:
             raise ValueError("a redirect needs a location")
+        for name, value in self.headers.items():
+            if not name.isascii() or not name or any(sign in name + value for sign in "\r\n\0"):
+                raise ValueError(f"{name!r} cannot be sent as a header")
         if self.status is not None and not 200 <= self.status <= 599:
             raise ValueError("status must be between 200 and 599")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_itwin.emulator import identifiers
 from airflow_provider_itwin.emulator.kinds import KINDS, Kind, KindTraits
-from airflow_provider_itwin.emulator.plans import RunPlan
+from airflow_provider_itwin.emulator.plans import MOST_FILES, RunPlan
 
 if TYPE_CHECKING:
     from airflow_provider_itwin.emulator.runs import Run
@@ -126,6 +126,8 @@ _INVENTED = (
 
 def invent_files(count: int, start: int = 0) -> list[SourceFile]:
     """Make up files of various connectors; the same number always has the same name and id."""
+    if not 0 <= count <= MOST_FILES:
+        raise ValueError(f"the number of files must be between 0 and {MOST_FILES}")
     files = []
     for number in range(start, start + count):
         stem, extension, connector = _INVENTED[number % len(_INVENTED)]

@@ -35,7 +35,7 @@ _QUERY: dict[str, tuple[str, Schema]] = {
     "imodelId": ("Id of the iModel.", {"type": "string", "pattern": SOUND_PATTERN}),
     "redirectUrl": (
         "Where to go after the sign-in.",
-        {"type": "string", "format": "uri", "pattern": "^https?://[a-z]"},
+        {"type": "string", "pattern": "^https?://[a-z]"},
     ),
 }
 _NAMES = {
@@ -117,8 +117,19 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
             {"name": name, "in": "query", "description": text, "required": given.endswith("*"), "schema": schema}
         )
     if len(operation.answer) > 1:
-        choice = {"type": "string", "enum": ["return=minimal", "return=representation"], "default": "return=minimal"}
-        parameters.append({"name": "Prefer", "in": "header", "required": False, "schema": choice})
+        # A server passes over preferences that it does not know, so any text will do.
+        text = "return=minimal (as without it) or return=representation."
+        example = "return=representation"
+        parameters.append(
+            {
+                "name": "Prefer",
+                "in": "header",
+                "description": text,
+                "required": False,
+                "schema": TEXT,
+                "example": example,
+            }
+        )
     return parameters
 
 

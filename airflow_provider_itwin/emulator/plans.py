@@ -22,6 +22,10 @@ DEFAULT_STATES: tuple[tuple[str, float], ...] = (
 """What a run goes through before it is Completed, and the share of its duration that each takes."""
 
 
+LONGEST_RUN = 1e9
+MOST_FILES = 100_000
+
+
 def check_name(name: str, known: tuple[str, ...]) -> None:
     """Refuse a name that nobody can have meant: new ones are welcome, slips of the pen are not."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
@@ -116,7 +120,9 @@ class RunPlan:
             check_name(state, STATES)
         if self.duration < 0:
             raise ValueError("duration must not be negative")
-        if self.invent_files is not None and not 0 <= self.invent_files <= 100_000:
-            raise ValueError("invent_files must be between 0 and 100000")
+        if not self.duration <= LONGEST_RUN:
+            raise ValueError(f"duration must not be longer than {LONGEST_RUN:g} seconds")
+        if self.invent_files is not None and not 0 <= self.invent_files <= MOST_FILES:
+            raise ValueError(f"invent_files must be between 0 and {MOST_FILES}")
         if not self.states or any(share < 0 for _, share in self.states) or sum(share for _, share in self.states) <= 0:
             raise ValueError("states needs at least one state, and shares that are not negative")

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
+import math
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -65,6 +67,33 @@ def build(cls: type[T], data: object, where: str) -> T:
         raise SchemaError(f"{where}: {error}") from error
 
 
+def arguments(function: Callable[..., object], data: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Check keyword arguments that came from outside against the annotations of the function that they are for."""
+    # Without the object that a method belongs to: what is remembered is remembered for good.
+    hints = _hints(getattr(function, "__func__", function))
+    allowed = [name for name in hints if name != "return"]
+    values = {}
+    for key, value in data.items():
+        name = snake(str(key))
+        if name not in allowed:
+            raise SchemaError(f"{where}: unknown key {str(key)!r}{_hint(name, allowed)}")
+        values[name] = convert(hints[name], value, f"{where}.{key}")
+    needed = [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.default is inspect.Parameter.empty
+    ]
+    missing = [name for name in needed if name not in values]
+    if missing:
+        raise SchemaError(f"{where}: missing {', '.join(map(repr, missing))}")
+    return values
+
+
+@cache
+def _hints(function: Callable[..., object]) -> dict[str, Any]:
+    return get_type_hints(function)
+
+
 def convert(hint: Any, value: object, where: str) -> Any:
     """Check one value against one annotation and return it in that type."""
     origin = get_origin(hint)
@@ -89,12 +118,12 @@ def convert(hint: Any, value: object, where: str) -> Any:
             convert(one_hint, one, f"{where}[{index}]")
             for index, (one_hint, one) in enumerate(zip(inner, value, strict=True))
         )
-    if origin is list:
+    if origin in (list, Iterable):
         if not isinstance(value, list | tuple):
             raise SchemaError(f"{where}: expected a list, got {_kind(value)}")
         (inner_hint,) = get_args(hint)
         return [convert(inner_hint, one, f"{where}[{index}]") for index, one in enumerate(value)]
-    if origin is dict:
+    if origin in (dict, Mapping):
         if not isinstance(value, Mapping):
             raise SchemaError(f"{where}: expected a table of keys and values, got {_kind(value)}")
         key_hint, value_hint = get_args(hint)
@@ -123,7 +152,7 @@ def _convert_union(hints: tuple[Any, ...], value: object, where: str) -> Any:
 
 def _convert_plain(hint: Any, value: object, where: str) -> Any:
     # bool is an int in Python, and in no configuration file.
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value):
         return float(value)
     if hint is int and isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -131,6 +160,13 @@ def _convert_plain(hint: Any, value: object, where: str) -> Any:
         return value
     expected = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", bytes: "bytes"}
     raise SchemaError(f"{where}: expected {expected.get(hint, hint)}, got {_kind(value)}")
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _hint(given: str, allowed: list[str]) -> str:

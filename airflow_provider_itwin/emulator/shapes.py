@@ -20,6 +20,7 @@ NUMBER: Schema = {"type": "integer"}
 TRUTH: Schema = {"type": "boolean"}
 NAME: Schema = {"type": "string", "maxLength": 255, "nullable": True}
 URL: Schema = {"type": "string", "pattern": "^https?://"}
+"""A link; what it is like beyond its beginning nobody has looked into."""
 
 
 def ref(name: str) -> Schema:
@@ -33,6 +34,12 @@ def _array(items: Schema, least: int = 0) -> Schema:
 
 def _enum(values: tuple[str, ...]) -> Schema:
     return {"type": "string", "enum": list(values)}
+
+
+def _or_null(schema: Schema) -> Schema:
+    if "enum" in schema:
+        schema = {**schema, "enum": [*schema["enum"], None]}
+    return {**schema, "nullable": True}
 
 
 def _entity(properties: dict[str, Schema], required: tuple[str, ...] = ()) -> Schema:
@@ -211,7 +218,7 @@ _STORAGE_FILE = _wish(
     ("storageFileId", "connectorType"),
 )
 _MANIFEST_FILE = _wish({"sourceFileId": {**TEXT, "minLength": 1}}, ("sourceFileId",))
-_SETTINGS = {"displayName": NAME, "authenticationType": ref("authentication-type")}
+_SETTINGS = {"displayName": NAME, "authenticationType": _or_null(_enum(AUTHENTICATION_TYPES))}
 _NEW_CONNECTION = {"iModelId": TEXT, **_SETTINGS}
 
 
@@ -227,38 +234,26 @@ _REQUESTS: dict[str, Schema] = {
     "storage-sourcefile-body": _STORAGE_FILE,
     "manifest-sourcefile-body": _MANIFEST_FILE,
     "create-manifest-run": _wish(
+        {"documentAttributeSchemaUrl": _or_null(URL), "sourceFiles": _or_null(_array(ref("manifest-entry")))}
+    ),
+    "manifest-entry": _wish(
         {
-            "documentAttributeSchemaUrl": URL,
-            "sourceFiles": _array(
-                _wish(
-                    {
-                        "id": TEXT,
-                        "name": TEXT,
-                        "action": _enum(MANIFEST_ACTIONS),
-                        "url": URL,
-                        "connectorType": TEXT,
-                        "documentAttribute": {"type": "object"},
-                        "children": _array({"type": "object"}),
-                    },
-                    ("id",),
-                )
-            ),
-        }
+            "id": TEXT,
+            "name": _or_null(TEXT),
+            "action": _or_null(_enum(MANIFEST_ACTIONS)),
+            "url": _or_null(URL),
+            "connectorType": _or_null(_enum(CONNECTOR_TYPES)),
+            "documentAttribute": _or_null({"type": "object"}),
+            "children": _or_null(_array({})),
+        },
+        ("id",),
     ),
     "create-export-run": _wish(
         {
             "exportType": _enum(EXPORT_TYPES),
-            "ifcVersion": _enum(IFC_VERSIONS),
-            "inputOptions": _wish(
-                {
-                    "mappingFileId": TEXT,
-                    "changesetId": TEXT,
-                    "savedViewId": TEXT,
-                    "mappingfileBlobUrl": TEXT,
-                    "modelIds": _array(TEXT, 1),
-                }
-            ),
-            "outputOptions": _wish({"location": TEXT, "outputSasUrl": TEXT, "logsSasUrl": TEXT, "folderId": TEXT}),
+            "ifcVersion": _or_null(_enum(IFC_VERSIONS)),
+            "inputOptions": _or_null(_wish({"modelIds": _or_null(_array(TEXT, 1))})),
+            "outputOptions": _or_null({"type": "object"}),
         },
         ("exportType",),
     ),

@@ -22,6 +22,7 @@ from airflow_provider_itwin.emulator.tokens import TokenDesk
 
 FileLike = str | Mapping[str, Any] | FileSpec
 ROLES = ("owner", "maintainer", "reader")
+MOST_PLANS = 10_000
 
 
 class Steering:
@@ -189,6 +190,8 @@ class Steering:
         if states is not None:
             data["states"] = list(states)
         plan = schema.build(RunPlan, data, "plan")
+        if times is not None and not 1 <= times <= MOST_PLANS:
+            raise ValueError(f"times must be between 1 and {MOST_PLANS}, or None for all")
         with self.platform.lock:
             connection = self.platform.connection(connection_id)
             if times is None:
@@ -223,6 +226,18 @@ class Steering:
         with self.platform.lock:
             show = self.platform.show(self.url)
             return [show.run(run) for run in self.platform.connection(connection_id).runs]
+
+    def newest_runs(self, limit: int, connection_id: str | None = None) -> list[dict[str, Any]]:
+        """Give the newest runs of each connection, or of one, oldest first and at most so many."""
+        with self.platform.lock:
+            ids = list(self.platform.connections) if connection_id is None else [connection_id]
+            show = self.platform.show(self.url)
+            shown: list[dict[str, Any]] = []
+            for one in ids:
+                room = max(0, limit - len(shown))
+                runs = self.platform.connection(one).runs
+                shown += [show.run(run) for run in (runs[-room:] if room else [])]
+            return shown
 
     # Trouble
 

@@ -92,7 +92,7 @@ def test_journal(api: Api, emulator: Emulator, clock: ManualClock) -> None:
         ("/plans", {"connection_id": "c", "duration": "long"}, 422, "plan.duration: expected a number"),
         ("/faults", {"operation": 5}, 422, "fault.operation: expected a text"),
         ("/oddities", {"no_end": "never"}, 422, "oddities.no_end: 'never' is not allowed"),
-        ("/connections", {"kind": "paper"}, 422, "storage, manifest, export"),
+        ("/connections", {"kind": "paper"}, 422, "body.kind: 'paper' is not allowed"),
         ("/nothing", {}, 404, "Nothing here"),
     ],
 )
