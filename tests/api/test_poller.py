@@ -222,3 +222,19 @@ async def test_with_real_time_a_newcomer_is_looked_after_at_once() -> None:
         assert looks == ["a", "b"]
         await slow
     await poller.close()
+
+
+async def test_what_breaks_the_telling_is_told_and_stops_no_worker() -> None:
+    sky = Sky()
+    sky.ends |= {"a": 1000.0, "b": 1000.0}
+    strange = iter([object()])
+
+    async def look(order: WaitOrder) -> Finding:
+        return next(strange, None) or await sky.look(order)  # type: ignore[return-value]
+
+    poller = Poller(sky.account, look, sky.sleep)
+    async with asyncio.timeout(20):
+        with pytest.raises(AttributeError):
+            await poller.wait(sky.order("a"))
+        assert (await poller.wait(sky.order("b"))).end is WaitEnd.FINISHED
+    await poller.close()
