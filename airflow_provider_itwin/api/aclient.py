@@ -52,6 +52,7 @@ class AsyncITwinClient:
         self._poller = Poller(account, lambda order: self.carry(find(account, order)), sleep)
         self._renewal: asyncio.Task[Token] | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._proxies: dict[tuple[str, str | None], str | None] = {}
 
     async def __aenter__(self) -> Self:
         network = self.account.network
@@ -154,8 +155,14 @@ class AsyncITwinClient:
             return verify
         return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or verify
 
-    def _proxy(self, url: str) -> str | None:
-        """Give the proxy on the way to `url`, by the rules of ``requests``."""
+    def _proxy(self, url: URL) -> str | None:
+        """Give the proxy on the way to `url`, by the rules of ``requests``; they are asked once for each host."""
+        host = (url.scheme, url.raw_host)
+        if host not in self._proxies:
+            self._proxies[host] = self._look_up_proxy(str(url))
+        return self._proxies[host]
+
+    def _look_up_proxy(self, url: str) -> str | None:
         if self.account.network.proxies:
             return select_proxy(url, dict(self.account.network.proxies))
         return None if self.account.environment.is_local else select_proxy(url, get_environ_proxies(url))
@@ -171,7 +178,7 @@ class AsyncITwinClient:
                 headers=dict(request.headers),
                 data=request.body,
                 allow_redirects=False,
-                proxy=self._proxy(request.url),
+                proxy=self._proxy(url),
             ) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 body = bytearray()
