@@ -1,0 +1,175 @@
+"""Every answer of the emulator has the documented shape: of every operation, in every phase of a run, in full and in brief."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from airflow_provider_itwin.emulator import Emulator, ManualClock
+from airflow_provider_itwin.emulator.operations import OPERATIONS
+
+from . import contract
+from .conftest import EXPORT, MANIFEST, ROOTS, RUN_BODIES, START, STORAGE, Witness
+
+KINDS = ("storage", "manifest", "export")
+RESULTS = ("Success", "Error", "PartialSuccess", "Skipped", "Canceled", "TimedOut", "Undetermined")
+EVERY_STATE = ("NotStarted", "Idle", "Queued", "WaitingToExecute", "WaitingToRetry", "Executing", "Finalizing")
+FILES: dict[str, dict[str, Any]] = {
+    "storage": {"storageFileId": "t5bDFuN4qUa9ojVw1E5FGtldp8BgSbNCiJ2XMdiT-cA", "connectorType": "MSTN"},
+    "manifest": {"sourceFileId": "f5b36238"},
+}
+
+
+def test_the_table_of_shapes_has_every_operation() -> None:
+    assert set(contract.SHAPES) == {operation.id for operation in OPERATIONS}
+
+
+def test_every_operation(witness: Witness, emulator: Emulator) -> None:
+    for kind in KINDS:
+        live(witness, emulator, kind)
+    ask = witness.ask
+    imodel = emulator.platform.imodels["m-storage"]
+    ask("GET", f"/imodels/{imodel.id}")
+    ask("GET", f"/itwins/{imodel.itwin_id}")
+    for prefer in (None, "representation"):
+        ask("GET", f"/synchronization/imodels/connections?imodelId={imodel.id}", prefer=prefer)
+    ask("GET", "/synchronization/imodels/connections/authorizationinformation?redirectUrl=https://localhost/")
+    ask("GET", "/export/authorizationinformation?redirectUrl=https://localhost/")
+    ask("GET", "/.well-known/openid-configuration")
+    ask("GET", "/.well-known/openid-configuration/jwks")
+    form = f"grant_type=client_credentials&client_id={emulator.client_id}&client_secret=wrong".encode()
+    token = {"Content-Type": "application/x-www-form-urlencoded"}
+    for secret, status in ((b"wrong", 400), (b"emulator%2Bsecret%2Fof%3Dnobody", 200)):
+        data = form.replace(b"wrong", secret)
+        answer = witness.session.post(f"{emulator.url}/connect/token", data=data, headers=token, timeout=10)
+        assert answer.status_code == status
+        witness.judge(answer)
+    fruitful = {operation for operation, status, _ in witness.seen if status < 300}
+    assert fruitful == set(contract.SHAPES)
+    in_full = {operation for operation, status, whole in witness.seen if whole and status == 200}
+    assert in_full == {name for name, shapes in contract.SHAPES.items() if len(shapes) > 1}
+
+
+def live(witness: Witness, emulator: Emulator, kind: str) -> None:
+    """Create a connection and do with it whatever there is to do."""
+    root, imodel = ROOTS[kind], emulator.add_imodel(f"m-{kind}")
+    body = {"iModelId": imodel, "displayName": "30", "authenticationType": "Service"}
+    ask = witness.ask
+    one = ask("POST", root, body | ({"sourceFiles": [FILES[kind]]} if kind in FILES else {})).json()["connection"]
+    path = f"{root}/{one['id']}"
+    ask("GET", path)
+    assert "lastRun" not in one["_links"]
+    location = ask("POST", f"{path}/{START[kind]}", RUN_BODIES[kind]).headers["Location"]
+    assert ask("POST", f"{path}/{START[kind]}", RUN_BODIES[kind]).headers["Location"] == location
+    ask("GET", location)
+    assert ask("GET", path).json()["connection"]["_links"]["lastRun"]["href"] == location
+    preferences = (None,) if kind == "export" else (None, "minimal", "representation")
+    for prefer in preferences:
+        ask("GET", f"{path}/runs", prefer=prefer)
+        ask("GET", f"{root}?imodelId={imodel}&$top=1", prefer=prefer)
+    emulator.finish_run(one["id"])
+    if kind in FILES:
+        files = f"{path}/sourcefiles"
+        field = next(iter(FILES[kind]))
+        added = ask("POST", files, FILES[kind] | {field: "another"}).json()["sourceFile"]
+        for prefer in preferences if kind == "storage" else (None,):
+            ask("GET", f"{files}?$top=1&$skip=1", prefer=prefer)
+        ask("GET", f"{files}/{added['id']}")
+        ask("PUT", f"{files}/{added['id']}", FILES[kind] | {field: "third"})
+        ask("DELETE", f"{files}/{added['id']}")
+        ask("PUT", path, {"displayName": "31"})
+    ask("DELETE", path)
+    assert ask("GET", path).status_code == 404
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_phase_of_a_run(witness: Witness, emulator: Emulator, clock: ManualClock, kind: str) -> None:
+    runs = {}
+    for result in RESULTS:
+        connection = emulator.add_connection(kind, imodel_id=f"m-{result}", files=5)  # type: ignore[arg-type]
+        states = [(state, 1.0) for state in EVERY_STATE]
+        error = {"errorKey": "UserNotAuthenticated", "description": "User is not authenticated."}
+        emulator.plan_run(
+            connection, result, 60 * 70, warnings=7, states=states, error=error if result == "TimedOut" else None
+        )
+        started = witness.ask("POST", f"{ROOTS[kind]}/{connection}/{START[kind]}", RUN_BODIES[kind])
+        runs[result] = (f"{ROOTS[kind]}/{connection}", started.headers["Location"])
+    # Seven states of ten seconds each: at the beginning and in the middle of each of them, and after the end.
+    seen = set()
+    for _ in range(16):
+        for result, (path, location) in runs.items():
+            run = witness.ask("GET", location).json()["run"]
+            agrees(run, result, kind)
+            seen.add(run["state"])
+            in_full = witness.ask("GET", f"{path}/runs", prefer="representation" if kind != "export" else None).json()
+            assert in_full["runs"] == [run]
+            if kind != "export":
+                brief = witness.ask("GET", f"{path}/runs").json()["runs"]
+                assert brief == [{name: run[name] for name in ("id", "state", "result")}]
+        clock.advance(5)
+    assert seen == {*EVERY_STATE, "Completed"}
+
+
+def agrees(run: dict[str, Any], result: str, kind: str) -> None:
+    """Fail unless what a run says of itself fits together."""
+    over = run["state"] == "Completed"
+    assert run["result"] == (result if over else "Undetermined")
+    assert ("endDateTime" in run) == over
+    assert ("jobs" in run) == (run["state"] in ("Executing", "Finalizing", "Completed"))
+    assert ("phase" in run) == (kind != "export")
+    assert ("error" in run) == (over and result == "TimedOut" and kind != "export")
+    parts = [part for job in run.get("jobs", []) for part in (job, *job["tasks"])]
+    for part in parts:
+        assert ("endDateTime" in part) == (part["state"] == "Completed")
+        assert ("startDateTime" in part) == (part["state"] != "Queued")
+        assert part["result"] == "Undetermined" or part["state"] == "Completed"
+    moments = [part[name] for part in (run, *parts) for name in ("startDateTime", "endDateTime") if name in part]
+    assert min(moments) >= run["startDateTime"]
+    assert not over or max(moments) == run["endDateTime"]
+    if over and result in RESULTS[1:3]:
+        assert any("error" in part for part in parts)
+
+
+@pytest.mark.parametrize(("status", "kind"), list(itertools.product((401, 403, 404, 409, 422, 429), KINDS)))
+def test_refusals(witness: Witness, emulator: Emulator, status: int, kind: str) -> None:
+    emulator.add_itwin("elsewhere")
+    emulator.add_client("service-reader", "secret")
+    connection = emulator.add_connection(kind, imodel_id="m")  # type: ignore[arg-type]
+    path = f"{ROOTS[kind]}/{connection}/{START[kind]}"
+    match status:
+        case 401:
+            witness.token = None
+        case 403:
+            witness.token = emulator.make_token("service-reader")
+        case 404:
+            path = path.replace(connection, "nobody")
+        case 409:
+            emulator.platform.claim_start("m")
+            emulator.oddities.slow_start = 0.01
+        case 422:
+            path = path.replace(connection, "no id")
+        case 429:
+            emulator.limit_rate(per_minute=0)
+    answer = witness.ask("POST", path, RUN_BODIES[kind])
+    assert answer.status_code == status
+    assert status != 429 or int(answer.headers["Retry-After"]) > 0
+
+
+def test_a_path_of_nothing(witness: Witness) -> None:
+    assert witness.ask("GET", "/synchronization/imodels/paperconnections").status_code == 404
+    assert witness.ask("PATCH", STORAGE).status_code == 404
+
+
+@pytest.mark.parametrize(("root", "size"), [(STORAGE, 100), (MANIFEST, 100), (EXPORT, 50)])
+def test_pages(witness: Witness, emulator: Emulator, root: str, size: int) -> None:
+    kind = next(name for name, value in ROOTS.items() if value == root)
+    for _ in range(size + 5):
+        emulator.add_connection(kind, imodel_id="m", files=0)  # type: ignore[arg-type]
+    first = witness.ask("GET", f"{root}?imodelId=m").json()
+    assert len(first["connections"]) == size
+    assert set(first["_links"]) == {"self", "next"}
+    second = witness.ask("GET", first["_links"]["next"]["href"]).json()
+    assert len(second["connections"]) == 5
+    assert set(second["_links"]) == {"self", "prev"}
