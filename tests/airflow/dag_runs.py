@@ -97,7 +97,7 @@ class DagRunner:
         self._capture.readouterr()
         self._log.clear()
         self._log.set_level(level)
-        dag = self._load(dag_id, text)
+        dag = load_dag(self._home, dag_id, text)
         run = dag.test()
         console = self._capture.readouterr()
         return DagResult(
@@ -115,22 +115,6 @@ class DagRunner:
         """Ask the database."""
         with sqlite3.connect(self._home / "airflow.db") as database:
             return database.execute(statement, values).fetchall()
-
-    def _load(self, dag_id: str, text: str) -> Any:
-        folder = self._home / "dags"
-        for file in folder.glob("*.py"):
-            file.unlink()
-        (folder / f"{dag_id}.py").write_text(text)
-        try:
-            from airflow.dag_processing.dagbag import BundleDagBag
-        except ImportError:
-            from airflow.models.dagbag import DagBag
-
-            bag = DagBag(str(folder), include_examples=False)
-        else:
-            bag = BundleDagBag(dag_folder=str(folder), bundle_path=folder, bundle_name="dags-folder")
-        assert not bag.import_errors
-        return bag.dags[dag_id]
 
     def _tasks_of(self, dag_id: str) -> dict[str, Any]:
         states: dict[str, list[str]] = {}
@@ -153,6 +137,24 @@ class DagRunner:
             else:
                 xcoms.setdefault((task_id, key), []).append(loaded)
         return xcoms
+
+
+def load_dag(home: Path, dag_id: str, text: str) -> Any:
+    """Give the DAG in the text of a DAG file, which is then the only one in the folder."""
+    folder = home / "dags"
+    for file in folder.glob("*.py"):
+        file.unlink()
+    (folder / f"{dag_id}.py").write_text(text)
+    try:
+        from airflow.dag_processing.dagbag import BundleDagBag
+    except ImportError:
+        from airflow.models.dagbag import DagBag
+
+        bag = DagBag(str(folder), include_examples=False)
+    else:
+        bag = BundleDagBag(dag_folder=str(folder), bundle_path=folder, bundle_name="dags-folder")
+    assert not bag.import_errors, bag.import_errors
+    return bag.dags[dag_id]
 
 
 def _loaded(value: Any) -> Any:

@@ -1,0 +1,263 @@
+"""
+Runs DAGs in which every secret is echoed by whoever could, with everything logged, in the Airflow of ``AIRFLOW_HOME``.
+
+A process of its own, started by ``test_no_secret_anywhere.py``, which then looks for the secrets in all that is left: the
+database, the files, and what this process has printed.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
+
+SECRET = "MARKER+client/secret=of&nobody"
+PROXY_PASSWORD = "MARKERproxypassword"
+SIGNED_URL = "https://files.example.com/Tower.dgn?sv=2026&se=tomorrow&sig=MARKERsignature%2Fof%3Durl"
+OPAQUE_TOKEN = "MARKERopaque0123456789token"
+
+STATUSES = (400, 401, 403, 404, 409, 410, 422, 429, 500, 503)
+KINDS = ("html", "invalid-json", "wrong-type", "truncate", "redirect")
+OPERATIONS = ("get-storage-connection", "run-storage-connection", "get-storage-connection-run")
+
+_DAG = """\
+import pendulum
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_itwin.operators.itwin import (
+    ITwinListSourceFilesOperator as ListFiles,
+    ITwinRunExportConnectionOperator as RunExport,
+    ITwinRunManifestConnectionOperator as RunManifest,
+    ITwinRunStorageConnectionOperator as RunStorage,
+)
+from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor as Sensor
+
+with DAG({dag_id!r}, start_date=pendulum.datetime(2026, 1, 1), schedule=None):
+{tasks}
+"""
+
+# The URL comes by a template, as from a vault; a DAG file that held it would be shown with it.
+_BODY = (
+    "{'sourceFiles': [{'id': 'tower', 'name': 'Tower.dgn', 'action': 'bridge', 'url': '{{ var.value.signed_url }}'}]}"
+)
+_MODES = {"deferred": "deferrable=True", "worker": "deferrable=False"}
+
+
+def markers(token: str) -> dict[str, str]:
+    """Give all that must not be found, and what it is."""
+    header, claims, signature = token.split(".")
+    assert header
+    return {
+        SECRET: "client secret",
+        quote(SECRET, safe=""): "client secret, as a form has it",
+        base64.b64encode(f"service-emulator:{SECRET}".encode()).decode(): "client id and secret, as a header has them",
+        claims: "claims of the token",
+        signature: "signature of the token",
+        PROXY_PASSWORD: "password of the proxy",
+        "MARKERsignature": "signature of a URL",
+        OPAQUE_TOKEN: "token in the extra",
+    }
+
+
+def echo_of_requests(token: str) -> str:
+    """Give a text with all in it that an API is sent."""
+    return f"Authorization: Bearer {token} {json.dumps({'access_token': token})} {token} {SIGNED_URL}"
+
+
+def echo(token: str) -> str:
+    """Give a text with every secret in it, as whoever was sent it could have written it down."""
+    form = f"client_secret={quote(SECRET, safe='')}&grant_type=client_credentials"
+    return f"{form} {quote(SECRET, safe='')} {SECRET} {json.dumps({'client_secret': SECRET})} {echo_of_requests(token)}"
+
+
+def good(emulator: Any, token: str) -> list[str]:
+    """Everything goes well, with each kind and in each mode."""
+    files = [{"name": "Tower.dgn", "file_id": "tower"}, {"name": "Roof.rvt", "file_id": "roof"}]
+    for kind in ("storage", "manifest", "export"):
+        emulator.add_connection(kind, f"good-{kind}", files=files)
+    lines = [
+        "ListFiles(task_id='list', connection_id='good-storage')",
+        f"RunManifest.partial(task_id='mapped', connection_id='good-manifest').expand(body=[{_BODY}])",
+    ]
+    for name, mode in _MODES.items():
+        wait = f"wait_for_completion=True, {mode}"
+        lines += [
+            f"start_{name} = RunStorage(task_id='storage_{name}', connection_id='good-storage', {wait})",
+            f"Sensor(task_id='sensor_{name}', connection_id='good-storage', run_id=start_{name}.output, {mode})",
+            f"RunManifest(task_id='manifest_{name}', connection_id='good-manifest', body={_BODY}, {wait})",
+            f"RunExport(task_id='export_{name}', connection_id='good-export', body={{'exportType': 'IFC'}}, {wait})",
+        ]
+    return lines
+
+
+def failing(emulator: Any, token: str) -> list[str]:
+    """Runs fail, and all that can be said about it is full of what the API was sent; a client secret never gets there."""
+    everything = echo_of_requests(token)
+    words = ("message", "details", "description", "error_code", "kb_article_link", "category", "system", "phase")
+    failed = {"file": "Tower.dgn", **dict.fromkeys(words, everything)}
+    error = {"error_key": "RunFailed", "description": everything}
+    lines = []
+    for result in ("Error", "PartialSuccess", "Canceled"):
+        emulator.add_connection(connection_id=result, files=["Tower.dgn", everything[:300]])
+        emulator.plan_run(result, result, 60, failing=[failed], error=error if result == "Error" else None)
+        lines += [
+            f"RunStorage(task_id='{result}_{name}', connection_id='{result}', wait_for_completion=True, {mode})"
+            for name, mode in _MODES.items()
+        ]
+    emulator.add_connection(connection_id="skipped", files=["Tower.dgn"])
+    emulator.plan_run("skipped", "Error", 60, failing=[failed])
+    run_id = emulator.start_run("skipped")
+    lines += [
+        f"Sensor(task_id='skipped_{name}', connection_id='skipped', run_id='{run_id}', soft_fail=True, {mode})"
+        for name, mode in _MODES.items()
+    ]
+    return lines
+
+
+def refused(emulator: Any, token: str) -> list[str]:
+    """Bodies and connections are refused, by the service or before it is asked."""
+    emulator.add_connection("manifest", "other-files", files=["Other.dgn"])
+    emulator.add_connection(connection_id="never", files=["Tower.dgn"])
+    return [
+        f"RunManifest(task_id='other_files', connection_id='other-files', body={_BODY})",
+        "RunManifest(task_id='no_object', connection_id='other-files', body='{{ var.value.signed_url }}')",
+        *(
+            f"RunStorage(task_id='{conn_id}', connection_id='never', itwin_conn_id='{conn_id}')"
+            for conn_id in ("by_opaque_token", "by_proxy", "by_proxy_abroad", "by_url_with_secret")
+        ),
+        "RunStorage(task_id='deferred', connection_id='never', itwin_conn_id='by_opaque_token', deferrable=True)",
+    ]
+
+
+def echoing(emulator: Any, token: str) -> list[str]:
+    """Every operation answers with every status, or in an odd way, and echoes whatever it can."""
+    everything = echo(token)
+    detail = {"code": everything, "message": everything, "target": everything}
+    bodies = [{"error": {**detail, "details": [detail]}}, everything, f"<html><title>{everything}</title></html>"]
+    location = f"https://elsewhere.example.com/?token={quote(everything)}"
+    headers = {"x-correlation-id": everything.replace("\n", " "), "Location": location}
+    lines = []
+    faults: list[tuple[str, dict[str, Any]]] = [
+        *(
+            (f"{operation}_{status}", {"operation": operation, "status": status})
+            for operation in OPERATIONS
+            for status in STATUSES
+        ),
+        *(
+            (f"{operation}_{kind}", {"operation": operation, "kind": kind})
+            for operation in OPERATIONS
+            for kind in KINDS
+        ),
+    ]
+    for number, (name, fault) in enumerate(faults):
+        connection_id = f"echo-{number}"
+        emulator.add_connection(connection_id=connection_id, files=["Tower.dgn"])
+        body = bodies[number % len(bodies)] if "status" in fault else None
+        emulator.fail(**fault, times=None, headers=headers, body=body, location=location, connection_id=connection_id)
+        lines.append(
+            f"RunStorage(task_id='{name}', connection_id='{connection_id}', wait_for_completion=True, timeout=600, "
+            f"deferrable={bool(number % 2)})"
+        )
+    return lines
+
+
+def no_token(status: int, body: Callable[[str], Any]) -> Callable[[Any, str], list[str]]:
+    """Tell how the token endpoint refuses, and echoes the form that it was sent."""
+
+    def chapter(emulator: Any, token: str) -> list[str]:
+        everything = echo(token)
+        emulator.fail("token", None, status, body=body(everything), headers={"x-correlation-id": everything})
+        return ["RunStorage(task_id='no_token', connection_id='never')"]
+
+    return chapter
+
+
+def chapters() -> Iterator[tuple[str, Callable[[Any, str], list[str]]]]:
+    """Give what is to happen, one DAG after the other."""
+    for chapter in (good, failing, refused, echoing):
+        yield chapter.__name__, chapter
+    yield "no_token_0", no_token(400, lambda everything: {"error": everything, "error_description": everything})
+    yield "no_token_1", no_token(401, lambda everything: {"error": "invalid_client", "error_description": everything})
+    yield "no_token_2", no_token(500, lambda everything: everything)
+    yield "no_token_3", no_token(403, lambda everything: b"\xff" + everything.encode())
+    yield "no_token_4", no_token(200, lambda everything: {"access_token": f"{SECRET} {everything}"})
+
+
+def connect(conn_id: str, host: str, extra: dict[str, Any] | None = None, **fields: Any) -> None:
+    """Make an Airflow connection."""
+    value = {"conn_type": "itwin", "host": host, "login": "service-emulator", "password": SECRET, "extra": extra or {}}
+    os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(value | fields)
+
+
+def main() -> None:
+    """Run it all, and tell how the tasks ended."""
+    import pytest
+    from airflow.utils.db import initdb
+    from dag_runs import load_dag
+    from leaping_time import LeapingClock, leap
+
+    from airflow_provider_itwin.emulator import Emulator
+    from airflow_provider_itwin.emulator.tokens import TokenDesk
+
+    initdb()
+    logging.basicConfig(stream=sys.stdout, level=logging.DEBUG)
+    for name in (None, "airflow", "airflow.task", "airflow_provider_itwin", "urllib3", "aiohttp", "asyncio"):
+        logging.getLogger(name).setLevel(logging.DEBUG)
+
+    clock = LeapingClock()
+    leap(clock, pytest.MonkeyPatch())
+    states: dict[str, dict[str, str]] = {}
+    with Emulator(clock=clock, client_secret=SECRET, token_lifetime=1e8) as emulator:
+        token = emulator.make_token(emulator.client_id)
+        # One token for all, so that the scripts above can echo it.
+        TokenDesk.make = lambda *_, **__: token  # type: ignore[assignment, method-assign]
+        proxies = dict.fromkeys(("http", "https"), f"http://somebody:{PROXY_PASSWORD}@127.0.0.1:9")
+        connect("itwin_default", emulator.url)
+        connect("by_opaque_token", emulator.url, {"token": OPAQUE_TOKEN}, login=None, password=None)
+        connect("by_proxy", emulator.url, {"proxies": proxies})
+        connect(
+            "by_proxy_abroad", "https://api.example.com", {"proxies": proxies, "issuer_url": "https://ims.example.com"}
+        )
+        connect("by_url_with_secret", f"https://service-emulator:{quote(SECRET, safe='')}@api.bentley.com")
+        os.environ["AIRFLOW_VAR_SIGNED_URL"] = SIGNED_URL
+        for dag_id, chapter in chapters():
+            tasks = textwrap.indent("\n".join(chapter(emulator, token)), "    ")
+            dag = load_dag(Path(os.environ["AIRFLOW_HOME"]), dag_id, _DAG.format(dag_id=dag_id, tasks=tasks))
+            keep_serialized(dag)
+            run = dag.test()
+            states[dag_id] = {f"{ti.task_id}": str(ti.state) for ti in run.get_task_instances()}
+            emulator.heal()
+    keep_a_trigger()
+    Path(sys.argv[1]).write_text(json.dumps({"states": states, "markers": markers(token)}))
+
+
+def keep_serialized(dag: Any) -> None:
+    """Write a DAG down; ``dag.test`` of Airflow 3 does so by itself."""
+    if not AIRFLOW_V_3_3_PLUS:
+        from airflow.models.serialized_dag import SerializedDagModel
+
+        SerializedDagModel.write_dag(dag)  # type: ignore[call-arg]
+
+
+def keep_a_trigger() -> None:
+    """Write a trigger down; those of the tasks above were run in this process, and never were."""
+    from airflow.models.trigger import Trigger
+    from airflow.utils.session import create_session
+
+    from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
+
+    with create_session() as session:
+        session.add(Trigger.from_object(ITwinRunTrigger("itwin_default", "storage", "good-storage", "a-run")))
+
+
+if __name__ == "__main__":
+    main()
