@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 import psutil  # type: ignore[import-untyped]
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_itwin.emulator import Emulator
 
 TASK = "synchronize"
+SECOND = "second triggerer"
 OUTAGE_TOLERANCE = 15
 TRIGGERER_GIVEN_UP_AFTER = 6
 
@@ -52,6 +54,11 @@ class Api(AirflowApi):
     def change_connection(self, conn_id: str, host: str, login: str, password: str) -> None:
         """Change such a connection."""
         self._ask("PATCH", f"/api/v2/connections/{conn_id}", json=_connection(conn_id, host, login, password))
+
+    def count_triggerers(self) -> int:
+        """Count the triggerers that live."""
+        query: dict[str, str] = {"job_type": "TriggererJob", "is_alive": "true"}
+        return int(self._ask("GET", "/api/v2/jobs", params=query)["total_entries"])
 
     def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
         """Clear a task, whatever its state."""
@@ -88,9 +95,14 @@ class Stage(Deployment):
 
     def add_triggerer(self) -> None:
         """Start another triggerer besides the first, and wait until it takes triggers."""
-        name = "second triggerer"
-        self._processes[name] = self._run(name, *COMPONENTS["triggerer"])
-        assert wait_until(lambda: "Starting the triggerer" in self.process_log(name), 60.0), self.process_log(name, 40)
+        self._launched[SECOND] = datetime.now(UTC)
+        self._processes[SECOND] = self._run(SECOND, *COMPONENTS["triggerer"])
+        api = Api(self.api.url)
+        assert wait_until(lambda: api.count_triggerers() == 2, 90.0, every=0.5), self.last_words()
+
+    def remove_second_triggerer(self) -> None:
+        """End it again."""
+        self._processes.pop(SECOND).stop()
 
     def kill_process(self, pid: int) -> None:
         """Kill one process of this Airflow's tasks."""

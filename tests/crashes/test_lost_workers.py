@@ -32,7 +32,8 @@ def goes_on_with_the_run(play: Play, service: Service, words: str) -> None:
     [run] = service.run_ids()
     play.wait_for("running", tries=2)
     play.wait_for_words(words.format(run=run))
-    assert play.xcom("run_ref") == {"kind": "storage", "connection_id": "night", "run_id": run}
+    ref = {"kind": "storage", "connection_id": "night", "run_id": run}
+    assert wait_until(lambda: play.xcom("run_ref") == ref, 30.0, every=0.5)
     service.finish()
     assert play.end() == "success"
     assert play.xcom() == run
@@ -157,6 +158,18 @@ def cleared_while_it_ran(stage: Stage) -> None:
         starts_anew_behind(old, play, service)
 
 
+def cleared_after_its_worker_was_lost(stage: Stage) -> None:
+    """Somebody sees that it hangs and clears it, before Airflow notices the loss."""
+    with stage.service("cleared_after_the_loss") as service:
+        play = stage.begin("crash_on_worker", "cleared_after_the_loss")
+        service.wait_for_more(LOOK)
+        [old] = service.run_ids()
+        play.kill_worker()
+        play.clear()
+        assert play.task["state"] == "restarting"
+        starts_anew_behind(old, play, service)
+
+
 def starts_anew_behind(old: str, play: Play, service: Service) -> None:
     """A cleared task waits for the run that it no longer wants, and then has one of its own."""
     play.wait_for("running", tries=2)
@@ -181,6 +194,7 @@ def starts_anew_behind(old: str, play: Play, service: Service) -> None:
         worker_lost_in_the_queue,
         cleared_after_its_last_try_was_lost,
         cleared_while_it_ran,
+        cleared_after_its_worker_was_lost,
     ],
 )
 def test_no_lost_worker_loses_a_run(

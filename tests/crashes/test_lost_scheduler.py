@@ -1,0 +1,63 @@
+"""Scheduler and API server that are lost while tasks wait, on a worker and in the triggerer."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .service import LOOK
+
+if TYPE_CHECKING:
+    from .service import Service
+    from .stage import Play, Stage
+
+pytestmark = pytest.mark.system
+
+WAYS = ("crash_on_worker", "crash_deferred")
+
+
+def begin_both(stage: Stage, services: ExitStack, name: str) -> list[tuple[Play, Service]]:
+    waits = []
+    for dag_id in WAYS:
+        service = services.enter_context(stage.service(f"{name}_{dag_id}"))
+        waits.append((stage.begin(dag_id, f"{name}_{dag_id}"), service))
+    for _, service in waits:
+        service.wait_for_more(LOOK)
+    waits[1][0].wait_for("deferred")
+    return waits
+
+
+def end_both(waits: list[tuple[Play, Service]]) -> None:
+    for play, service in waits:
+        assert play.end() == "success"
+        assert service.run_ids() == [play.xcom()], "one run was wanted, and one was started"
+
+
+def test_a_lost_scheduler_takes_its_workers_with_it_and_no_run(quiet_stage: Stage) -> None:
+    with ExitStack() as services:
+        waits = begin_both(quiet_stage, services, "scheduler")
+        quiet_stage.kill("scheduler")
+        (_, deferred) = waits[1]
+        deferred.finish()
+        quiet_stage.restart("scheduler")
+        (play, service) = waits[0]
+        play.wait_for("running", tries=2)
+        service.wait_for_more(LOOK)
+        service.finish()
+        end_both(waits)
+        assert "has started run" in play.log(2)
+        assert waits[1][0].task["try_number"] == 1
+
+
+def test_a_lost_api_server_costs_no_run(quiet_stage: Stage) -> None:
+    with ExitStack() as services:
+        waits = begin_both(quiet_stage, services, "api_server")
+        quiet_stage.kill("api-server")
+        for _, service in waits:
+            service.wait_for_more(LOOK, more=3)
+        waits[1][1].finish()
+        quiet_stage.restart("api-server")
+        waits[0][1].finish()
+        end_both(waits)
