@@ -67,9 +67,14 @@ def remains(tmp_path_factory: pytest.TempPathFactory) -> Remains:
         check=False,
         env=environment,
     )
-    (home / "console.txt").write_text(done.stdout + done.stderr)
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
-    return Remains(home, done.stdout + done.stderr, **json.loads(told.read_text()))
+    console = "".join(
+        line
+        for line in (done.stdout + done.stderr).splitlines(keepends=True)
+        # At DEBUG, the stand-in for a supervisor in Airflow 3's dag.test prints the request to mask a secret, secret included.
+        if "[debug    ] Sending request " not in line or "msg=MaskSecret(" not in line
+    )
+    return Remains(home, console, **json.loads(told.read_text()))
 
 
 def test_it_all_happened(remains: Remains) -> None:
@@ -93,8 +98,8 @@ def test_it_all_happened(remains: Remains) -> None:
         state for name, tasks in remains.states.items() if name.startswith("no_token") for state in tasks.values()
     ]
     assert no_token == ["failed"] * 5
+    assert "debug" in remains.console.lower()
     for words in (
-        "DEBUG",
         "ITwinPermanentError",
         "ITwinTransientError",
         "ITwinRunFailedError",
