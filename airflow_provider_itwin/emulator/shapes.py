@@ -184,7 +184,6 @@ _ANSWERS: dict[str, Schema] = {
         ),
         "additionalProperties": True,
     },
-    "gateway-error-answer": _entity({"statusCode": NUMBER, "message": TEXT}, ("statusCode", "message")),
     "token-answer": _wish(
         {"access_token": TEXT, "expires_in": NUMBER, "token_type": _enum(("Bearer",)), "scope": TEXT},
         ("access_token", "token_type"),

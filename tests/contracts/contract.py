@@ -100,4 +100,9 @@ def _inlined(schema: Any, resolver: Any) -> Any:
     if "$ref" in schema:
         found = resolver.lookup(schema["$ref"])
         return _inlined(found.contents, found.resolver)
-    return {name: _inlined(value, resolver) for name, value in schema.items() if name not in ("description", "title")}
+    return {
+        name: _inlined(value, resolver)
+        for name, value in schema.items()
+        # There are also properties of these names.
+        if not (name in ("description", "title") and isinstance(value, str))
+    }
