@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 import math
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import cached_property
@@ -65,6 +65,9 @@ class ITwinHook(BaseHook):
 
     @cached_property
     def _client(self) -> ITwinClient:
+        return self._new_client()
+
+    def _new_client(self) -> ITwinClient:
         from airflow_provider_itwin.api.client import ITwinClient
 
         return ITwinClient(account_of(self.get_connection(self.itwin_conn_id)))
@@ -101,6 +104,30 @@ class ITwinHook(BaseHook):
                 refused = client.account.key
             if not isinstance(outcome.error, ITwinAuthenticationError):
                 return outcome
+
+    def wait(self, order: WaitOrder) -> WaitOutcome:
+        """Wait for a run as `order` says, as :meth:`wait_async` does, on the worker."""
+        return self._with_the_connection_as_it_is(lambda client: client.wait(order))
+
+    def look(self, order: WaitOrder, patience: float | None = None) -> WaitOutcome:
+        """
+        Look how a wait stands; its `end` is None if it goes on.
+
+        :param patience: seconds for which trouble is ridden out, None for as long as the order tolerates it
+        """
+        return self._with_the_connection_as_it_is(lambda client: client.look(order, patience))
+
+    def _with_the_connection_as_it_is(self, ask: Callable[[ITwinClient], WaitOutcome]) -> WaitOutcome:
+        """Ask, and when the client is refused, read the connection again and ask anew if it has been changed."""
+        while True:
+            outcome = ask(self._client)
+            if not isinstance(outcome.error, ITwinAuthenticationError):
+                return outcome
+            client = self._new_client()
+            if client.account.key == self._client.account.key:
+                return outcome
+            self._client.close()
+            self._client = client
 
     @property
     def is_service(self) -> bool:
@@ -176,7 +203,7 @@ class ITwinHook(BaseHook):
             deadline=None if seconds is None else began + seconds,
             outage_tolerance=outage_tolerance(),
         )
-        outcome = self._client.wait(order)
+        outcome = self.wait(order)
         if outcome.end is WaitEnd.DEADLINE:
             raise ITwinWaitTimeoutError(
                 f"Run {outcome.ref} was still {outcome.state or 'unseen'} after {spoken_duration(outcome.elapsed)}"

@@ -293,10 +293,9 @@ class ITwinRunOperator(BaseOperator):
                 outage_tolerance=outage_tolerance(),
                 in_queue=in_queue,
             )
-            client = self.hook.get_conn()
             if not self.deferrable:
-                return understood(client.wait(order).as_event(order))
-            outcome = client.look(order, PATIENCE_BEFORE_DEFERRING)
+                return understood(self.hook.wait(order).as_event(order))
+            outcome = self.hook.look(order, PATIENCE_BEFORE_DEFERRING)
         if outcome.end not in (None, WaitEnd.UNSEEN):
             return understood(outcome.as_event(order))
         from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger

@@ -255,7 +255,7 @@ class ITwinRunSensor(BaseSensorOperator):
     def _look(self, context: Any, order: WaitOrder, patience: float | None = None) -> dict[str, Any] | None:
         """Look once; give the report of a finished run, None if there is nothing to conclude yet."""
         with airflow_exceptions():
-            outcome = self.hook.get_conn().look(order, patience)
+            outcome = self.hook.look(order, patience)
         return None if outcome.end is None else self._conclude(context, understood(outcome.as_event(order)))
 
     def _conclude(self, context: Any, event: WaitEvent) -> dict[str, Any]:
