@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_itwin.api.orders import WaitEnd, WaitEvent, WaitOrder, WaitOutcome
-from airflow_provider_itwin.api.report import LARGEST_REPORT, RunReport
+from airflow_provider_itwin.api.report import RunReport
 from airflow_provider_itwin.api.resources import Run, RunEnvelope, decoded
 from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
 
@@ -19,6 +19,7 @@ REF = RunRef(
     ConnectionKind.STORAGE, "MWplZe9Uf0iR1IDMqyOMLqBN0_wHEVBGg_CzJmXdmE4", "a1ecbdc8-c4f6-1730-04f9-f881914a57c5"
 )
 ORDER = WaitOrder(REF.kind, REF.connection_id, REF.run_id)
+LARGEST_REPORT = 14 * 1024
 LARGEST_EVENT = 16 * 1024
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -235,6 +236,18 @@ def test_a_success_whose_task_failed_is_told_as_it_is() -> None:
 )
 def test_dates(text: str | None, expected: datetime | None) -> None:
     assert read_moment(text) == expected
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
+def test_dates_are_always_in_utc_wherever_this_machine_is(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    monkeypatch.undo()
+    try:
+        assert read_moment("2020-10-24T02:44:13.4109666") == STARTED
+        assert read_moment("2020-10-24T02:44:13.4109666Z") == STARTED
+    finally:
+        time.tzset()
 
 
 def test_dates_are_always_in_utc() -> None:
