@@ -75,6 +75,7 @@ def test_help_tells_a_newcomer_everything(capsys: pytest.CaptureFixture[str]) ->
         "how time runs",
         "/emulator/plans",
         "/emulator/faults",
+        "/openapi.json",
         "reset-after",
         "--state",
     ):

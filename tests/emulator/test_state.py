@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import stat
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from airflow_provider_itwin.emulator import Emulator, ManualClock
+from airflow_provider_itwin.emulator import Emulator, ManualClock, keeping
 
 from .conftest import STORAGE, Api, tasks_in
 
@@ -84,3 +86,56 @@ def test_a_file_that_is_none(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(ValueError, match="not a state file"):
         Emulator(state_file=path)
+
+
+def test_a_large_state_is_written_from_time_to_time(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state.json"
+    with Emulator(clock=clock, state_file=path) as first:
+        monkeypatch.setattr(keeping, "QUICK", 0.0)
+        written = path.read_text()
+        for number in range(20):
+            first.add_connection(connection_id=f"c-{number}")
+        assert path.read_text() == written, "nobody waits for it"
+        deadline = time.monotonic() + 10
+        while path.read_text() == written and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(json.loads(path.read_text())["connections"]) == 20, "after a while it is written all the same"
+        first.add_connection(connection_id="last")
+    assert len(json.loads(path.read_text())["connections"]) == 21, "and at the end, at once"
+    assert not [one for one in threading.enumerate() if one.name == "itwin-emulator-state"]
+
+
+def test_trouble_with_a_large_state_is_told_to_the_next(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    emulator = Emulator(clock=clock, state_file=folder / "state.json").start()
+    monkeypatch.setattr(keeping, "QUICK", 0.0)
+    (folder / "state.json").unlink()
+    folder.rmdir()
+    emulator.add_connection()
+    deadline = time.monotonic() + 10
+    with pytest.raises(OSError, match="state"):  # noqa: PT012 -- it comes with some later change
+        while time.monotonic() < deadline:
+            time.sleep(0.05)
+            emulator.changed()
+    folder.mkdir()
+    emulator.stop()
+    assert (folder / "state.json").exists()
+
+
+def test_runs_share_what_they_have_in_common(tmp_path: Path, clock: ManualClock) -> None:
+    path = tmp_path / "state.json"
+    with Emulator(clock=clock, state_file=path) as first:
+        first.add_connection(connection_id="c", files=2)
+        for _ in range(3):
+            first.start_run("c")
+            clock.advance(60)
+        before = first.runs("c")
+    with Emulator(clock=clock, state_file=path) as second:
+        assert second.runs("c") == before
+        one, *others = second.platform.connections["c"].runs
+        assert all(other.plan is one.plan and other.files[0] is one.files[0] for other in others)
