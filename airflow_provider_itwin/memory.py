@@ -94,8 +94,14 @@ class Store:
 
     def __init__(self, context: Mapping[str, Any], durable: bool, target: str) -> None:
         self._rows = context.get("task_state_store") if durable else None
-        # A clear raises max_tries, a retry does not.
-        self._mark = {"max_tries": getattr(context["ti"], "max_tries", None), "target": target}
+        self._mark = {
+            # A clear raises this, a retry does not.
+            "max_tries": getattr(context["ti"], "max_tries", None),
+            # Nor does the clear of a task whose worker is lost already. What raises this can be the clear of another task of
+            # the DAG run, too; better a run too many then than an old one for somebody who asked for a new one.
+            "clear_number": getattr(context.get("dag_run"), "clear_number", None),
+            "target": target,
+        }
 
     def keep(self, memory: Memory) -> None:
         """Write down what a later try needs in order to find the run of this one."""
