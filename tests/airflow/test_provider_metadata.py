@@ -195,11 +195,7 @@ def test_the_command_line_shows_it(airflow_home: Path, what: str) -> None:
 
 def test_survives_the_serialization_of_a_dag(monkeypatch: pytest.MonkeyPatch) -> None:
     # The parts of Airflow that need no links switch them off for the whole process.
-    loads_links = first_found(
-        "airflow.serialization.serialized_objects.OperatorSerialization",
-        "airflow.serialization.serialized_objects.SerializedBaseOperator",
-    )
-    monkeypatch.setattr(loads_links, "_load_operator_extra_links", True)
+    monkeypatch.setattr(serialization_of_dags(), "_load_operator_extra_links", True)
     with DAG("a_dag", schedule=None) as dag:
         start = operators.ITwinRunStorageConnectionOperator(
             task_id="start", connection_id="{{ params.a }}", timeout=3600, fail_on=iter(["Error"]), deferrable=True
@@ -217,12 +213,16 @@ def test_survives_the_serialization_of_a_dag(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def through_serialization(dag: Any) -> tuple[Any, Any]:
-    serialization = first_found(
+    serialization = serialization_of_dags()
+    serialized = serialization.to_dict(dag)
+    return serialized, serialization.from_dict(serialized)
+
+
+def serialization_of_dags() -> Any:
+    return first_found(
         "airflow.serialization.serialized_objects.DagSerialization",
         "airflow.serialization.serialized_objects.SerializedDAG",
     )
-    serialized = serialization.to_dict(dag)
-    return serialized, serialization.from_dict(serialized)
 
 
 @pytest.mark.parametrize("kind", ["storage", "manifest", "export", None, 7])
