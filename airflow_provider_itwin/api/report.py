@@ -224,7 +224,7 @@ class RunReport:
         :param reason: the clause of the verdict, such as "its result is Error"
         """
         lines = [
-            f"Run {self.ref.run_id} of {self.ref.kind} connection {self.ref.connection_id}: {reason}; {self._what()}."
+            f"{self.summary}. Run {self.ref.run_id} of {self.ref.kind} connection {self.ref.connection_id}: {reason}."
         ]
         if self.error:
             said = ": ".join(part for part in (self.error.get("key"), self.error.get("description")) if part)

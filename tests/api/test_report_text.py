@@ -70,8 +70,8 @@ def test_a_failing_run_in_full() -> None:
     report = made(FAILED).with_file_names({"f2": "Structure.dgn"})
 
     assert report.text("its result is PartialSuccess") == (
-        "Run r1 of storage connection c1: its result is PartialSuccess; "
-        "4 files in 25 min (2 Error, 1 Success, 1 Skipped), 1 error, 7 warnings, 1 other issue.\n"
+        "PartialSuccess: 4 files in 25 min (2 Error, 1 Success, 1 Skipped), 1 error, 7 warnings, 1 other issue. "
+        "Run r1 of storage connection c1: its result is PartialSuccess.\n"
         "The run's own error: UserNotAuthenticated: User is not authenticated. "
         "The connection runs in the name of a user whose sign-in is missing or has expired (30 days): the owner signs in again, "
         "or the connection's authenticationType is changed to Service.\n"
@@ -92,7 +92,9 @@ def test_its_summary_in_one_line() -> None:
 def test_a_clean_run_in_full() -> None:
     report = made({"result": "Success", "jobs": [{"tasks": [{"result": "Success"}]}]})
 
-    assert report.text("its result is Success") == "Run r1 of storage connection c1: its result is Success; 1 file."
+    assert report.text("its result is Success") == (
+        "Success: 1 file. Run r1 of storage connection c1: its result is Success."
+    )
     assert report.summary == "Success: 1 file"
 
 

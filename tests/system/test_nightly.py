@@ -80,7 +80,7 @@ def test_the_log_tells_how_the_night_went(deployment: Deployment, good_night: st
     log = deployment.api.log(NIGHTLY, good_night, "wait_for_synchronization")
     line = deployment.api.xcom(NIGHTLY, good_night, "tell_the_team")
 
-    assert "its result is Success; 12 files in" in log
+    assert "Success: 12 files in" in log
     assert "23 warnings" in log
     assert line.startswith("Success: 12 files in")
     assert line in deployment.api.log(NIGHTLY, good_night, "tell_the_team")
