@@ -59,6 +59,16 @@ class DagResult:
         """Ask the database."""
         return self.runner.rows(statement, *values)
 
+    def clear_while_running(self, task_id: str) -> None:
+        """Clear a task as the UI does while it runs (Airflow 3 only)."""
+        from airflow.models.taskinstance import TaskInstance, clear_task_instances
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            cleared = session.query(TaskInstance).filter_by(dag_id=self.dag_id, task_id=task_id).one()
+            cleared.state = "running"
+            clear_task_instances([cleared], session)
+
     def clear_and_run(self, task_id: str) -> None:
         """Clear a task as the UI does, and run it once more (Airflow 3 only)."""
         from airflow.models.taskinstance import TaskInstance, clear_task_instances

@@ -8,6 +8,7 @@ import json
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -130,6 +131,7 @@ class Runner:
         *,
         store: FakeStore | None = None,
         max_tries: int = 0,
+        dag_clears: int = 0,
         resume: bool = True,
         on_push: Callable[[str], None] | None = None,
         most_parts: int = 1000,
@@ -140,7 +142,8 @@ class Runner:
 
         :param task: it is copied for each part, so that nothing set on it in one part is there in the next
         :param store: the task state store, None for an Airflow that has none
-        :param max_tries: of the task instance; a clear raises it
+        :param max_tries: of the task instance; a clear raises it, unless the task is running
+        :param dag_clears: ``clear_number`` of the DAG run; every clear of one of its tasks raises it
         :param resume: whether to go on after a deferral; if not, the state is ``deferred``
         :param on_push: is told the key of each XCom when it is pushed
         :param most_parts: how often the task may go on
@@ -150,6 +153,7 @@ class Runner:
         context: dict[str, Any] = {"ti": instance, "task_instance": instance, "task_reschedule_count": 0}
         if store is not None:
             context["task_state_store"] = store
+            context["dag_run"] = SimpleNamespace(clear_number=dag_clears)
         outcome = Outcome("running", xcoms=instance.xcoms, pushed=instance.pushed)
         with outside_of_task_runner(instance):
             method = "execute" if event is None else "execute_complete"

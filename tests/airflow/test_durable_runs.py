@@ -239,9 +239,12 @@ def test_a_worker_lost_in_the_queue_starts_its_run_in_its_turn(
 # A clear
 
 
+@pytest.mark.parametrize(
+    "clear", [{"max_tries": 3, "dag_clears": 1}, {"max_tries": 2, "dag_clears": 1}], ids=["in the end", "while running"]
+)
 @ALL_MODES
 def test_a_cleared_task_starts_a_new_run_whatever_is_kept(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, store: FakeStore, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, store: FakeStore, mode: dict[str, Any], clear: dict[str, Any]
 ) -> None:
     def lost(key: str) -> None:
         raise WorkerLostError
@@ -249,7 +252,7 @@ def test_a_cleared_task_starts_a_new_run_whatever_is_kept(
     with pytest.raises(WorkerLostError):
         run_task(operator(retries=2, **mode), store=store, max_tries=2, on_push=lost)
     assert store.rows["itwin_run"]["own"]["run_id"] == run_ids(emulator)[0]
-    outcome = run_task(operator(retries=2, **mode), store=store, max_tries=3)
+    outcome = run_task(operator(retries=2, **mode), store=store, **clear)
     old, new = run_ids(emulator)
     assert (outcome.state, outcome.value) == ("success", new)
     assert outcome.value != old
@@ -269,7 +272,7 @@ def test_a_cleared_task_does_not_take_up_what_an_earlier_try_had_asked_for(
 # What somebody else has left in the store
 
 
-MARK = {"max_tries": 0, "target": f"storage connection {NIGHT} by way of itwin_default"}
+MARK = {"max_tries": 0, "clear_number": 0, "target": f"storage connection {NIGHT} by way of itwin_default"}
 
 
 def test_knows_its_own_mark(emulator: Emulator, run_task: RunTask, store: FakeStore) -> None:
@@ -358,3 +361,13 @@ def test_a_clear_by_airflow_itself(emulator: Emulator, run_dag: Callable[..., An
     assert first.rows("SELECT state FROM task_instance WHERE dag_id = ?", first.dag_id) == [("success",)]
     assert len(run_ids(emulator)) == 2
     assert first.rows("SELECT value FROM task_state_store") == []
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow 3.3 is the first with a task state store")
+def test_how_a_clear_of_a_running_task_can_be_told(emulator: Emulator, run_dag: Callable[..., Any]) -> None:
+    result = run_dag(f'ITwinRunStorageConnectionOperator(task_id="synchronize", connection_id="{NIGHT}")')
+    marks = "SELECT max_tries, clear_number FROM task_instance JOIN dag_run USING (dag_id, run_id) WHERE dag_id = ?"
+    before = result.rows(marks, result.dag_id)
+    result.clear_while_running("synchronize")
+    assert before == [(0, 0)]
+    assert result.rows(marks, result.dag_id) == [(0, 1)]
