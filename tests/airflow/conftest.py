@@ -41,11 +41,10 @@ base_log_folder = {HOME / "logs"}
 """
 )
 
-import dag_runs  # noqa: E402 (Airflow reads the settings above as soon as it is imported)
-import single_task  # noqa: E402
-from leaping_time import LeapingClock, leap  # noqa: E402
+from airflow_provider_itwin.emulator import Emulator  # noqa: E402 (Airflow reads the settings as soon as it is imported)
 
-from airflow_provider_itwin.emulator import Emulator  # noqa: E402
+from . import dag_runs, single_task  # noqa: E402
+from .leaping_time import LeapingClock, leap  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -202,11 +202,12 @@ def main() -> None:
     """Run it all, and tell how the tasks ended."""
     import pytest
     from airflow.utils.db import initdb
-    from dag_runs import load_dag
-    from leaping_time import LeapingClock, leap
 
     from airflow_provider_itwin.emulator import Emulator
     from airflow_provider_itwin.emulator.tokens import TokenDesk
+
+    from .dag_runs import load_dag
+    from .leaping_time import LeapingClock, leap
 
     initdb()
     logging.basicConfig(stream=sys.stdout, level=logging.DEBUG)
@@ -219,7 +220,7 @@ def main() -> None:
     with Emulator(clock=clock, client_secret=SECRET, token_lifetime=1e8) as emulator:
         token = emulator.make_token(emulator.client_id)
         # One token for all, so that the scripts above can echo it.
-        TokenDesk.make = lambda *_, **__: token  # type: ignore[assignment, method-assign]
+        TokenDesk.make = lambda *_, **__: token  # type: ignore[method-assign]
         proxies = dict.fromkeys(("http", "https"), f"http://somebody:{PROXY_PASSWORD}@127.0.0.1:9")
         connect("itwin_default", emulator.url)
         connect("by_opaque_token", emulator.url, {"token": OPAQUE_TOKEN}, login=None, password=None)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import BaseOperator
     from airflow.triggers.base import BaseTrigger
-    from leaping_time import LeapingClock
+
+    from .leaping_time import LeapingClock
 
 
 def first_found(*paths: str) -> Any:

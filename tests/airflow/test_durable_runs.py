@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from single_task import FakeStore, Outcome
 
 from airflow_provider_itwin.exceptions import ITwinRunFailedError, ITwinWaitTimeLimitError
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
 
+from .single_task import FakeStore, Outcome
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from leaping_time import LeapingClock
-
     from airflow_provider_itwin.emulator import Emulator
+
+    from .leaping_time import LeapingClock
 
     RunTask = Callable[..., Outcome]
 

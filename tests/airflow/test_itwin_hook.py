@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
-from single_task import first_found
 
 from airflow_provider_itwin.api import sharing
 from airflow_provider_itwin.api.errors import (
@@ -24,13 +23,15 @@ from airflow_provider_itwin.api.errors import (
 from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
 from airflow_provider_itwin.hooks.itwin import ITwinHook, account_of
 
+from .single_task import first_found
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from leaping_time import LeapingClock
-
     from airflow_provider_itwin.emulator import Emulator
+
+    from .leaping_time import LeapingClock
 
 NIGHT = "night-connection"
 IMODEL = "tower-imodel"

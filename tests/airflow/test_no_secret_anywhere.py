@@ -55,11 +55,11 @@ def remains(tmp_path_factory: pytest.TempPathFactory) -> Remains:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
         "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
-        "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])]),
+        "PYTHONPATH": str(HERE.parents[1]),
         "PYTHONUNBUFFERED": "1",
     }
     done = subprocess.run(
-        [sys.executable, str(HERE / "secret_hunt.py"), str(told)],
+        [sys.executable, "-m", "tests.airflow.secret_hunt", str(told)],
         capture_output=True,
         text=True,
         errors="backslashreplace",

@@ -16,7 +16,6 @@ import pytest
 from airflow.providers.common.compat.module_loading import import_string
 from airflow.providers.common.compat.sdk import DAG, BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator
 from airflow.triggers.base import BaseTrigger
-from single_task import first_found
 
 import airflow_provider_itwin
 from airflow_provider_itwin.get_provider_info import get_provider_info
@@ -24,6 +23,8 @@ from airflow_provider_itwin.hooks.itwin import ITwinHook, outage_tolerance
 from airflow_provider_itwin.operators import itwin as operators
 from airflow_provider_itwin.sensors import itwin as sensors
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
+
+from .single_task import first_found
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -214,8 +215,6 @@ def test_survives_the_serialization_of_a_dag(monkeypatch: pytest.MonkeyPatch) ->
 
 def through_serialization(dag: Any) -> tuple[Any, Any]:
     serialization = serialization_of_dags()
-    # Whoever has loaded a DAG for the scheduler has switched the links off, for everybody.
-    serialization._load_operator_extra_links = True
     serialized = serialization.to_dict(dag)
     return serialized, serialization.from_dict(serialized)
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
-from single_task import Outcome, resumed
 
 from airflow_provider_itwin.api.waiting import WaitEvent
 from airflow_provider_itwin.exceptions import (
@@ -20,12 +19,14 @@ from airflow_provider_itwin.exceptions import (
 )
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
 
+from .single_task import Outcome, resumed
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from leaping_time import LeapingClock
-
     from airflow_provider_itwin.emulator import Emulator
+
+    from .leaping_time import LeapingClock
 
     RunTask = Callable[..., Outcome]
 

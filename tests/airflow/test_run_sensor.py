@@ -14,7 +14,6 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
 )
-from single_task import FakeTaskInstance, Outcome, event_of, outside_of_task_runner, resumed
 
 from airflow_provider_itwin.exceptions import (
     ITwinPermanentError,
@@ -24,12 +23,14 @@ from airflow_provider_itwin.exceptions import (
 from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
 
+from .single_task import FakeTaskInstance, Outcome, event_of, outside_of_task_runner, resumed
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from leaping_time import LeapingClock
-
     from airflow_provider_itwin.emulator import Emulator
+
+    from .leaping_time import LeapingClock
 
     RunTask = Callable[..., Outcome]
 

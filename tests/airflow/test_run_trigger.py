@@ -7,19 +7,20 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from single_task import event_of, first_found, rebuilt, through_json
 
 from airflow_provider_itwin.api import sharing
 from airflow_provider_itwin.api.waiting import WaitEnd, WaitEvent
 from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
 
+from .single_task import event_of, first_found, rebuilt, through_json
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from leaping_time import LeapingClock
-
     from airflow_provider_itwin.emulator import Emulator
+
+    from .leaping_time import LeapingClock
 
 NIGHT = "night-connection"
 

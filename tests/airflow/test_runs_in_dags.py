@@ -10,10 +10,10 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dag_runs import DagResult, DagRunner
-    from leaping_time import LeapingClock
-
     from airflow_provider_itwin.emulator import Emulator
+
+    from .dag_runs import DagResult, DagRunner
+    from .leaping_time import LeapingClock
 
     RunDag = Callable[..., DagResult]
 

@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from single_task import Outcome
 
 from airflow_provider_itwin.exceptions import ITwinPermanentError
 from airflow_provider_itwin.operators.itwin import (
@@ -17,12 +16,14 @@ from airflow_provider_itwin.operators.itwin import (
 )
 from airflow_provider_itwin.sensors.itwin import ITwinExportConnectionRunSensor, ITwinManifestConnectionRunSensor
 
+from .single_task import Outcome
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from leaping_time import LeapingClock
-
     from airflow_provider_itwin.emulator import Emulator
+
+    from .leaping_time import LeapingClock
 
     RunTask = Callable[..., Outcome]
     RunDag = Callable[..., Any]
