@@ -187,6 +187,6 @@ def _snake(data: Mapping[str, Any]) -> dict[str, Any]:
 def _json(data: object, status: int = 200) -> web.Response:
     return web.Response(
         status=status,
-        body=json.dumps(data, default=str).encode(),
+        body=json.dumps(data, default=str).encode() + b"\n",
         headers={"Content-Type": "application/json; charset=utf-8", "Cache-Control": "no-store"},
     )
