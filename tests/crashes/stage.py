@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 import psutil  # type: ignore[import-untyped]
+import psycopg2  # type: ignore[import-untyped]
+from sqlalchemy.engine import make_url
 
 from scripts.processes import wait_until
 from tests.system.deployment import COMPONENTS, Deployment
@@ -103,6 +105,36 @@ class Stage(Deployment):
     def remove_second_triggerer(self) -> None:
         """End it again."""
         self._processes.pop(SECOND).stop()
+
+    @property
+    def has_database_server(self) -> bool:
+        """Whether the metadata database is one whose connections can break."""
+        return self._database.startswith("postgresql")
+
+    def break_database_connections(self) -> None:
+        """Break all connections to the metadata database, as its restart does; what falls over is started again."""
+        url = make_url(self._database)
+        server = psycopg2.connect(host=url.host, port=url.port, user=url.username, dbname="postgres", connect_timeout=5)
+        try:
+            with server, server.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [url.database]
+                )
+        finally:
+            server.close()
+
+    def restart_what_fell_over(self) -> list[str]:
+        """Start again, as a service manager does, what has ended by itself; what that was."""
+        fallen = [name for name, process in self._processes.items() if process.exit_code is not None]
+        for name in fallen:
+            self._processes.pop(name).stop()
+        for name in fallen:
+            self.restart(name)
+        return fallen
+
+    @property
+    def _database(self) -> str:
+        return self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
 
     def kill_process(self, pid: int) -> None:
         """Kill one process of this Airflow's tasks."""

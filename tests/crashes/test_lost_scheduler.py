@@ -1,4 +1,4 @@
-"""Scheduler and API server that are lost while tasks wait, on a worker and in the triggerer."""
+"""Scheduler, API server and database that are lost while tasks wait, on a worker and in the triggerer."""
 
 from __future__ import annotations
 
@@ -52,6 +52,11 @@ def test_a_lost_scheduler_takes_its_workers_with_it_and_no_run(quiet_stage: Stag
 
 
 def test_a_lost_api_server_costs_no_run(quiet_stage: Stage) -> None:
+    """
+    The one wait ends while there is no API server.
+
+    Airflow starts its task then all the same, and counts each start that finds no API server as a failed try.
+    """
     with ExitStack() as services:
         waits = begin_both(quiet_stage, services, "api_server")
         quiet_stage.kill("api-server")
@@ -60,4 +65,19 @@ def test_a_lost_api_server_costs_no_run(quiet_stage: Stage) -> None:
         waits[1][1].finish()
         quiet_stage.restart("api-server")
         waits[0][1].finish()
+        end_both(waits)
+
+
+def test_a_restarted_database_costs_no_run(quiet_stage: Stage) -> None:
+    if not quiet_stage.has_database_server:
+        pytest.skip("SQLite cannot be restarted")
+    with ExitStack() as services:
+        waits = begin_both(quiet_stage, services, "database")
+        quiet_stage.break_database_connections()
+        for _, service in waits:
+            service.wait_for_more(LOOK, more=3)
+        quiet_stage.restart_what_fell_over()
+        for _, service in waits:
+            service.wait_for_more(LOOK)
+            service.finish()
         end_both(waits)
