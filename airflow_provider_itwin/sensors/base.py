@@ -206,7 +206,9 @@ class ITwinRunSensor(BaseSensorOperator):
                 "kind": self.kind,
                 "connection_id": _as_template(self.connection_id, "connection_id"),
                 "run_id": _as_template(self.run_id, "run_id"),
-                "started_after": after.isoformat() if isinstance(after, datetime) else _as_template(after, "started_after"),
+                "started_after": after.isoformat()
+                if isinstance(after, datetime)
+                else _as_template(after, "started_after"),
                 "poll_interval": self.poll_interval,
                 "timeout": float(self.timeout),
                 "ends_task": self._ends_in_triggerer,
