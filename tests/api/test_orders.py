@@ -118,6 +118,13 @@ def test_a_finished_event_with_anything_strange_in_it_is_refused(changes: dict[s
         WaitEvent.read(event(**changes))
 
 
+def test_the_report_of_another_run_is_refused() -> None:
+    other = WaitOutcome(WaitEnd.FINISHED, RunRef(ConnectionKind.STORAGE, "c1", "another"), "Completed", RUN)
+
+    with pytest.raises(ValueError, match="contradicts itself"):
+        WaitEvent.read(event(report=other.as_event(ORDER)["report"]))
+
+
 @pytest.mark.parametrize("missing", sorted(event()))
 def test_nothing_may_be_missing(missing: str) -> None:
     sent = event()

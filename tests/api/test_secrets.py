@@ -31,9 +31,9 @@ HIDDEN = (SECRET, "hunter2%2Bof%2Fa1%3D", OPAQUE, JWT, "s1gnatur3")
 LOOK = operations.get_run(ConnectionKind.STORAGE, "c1", "r1")
 CLIENT = ClientCredentials("service-a1", SECRET)
 
-EVERYTHING = (
-    f"secret {SECRET} (hunter2%2Bof%2Fa1%3D), Authorization: Bearer {OPAQUE}, {JWT}, url {SIGNED}, sig=s1gnatur3%2Bx"
-)
+EVERYTHING = f"secret {SECRET} (hunter2%2Bof%2Fa1%3D), Bearer {OPAQUE}, {JWT}, url {SIGNED}, sig=s1gnatur3%2Bx"
+WITH_TOKEN = f"{EVERYTHING}, token {OPAQUE}"
+"""The same, and the token that was sent, without a word beside it by which it could be known."""
 
 
 def in_message(text: str) -> Any:
@@ -81,7 +81,7 @@ def test_a_call_whose_answer_echoes_secrets(
     status: int, body: Callable[[str], Any], credentials: Credentials, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    said = EVERYTHING if isinstance(credentials, ClientCredentials) else EVERYTHING.replace("hunter2", "h")
+    said = WITH_TOKEN if isinstance(credentials, ClientCredentials) else WITH_TOKEN.replace("hunter2", "h")
     answer = reply(status, body(said), x_correlation_id=said, location=SIGNED, content_type=said)
     script = Script(always=answer, tokens=[Token(OPAQUE, renew_at=9e9 if credentials is CLIENT else None)] * 3)
 
@@ -125,7 +125,7 @@ def test_a_token_that_cannot_be_used_is_not_shown(body: Any) -> None:
 
 def test_a_wait_that_ends_with_secrets_in_the_answer(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    script = Script(always=reply(500, in_message(EVERYTHING)), tokens=[Token(OPAQUE, renew_at=9e9)])
+    script = Script(always=reply(500, in_message(WITH_TOKEN)), tokens=[Token(OPAQUE, renew_at=9e9)])
     order = WaitOrder(ConnectionKind.STORAGE, "c1", "r1", began=WALL)
 
     outcome = script.play(wait(script.account(credentials=CLIENT), order))
