@@ -14,7 +14,7 @@ from airflow_provider_itwin.api.errors import ITwinError
 from airflow_provider_itwin.api.orders import DEFAULT_OUTAGE_TOLERANCE, WaitEnd, WaitOrder, WaitOutcome
 from airflow_provider_itwin.api.report import RunReport
 from airflow_provider_itwin.api.vocabulary import ConnectionKind, ExecutionResult, known_result
-from airflow_provider_itwin.hooks.itwin import ITwinHook
+from airflow_provider_itwin.hooks.itwin import ITwinHook, outage_tolerance
 
 GRACE_OF_FRAMEWORK = 60.0
 """Seconds by which Airflow's own limit for a deferral lies behind ours, for a task that starts in the triggerer."""
@@ -40,7 +40,8 @@ class ITwinRunTrigger(BaseTrigger):
     :param outage_tolerance: seconds without one good answer after which the wait is given up
     :param in_queue: whether the run is another task's, waited for only to start one of our own
     :param memo: what the task wants to find again in the event
-    :param timeout: seconds that a task may take which starts in the triggerer, in place of `deadline` and `began`
+    :param timeout: seconds that a task may take which starts in the triggerer, in place of `deadline` and `began`; the outage
+        tolerance is then that of the settings
     :param ends_task: whether to end the task here, as a success, when the run is one beyond doubt
     """
 
@@ -86,7 +87,7 @@ class ITwinRunTrigger(BaseTrigger):
         """Wait, and fire once."""
         try:
             order = self._order()
-        except ValueError as error:
+        except (ValueError, AirflowException) as error:
             # The task says so itself when it looks at its parameters; an exception would tell it less.
             self.log.error("There is nothing to wait for: %s", error)  # noqa: TRY400 (the reason is all there is to tell)
             yield TriggerEvent({"error": str(error)})  # type: ignore[no-untyped-call]
@@ -107,8 +108,10 @@ class ITwinRunTrigger(BaseTrigger):
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     def _order(self) -> WaitOrder:
-        began, deadline = self.began, self.deadline
+        began, deadline, tolerance = self.began, self.deadline, self.outage_tolerance
         if self.timeout is not None:
+            # A DAG file that is only parsed does not ask for this setting.
+            tolerance = outage_tolerance()
             # The scheduler has written down when the task has to end, so this does not begin anew with the triggerer.
             limit = getattr(self, "timeout_after", None)
             deadline = limit.timestamp() - GRACE_OF_FRAMEWORK if limit else time.time() + self.timeout
@@ -121,7 +124,7 @@ class ITwinRunTrigger(BaseTrigger):
             poll_interval=self.poll_interval,
             deadline=deadline,
             began=began,
-            outage_tolerance=self.outage_tolerance,
+            outage_tolerance=tolerance,
             in_queue=self.in_queue,
         )
 

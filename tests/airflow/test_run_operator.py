@@ -631,6 +631,25 @@ def test_a_new_run_may_be_invisible_for_a_while(emulator: Emulator, run_task: Ru
     assert (outcome.state, [outcome.value]) == ("success", run_ids(emulator))
 
 
+@WAITING
+def test_uses_a_secret_that_was_changed_while_it_waited(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, connection: Callable[..., None], mode: dict[str, Any]
+) -> None:
+    client_id, _ = emulator.add_client("service-rotated", "first", everywhere=True)
+    connection(host=emulator.url, login=client_id, password="first")
+    emulator.plan_run(NIGHT, "PartialSuccess", 3600, failing=["Roof.rvt"])
+
+    def rotate() -> None:
+        emulator.add_client(client_id, "second", everywhere=True)
+        emulator.revoke_tokens()
+        connection(host=emulator.url, login=client_id, password="second")
+
+    clock.at(600, rotate)
+    outcome = run_task(operator(**mode))
+    assert (outcome.state, [outcome.value]) == ("success", run_ids(emulator))
+    assert outcome.xcoms["run_report"]["failing_tasks"][0]["file_name"] == "Roof.rvt"
+
+
 # Time limits
 
 

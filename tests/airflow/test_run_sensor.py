@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from airflow_provider_itwin.exceptions import (
     ITwinRunFailedFinalError,
     ITwinTransientError,
 )
+from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
 from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
 
@@ -357,6 +359,23 @@ def test_a_success_with_failures_in_it(
     assert outcome.state == state
 
 
+@EACH_MODE
+def test_uses_a_secret_that_was_changed_while_it_waited(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, connection: Callable[..., None], mode: dict[str, Any]
+) -> None:
+    client_id, _ = emulator.add_client("service-rotated", "first", everywhere=True)
+    connection(host=emulator.url, login=client_id, password="first")
+    emulator.plan_run(NIGHT, "Success", 3600)
+
+    def rotate() -> None:
+        emulator.add_client(client_id, "second", everywhere=True)
+        emulator.revoke_tokens()
+        connection(host=emulator.url, login=client_id, password="second")
+
+    clock.at(600, rotate)
+    assert run_task(sensor(run_id=emulator.start_run(NIGHT), **mode)).state == "success"
+
+
 # Which run
 
 
@@ -624,6 +643,59 @@ def test_the_same_outcome_when_it_starts_in_the_triggerer(
     task: Any = sensor(deferrable=True, start_from_trigger=True, **arguments | FLAGS[flag])
     outcome = run_task(task, event=started_in_triggerer(task, clock))
     assert outcome.state == SITUATIONS[situation].states[flag], outcome.text
+
+
+@only_3_3
+def test_heeds_the_settings_when_it_starts_in_the_triggerer(
+    emulator: Emulator, clock: LeapingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__ITWIN__OUTAGE_TOLERANCE", "60")
+    emulator.fail("get-storage-connection-run", None, 503)
+    task = sensor(run_id=emulator.start_run(NIGHT), deferrable=True, start_from_trigger=True)
+    event = started_in_triggerer(task, clock)
+    assert event["end"] == "outage"
+    assert 60 <= clock.elapsed < 70
+
+
+@pytest.mark.parametrize("mode", [*MODES, pytest.param("triggerer", marks=only_3_3)])
+def test_a_setting_that_makes_no_sense_is_told(
+    emulator: Emulator, clock: LeapingClock, run_task: RunTask, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW__ITWIN__OUTAGE_TOLERANCE", "soon")
+    run_id = emulator.start_run(NIGHT)
+    if mode == "triggerer":
+        task = sensor(run_id=run_id, deferrable=True, start_from_trigger=True)
+        outcome = run_task(task, event=started_in_triggerer(task, clock))
+    else:
+        outcome = run_task(sensor(run_id=run_id, **MODES[mode]))
+    assert outcome.state == "up_for_retry"
+    assert "outage_tolerance" in outcome.text
+
+
+@only_3_3
+def test_tells_the_scheduler_with_which_trigger_to_start() -> None:
+    with DAG("a_dag", schedule=None):
+        start = ITwinRunStorageConnectionOperator(task_id="start", connection_id=NIGHT)
+        task: Any = sensor(
+            connection_id="{{ params.a }}", run_id=start.output, deferrable=True, start_from_trigger=True, timeout=600
+        )
+    arguments = task.start_trigger_args
+    assert task.start_from_trigger
+    assert (arguments.next_method, arguments.timeout) == ("execute_complete", timedelta(seconds=660))
+    assert arguments.trigger_cls == "airflow_provider_itwin.triggers.itwin.ITwinRunTrigger"
+    kwargs = arguments.trigger_kwargs
+    assert json.loads(json.dumps(kwargs, allow_nan=False)) == kwargs
+    assert kwargs["connection_id"] == "{{ params.a }}"
+    assert kwargs["run_id"].startswith("{{ ti.xcom_pull(task_ids='start'")
+    assert (kwargs["timeout"], kwargs["ends_task"], kwargs["started_after"]) == (600.0, False, None)
+
+
+@only_3_3
+def test_cannot_start_with_what_only_a_worker_can_work_out() -> None:
+    with DAG("a_dag", schedule=None):
+        starts = ITwinRunStorageConnectionOperator.partial(task_id="starts").expand(connection_id=["a", "b"])
+        with pytest.raises(ValueError, match="run_id can be a text, a template, or the output of a task"):
+            sensor(run_id=starts.output, deferrable=True, start_from_trigger=True)
 
 
 @pytest.mark.skipif(AIRFLOW_V_3_3_PLUS, reason="Airflow 3.3 can")

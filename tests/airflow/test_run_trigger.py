@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
 from airflow_provider_itwin.api import sharing
 from airflow_provider_itwin.api.waiting import WaitEnd, WaitEvent
 from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
 
 from .single_task import event_of, first_found, rebuilt, through_json
 
@@ -240,6 +243,19 @@ def test_several_outages_do_not_add_up(emulator: Emulator, clock: LeapingClock) 
 
 def test_an_airflow_connection_that_is_not_there_is_a_refusal_and_no_breakdown(emulator: Emulator) -> None:
     event = WaitEvent.read(event_of(trigger(run_id="a", itwin_conn_id="nobody")))
+    assert event.end is WaitEnd.REFUSED
+    assert "nobody" in str(event.error)
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow 2.11 asks its database directly")
+def test_nor_when_the_triggerer_asks_a_supervisor_for_it(emulator: Emulator, airflow_home: Path) -> None:
+    from airflow.sdk.execution_time.supervisor import InProcessTestSupervisor
+
+    instance = SimpleNamespace(id=uuid4())
+    fired = InProcessTestSupervisor.run_trigger_in_process(  # type: ignore[no-untyped-call]
+        trigger=trigger(run_id="a", itwin_conn_id="nobody"), ti=instance
+    )
+    event = WaitEvent.read(through_json(fired.payload))
     assert event.end is WaitEnd.REFUSED
     assert "nobody" in str(event.error)
 
