@@ -88,24 +88,46 @@ def answered(emulator: Emulator, method: str, path: str, prefer: str | None, bod
     return encode(answer.body)
 
 
-def instructions(act: Callable[[], object]) -> int:
-    """Count the instructions that something takes."""
-    count = 0
+if sys.version_info >= (3, 12):
 
-    def trace(frame: FrameType, event: str, argument: Any) -> Any:
-        nonlocal count
-        frame.f_trace_opcodes = True
-        frame.f_trace_lines = False
-        count += event == "opcode"
-        return trace
+    def instructions(act: Callable[[], object]) -> int:
+        """Count the instructions that something takes."""
+        monitoring, tool, count = sys.monitoring, 4, 0
 
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        act()
-    finally:
-        sys.settrace(before)
-    return count
+        def see(code: object, offset: int) -> None:
+            nonlocal count
+            count += 1
+
+        monitoring.use_tool_id(tool, "instructions")
+        monitoring.register_callback(tool, monitoring.events.INSTRUCTION, see)
+        monitoring.set_events(tool, monitoring.events.INSTRUCTION)
+        try:
+            act()
+        finally:
+            monitoring.set_events(tool, 0)
+            monitoring.free_tool_id(tool)
+        return count
+
+else:
+
+    def instructions(act: Callable[[], object]) -> int:
+        """Count the instructions that something takes."""
+        count = 0
+
+        def trace(frame: FrameType, event: str, argument: Any) -> Any:
+            nonlocal count
+            frame.f_trace_opcodes = True
+            frame.f_trace_lines = False
+            count += event == "opcode"
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            act()
+        finally:
+            sys.settrace(before)
+        return count
 
 
 def memory(act: Callable[[], object]) -> int:

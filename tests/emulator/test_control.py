@@ -27,6 +27,20 @@ def test_everything_can_be_steered_over_http(api: Api, emulator: Emulator, clock
     assert emulator.runs("c")[1]["result"] == "Skipped"
 
 
+def test_runs_are_shown_so_many_at_a_time(api: Api, emulator: Emulator, clock: ManualClock) -> None:
+    for name in ("a", "b"):
+        emulator.add_connection(connection_id=name)
+    for _ in range(3):
+        for name in ("a", "b"):
+            emulator.start_run(name)
+        clock.advance(600)
+    whole = [*emulator.runs("a"), *emulator.runs("b")]
+    assert api.control("GET", "/runs").json()["runs"] == whole
+    assert api.control("GET", "/runs?limit=4").json()["runs"] == [*emulator.runs("a"), emulator.runs("b")[-1]]
+    assert api.control("GET", "/runs?connection_id=b&limit=2").json()["runs"] == emulator.runs("b")[1:]
+    assert api.control("GET", "/runs?limit=0").json()["runs"] == []
+
+
 def test_faults_and_oddities(api: Api, emulator: Emulator) -> None:
     emulator.add_connection(connection_id="c")
     fault = {"operation": "get-storage-connection", "times": None, "status": 500, "headers": {"X-A": "1"}}
@@ -91,6 +105,12 @@ def test_journal(api: Api, emulator: Emulator, clock: ManualClock) -> None:
         ("/plans", {"connection_id": "c", "resutl": "Error"}, 422, "resutl"),
         ("/plans", {"connection_id": "c", "duration": "long"}, 422, "plan.duration: expected a number"),
         ("/faults", {"operation": 5}, 422, "fault.operation: expected a text"),
+        ("/faults", {"headers": {"X-A": "1\r\nX-B: 2"}}, 422, "'X-A' cannot be sent as a header"),
+        ("/plans", {"connection_id": "c", "times": 0}, 422, "times must be between 1 and 10000"),
+        ("/plans", {"connection_id": "c", "failing": [{"fiel": "a"}]}, 422, "unknown key 'fiel'; did you mean 'file'?"),
+        ("/clients", {"roles": {"t": 5}}, 422, "client.roles.t: expected a text"),
+        ("/connections", {"files": 1e9}, 422, "body.files"),
+        ("/runs/finish", {"connectionId": ["c"]}, 422, "body.connection_id: expected a text"),
         ("/oddities", {"no_end": "never"}, 422, "oddities.no_end: 'never' is not allowed"),
         ("/connections", {"kind": "paper"}, 422, "body.kind: 'paper' is not allowed"),
         ("/nothing", {}, 404, "Nothing here"),
