@@ -259,10 +259,12 @@ def _age(run: Run) -> float:
 
 
 def outage_tolerance() -> float:
-    """Give the seconds without one good answer after which a wait is given up (``[itwin] outage_tolerance``)."""
-    from airflow.providers.common.compat.sdk import conf
+    """
+    Give the seconds without one good answer after which a wait is given up (``[itwin] outage_tolerance``).
 
-    return float(conf.getfloat("itwin", "outage_tolerance", fallback=900.0))
+    :raises ValueError: if that is no number
+    """
+    return _setting("outage_tolerance", 900.0)
 
 
 def account_of(connection: Connection) -> Account:
@@ -281,12 +283,20 @@ def account_of(connection: Connection) -> Account:
 
 
 def _limits() -> Limits:
+    return Limits(_setting("requests_per_minute", 500.0), _setting("requests_per_hour", 5000.0))
+
+
+def _setting(name: str, otherwise: float) -> float:
     from airflow.providers.common.compat.sdk import conf
 
-    return Limits(
-        max(0.0, conf.getfloat("itwin", "requests_per_minute", fallback=500.0)),
-        max(0.0, conf.getfloat("itwin", "requests_per_hour", fallback=5000.0)),
-    )
+    text = conf.get("itwin", name, fallback=str(otherwise))
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{name} in the section [itwin] of Airflow's configuration must be a number, not {text!r}")
+    return max(0.0, value)
 
 
 def _extra_of(connection: Connection) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class ITwinRunTrigger(BaseTrigger):
         """Wait, and fire once."""
         try:
             order = self._order()
-        except (ValueError, AirflowException) as error:
+        except ValueError as error:
             # The task says so itself when it looks at its parameters; an exception would tell it less.
             self.log.error("There is nothing to wait for: %s", error)  # noqa: TRY400 (the reason is all there is to tell)
             yield TriggerEvent({"error": str(error)})  # type: ignore[no-untyped-call]

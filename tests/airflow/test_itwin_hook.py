@@ -142,6 +142,22 @@ def test_an_extra_that_is_no_json_is_refused_with_a_sentence() -> None:
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["requests_per_minute", "requests_per_hour"])
+@pytest.mark.parametrize("text", ["many", "nan", "inf", ""])
+def test_a_limit_in_the_configuration_that_makes_no_sense_is_refused_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    monkeypatch.setenv(f"AIRFLOW__ITWIN__{name.upper()}", text)
+    with pytest.raises(ValueError, match=f"{name} in the section .itwin. of Airflow's configuration must be a number"):
+        account()
+
+
+def test_limits_in_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__ITWIN__REQUESTS_PER_MINUTE", "4000")
+    monkeypatch.setenv("AIRFLOW__ITWIN__REQUESTS_PER_HOUR", "-1")
+    assert (account().limits.per_minute, account().limits.per_hour) == (4000.0, 0.0)
+
+
 def test_what_extra_can_say(tmp_path: Path) -> None:
     bundle = tmp_path / "bundle.pem"
     bundle.write_text("")

@@ -668,8 +668,11 @@ def test_a_setting_that_makes_no_sense_is_told(
         outcome = run_task(task, event=started_in_triggerer(task, clock))
     else:
         outcome = run_task(sensor(run_id=run_id, **MODES[mode]))
-    assert outcome.state == "up_for_retry"
-    assert "outage_tolerance" in outcome.text
+    assert outcome.state == "failed"
+    assert (
+        outcome.text
+        == "outage_tolerance in the section [itwin] of Airflow's configuration must be a number, not 'soon'"
+    )
 
 
 @only_3_3
