@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_itwin.api.redact import redact, shortened
+from airflow_provider_itwin.api.redact import excerpt, redact, shortened
 
 JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6IkJlbnRsZXkifQ.eyJzY29wZSI6WyJpdHdpbi1wbGF0Zm9ybSJdfQ.c2lnbmF0dXJlLW9mLWl0"
 
@@ -72,3 +72,16 @@ def test_no_text_takes_long(unit: str) -> None:
 def test_shortened_texts_say_that_they_are() -> None:
     assert shortened("abc", 3) == "abc"
     assert shortened("abcd", 3) == "ab…"
+
+
+def test_an_excerpt_is_redacted_before_it_is_cut() -> None:
+    assert excerpt("x" * 590 + " s3cret-s3cret", 600, ("s3cret-s3cret",)) == "x" * 590 + " ***"
+    assert excerpt("x" * 700, 600) == "x" * 599 + "…"
+
+
+@pytest.mark.parametrize("shown", range(1, 13))
+def test_half_a_secret_at_the_end_of_what_is_read_is_left_out(shown: int) -> None:
+    beginning = "https://x.net/?"
+    text = beginning + "q" * (65_536 - len(beginning) - 1 - shown) + " s3cret-s3cret"
+
+    assert excerpt(text, 600, ("s3cret-s3cret",)) == "https://x.net/?***"
