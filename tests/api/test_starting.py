@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from airflow_provider_itwin.api import operations
 from airflow_provider_itwin.api.conversations import Baseline, StartedRun, start_run
 from airflow_provider_itwin.api.errors import (
     ITwinError,
@@ -240,3 +241,9 @@ def test_every_request_goes_to_the_host_of_the_account_whatever_the_links_say() 
 
     assert start(script, baseline=None).ref == NEW
     assert all(request.url.startswith("https://api.bentley.com/") for request in script.requests)
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2, object()}, {("a", "b"): 1}])
+def test_a_body_that_is_no_json_is_refused_before_anything_is_sent(value: object) -> None:
+    with pytest.raises(ValueError, match="cannot be sent as JSON"):
+        operations.start_run(ConnectionKind.MANIFEST, "c1", {"sourceFiles": value})
