@@ -1,13 +1,16 @@
 # The workshop. "make" alone lists what can be made.
 
 .POSIX:
-.PHONY: help demo airflow venv venv-2.11 lint test test-2.11 clean distclean
+.PHONY: help demo airflow bench venv venv-2.11 venv-bench lint test test-2.11 clean distclean
 
 PYTHON_3_3 = .venv/bin/python
 PYTHON_2_11 = .venv-2.11/bin/python
 
 # What pytest is told besides, for instance: make test PYTEST_ARGS="-k report -x"
 PYTEST_ARGS =
+
+# What the bench is told besides: make bench BENCH_ARGS=--quick for a small version.
+BENCH_ARGS =
 
 help: ## list what can be made (this)
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -43,9 +46,18 @@ test: venv ## all tests, on Airflow 3.3
 test-2.11: venv-2.11 ## the tests on Airflow 2.11, without those that need processes of Airflow 3
 	AIRFLOW_HOME="$$PWD/.airflow/test-2.11" $(PYTHON_2_11) -m pytest -m "not system" $(PYTEST_ARGS)
 
+venv-bench: .venv-bench/.installed ## the environment of the bench, .venv-bench
+
+.venv-bench/.installed: requirements/bench.txt pyproject.toml setup.cfg scripts/venv.sh
+	sh scripts/venv.sh .venv-bench requirements/bench.txt 14
+	touch $@
+
+bench: venv-bench ## what waiting costs, measured beside the floor and other providers
+	AIRFLOW_HOME="$$PWD/.airflow/bench" .venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
+
 clean: ## remove what was made, except for the environments
 	rm -rf .airflow build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find airflow_provider_itwin example_dags scripts tests -name __pycache__ -prune -exec rm -rf {} +
+	find airflow_provider_itwin benchmarks example_dags scripts tests -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments too
-	rm -rf .venv .venv-2.11 airflow_provider_itwin.egg-info
+	rm -rf .venv .venv-2.11 .venv-bench airflow_provider_itwin.egg-info

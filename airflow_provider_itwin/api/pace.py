@@ -34,7 +34,7 @@ class PollSchedule:
     When to look at a run again.
 
     Without a fixed interval the next look comes after 5 % of the time that the wait has lasted, but not within 10 seconds
-    nor later than after two minutes, give or take a tenth so that waits that began together do not look together. An hour's
+    nor later than after two minutes, less up to a tenth so that waits that began together do not look together. An hour's
     run then costs some eighty looks, and its end is seen at most 5 % of its length late.
 
     :param interval: seconds between two looks, None for the adaptive schedule
@@ -55,7 +55,8 @@ class PollSchedule:
         """
         if self.interval is not None:
             return self.interval
-        return min(LONGEST, max(SHORTEST, SHARE * elapsed)) * (1 + JITTER * (2 * chance - 1))
+        # The jitter only ever shortens a pause: two minutes is a promise.
+        return min(LONGEST, max(SHORTEST, SHARE * elapsed)) * (1 + JITTER * min(0.0, 2 * chance - 1))
 
 
 class _Meter:

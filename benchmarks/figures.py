@@ -1,0 +1,106 @@
+"""From what was measured to the figures of the table: percentiles, medians, and what one repeat comes to."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from airflow_provider_itwin.api.pace import PollSchedule
+from benchmarks.processes import Counts
+from benchmarks.waits import Case, Outcome
+
+KEEPS_UP = 0.9
+"""Part of the polls that are due that must be made for a subject to keep up."""
+
+
+class Figures(msgspec.Struct):
+    """
+    What one repeat of a case comes to.
+
+    :param cpu: seconds of CPU for a poll, the idle process's own taken off; None where nobody polled
+    :param memory: bytes for a wait, at the peak, over the idle process
+    :param lag: seconds that a ticker was late from the first start to the last end: median, 99 of 100, most
+    :param window_lag: the same in the window, when nothing starts or ends
+    :param late: seconds from the end of a run to that of the wait beyond the longest pause: 99 of 100, most
+    :param server: part of its time that the server was busy
+    :param due: polls that were due in the window; None if the schedule leaves that open
+    """
+
+    subject: str
+    waits: int
+    interval: float | None
+    cpu: float | None
+    memory: float
+    connections: int
+    tokens: int
+    polls: int
+    due: float | None
+    lag: tuple[float, float, float]
+    window_lag: tuple[float, float, float]
+    late: tuple[float, float]
+    missed: int
+    wrong: int
+    failures: list[str]
+    server: float
+
+    @property
+    def keeps_up(self) -> bool:
+        """Whether it asked as often as it was told to."""
+        return self.due is None or self.polls >= KEEPS_UP * self.due
+
+
+def figures_of(case: Case, outcome: Outcome, whole: Counts, window: Counts) -> Figures:
+    """
+    Sum up one repeat.
+
+    :param whole: what the server saw from the first start to the last end
+    :param window: what it saw in the window
+    """
+    idle = outcome.idle_cpu * (outcome.window_ended - outcome.window_began)
+    schedule = PollSchedule(case.interval)
+    beyond = [late - schedule.next_pause(lasted, 1.0) for lasted, late in outcome.lateness]
+    asks = case.subject != "idle"
+    return Figures(
+        subject=case.subject,
+        waits=case.waits,
+        interval=case.interval,
+        cpu=(outcome.window_cpu - idle) / window.polls if window.polls else None,
+        memory=(outcome.peak_memory - outcome.idle_memory) / case.waits,
+        connections=whole.connections,
+        tokens=whole.tokens,
+        polls=window.polls,
+        due=case.waits * case.window / case.interval if case.interval and asks else None,
+        lag=_spread(outcome.lags),
+        window_lag=_spread(outcome.window_lags),
+        late=(max(0.0, percentile(beyond, 0.99)), max(0.0, *beyond, 0.0)),
+        missed=outcome.missed,
+        wrong=outcome.wrong + whole.misunderstood,
+        failures=outcome.failures,
+        server=whole.cpu / max(1.0, outcome.ended - outcome.began),
+    )
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Give the value that this share of the values does not exceed; 0 for none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+def _spread(values: Sequence[float]) -> tuple[float, float, float]:
+    return percentile(values, 0.5), percentile(values, 0.99), max(values, default=0.0)
+
+
+def median(repeats: Sequence[Figures], what: Callable[[Figures], float | None]) -> float | None:
+    """Give the median over repeats; None if there is no figure."""
+    found = [value for value in map(what, repeats) if value is not None]
+    return statistics.median(found) if found else None
+
+
+def ratio(repeats: Sequence[Figures], others: Sequence[Figures]) -> float | None:
+    """Give the median of the ratios of CPU for a poll, each within one repeat, where the machine was in the same mood."""
+    found = [
+        one.cpu / other.cpu for one, other in zip(repeats, others, strict=False) if one.cpu is not None and other.cpu
+    ]
+    return statistics.median(found) if found else None

@@ -1,0 +1,82 @@
+"""Which cases are measured, in which order: the rows of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from benchmarks.waits import Case
+
+PEERS = ("databricks", "dbt-cloud")
+"""Published providers that wait in triggers of their own."""
+
+LONGEST_FIRST_PAUSE = 11.0
+"""Seconds, jitter included, between two looks of the default schedule while waits are as young as they are here."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    So many waits, and who is measured with them.
+
+    :param subjects: by name, with the number of repeats; within a repeat they take turns
+    """
+
+    waits: int
+    interval: float | None
+    subjects: dict[str, int] = field(default_factory=dict)
+    spread: float = 5.0
+    settle: float = 2.0
+    window: float = 10.0
+    ending: float = 2.0
+
+    def case(self, subject: str) -> Case:
+        """Give the case of one subject."""
+        longest = (self.interval or LONGEST_FIRST_PAUSE) if subject != "idle" else 0.0
+        return Case(
+            subject, self.waits, self.interval, self.spread, self.settle, self.window, self.ending, longest + 10.0
+        )
+
+    def turns(self) -> Iterator[tuple[int, str]]:
+        """Give repeats and subjects in the order in which they are measured."""
+        for repeat in range(max(self.subjects.values())):
+            for subject, repeats in self.subjects.items():
+                if repeat < repeats:
+                    yield repeat, subject
+
+
+def rows(quick: bool) -> list[Row]:
+    """
+    Give the rows of the table.
+
+    Starts are spread over one interval, as those of a night are, so that polls are spread too. Intervals grow with the number
+    of waits to keep all at some 100 to 250 polls a second, which the slowest can still follow; 10,000 waits have the default
+    schedule in its first and busiest minutes, a thousand polls a second, where no other provider can follow.
+    """
+    if quick:
+        return [
+            _at_interval(100, 1.0, {"ours": 1, "floor": 1, "databricks": 1, "dbt-cloud": 1}, window=4.0),
+            _at_interval(1000, 5.0, {"ours": 1, "floor": 1}, window=4.0),
+            Row(3000, None, {"ours": 1}, spread=5.0, window=4.0, ending=3.0),
+        ]
+    return [
+        _at_interval(100, 1.0, {"ours": 3, "floor": 3, "databricks": 1, "dbt-cloud": 1}),
+        _at_interval(1000, 5.0, {"ours": 3, "floor": 3, "naive": 3, "databricks": 3, "dbt-cloud": 3}),
+        _at_interval(3000, 12.0, {"ours": 3, "floor": 3, "databricks": 1, "dbt-cloud": 1}),
+        Row(10_000, None, {"ours": 3, "floor": 3, "idle": 1}, spread=10.0, ending=10.0),
+    ]
+
+
+def _at_interval(waits: int, interval: float, subjects: dict[str, int], window: float = 10.0) -> Row:
+    return Row(waits, interval, subjects, spread=interval, window=window)
+
+
+def big_polls(quick: bool) -> Row:
+    """Give the row of runs with 5,000 files."""
+    row = Row(4, 0.5, {"ours": 3, "floor": 3}, spread=0.5, settle=1.0, window=10.0, ending=0.5)
+    return replace(row, subjects={"ours": 1, "floor": 1}, window=3.0) if quick else row
+
+
+def budget(quick: bool) -> Case:
+    """Give the case of 1,000 waits that want more requests than they are allowed; it ends before the runs do."""
+    return Case("ours", 1000, 10.0, 1.0, 0.0, 20.0 if quick else 150.0, 0.0, 0.0, per_minute=500.0)

@@ -1,0 +1,187 @@
+"""The two processes of a measurement: the server and what is measured; each on a processor of its own, each ended for certain."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from benchmarks import machine
+from benchmarks.bodies import FILES
+from benchmarks.certificate import HOST
+from benchmarks.waits import Case, Outcome
+
+ROOT = Path(__file__).resolve().parent.parent
+_START_UP = 60.0
+_ENDING = 10.0
+
+
+class MeasurementError(Exception):
+    """A measurement gave no figures; the text says what its process said last."""
+
+
+class Counts(msgspec.Struct):
+    """What the server saw in a stretch of time."""
+
+    connections: int
+    polls: int
+    tokens: int
+    misunderstood: int
+    cpu: float
+
+
+class Server:
+    """
+    The stub in its own process.
+
+    :param directory: where its certificate and key are
+    :param files: files of an iTwin run
+    """
+
+    def __init__(self, directory: Path, files: int = FILES) -> None:
+        self.certificate = directory / "certificate.pem"
+        command = [sys.executable, "-m", "benchmarks.server", "--certificate", str(self.certificate)]
+        command += ["--key", str(directory / "key.pem"), "--files", str(files)]
+        processor = machine.processors()[1]
+        if processor is not None:
+            command += ["--cpu", str(processor)]
+        self._process = subprocess.Popen(  # noqa: S603 (the command is our own)
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.port = int(self._line() or 0)
+        if not self.port:
+            self.stop()
+            raise MeasurementError("The server did not start")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the process."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        end(self._process)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def counts(self, begin: float, end: float) -> Counts:
+        """Count what happened between two moments of the monotonic clock."""
+        return msgspec.convert(self._ask("counts", begin, end), Counts)
+
+    def polls_by_second(self, begin: float, end: float) -> list[int]:
+        """Count the polls of each second between two moments."""
+        seconds: list[int] = self._ask("rates", begin, end)["seconds"]
+        return seconds
+
+    def _ask(self, what: str, begin: float, end: float) -> dict[str, Any]:
+        assert self._process.stdin is not None  # noqa: S101 (it was started with a pipe)
+        self._process.stdin.write(f"{what} {begin!r} {end!r}\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._line())
+        return answer
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None  # noqa: S101 (it was started with a pipe)
+        return self._process.stdout.readline().strip()
+
+
+def run_case(case: Case, server: Server, directory: Path) -> Outcome:
+    """
+    Measure a case in a fresh process.
+
+    :raises MeasurementError: if that gave no figures, or took far too long
+    """
+    result, log = directory / "outcome.json", directory / "process.log"
+    result.unlink(missing_ok=True)
+    case = msgspec.structs.replace(
+        case, port=server.port, certificate=str(server.certificate), processor=machine.processors()[0]
+    )
+    command = [sys.executable, "-m", "benchmarks.waits", msgspec.json.encode(case).decode(), str(result)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 (the command is our own)
+            command,
+            cwd=ROOT,
+            env=environment(
+                directory,
+                server.port,
+                server.certificate,
+                AIRFLOW__ITWIN__REQUESTS_PER_MINUTE=f"{case.per_minute:g}",
+            ),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            process.wait(_START_UP + 2 * case.duration)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            end(process)
+    if not result.exists():
+        raise MeasurementError(f"{case.subject}, {case.waits} waits: no figures. {_tail(log)}")
+    return msgspec.json.decode(result.read_bytes(), type=Outcome)
+
+
+def environment(directory: Path, port: int, certificate: Path, **settings: str) -> dict[str, str]:
+    """
+    Give the environment of a process that is measured: an Airflow with nothing in it but the connections to the server.
+
+    :param settings: more variables
+    """
+    plain = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith(("AIRFLOW", "_AIRFLOW")) and not name.lower().endswith("_proxy")
+    }
+    itwin = {
+        "conn_type": "itwin",
+        "host": f"https://{HOST}:{port}",
+        "login": "bench",
+        "password": "secret",
+        "extra": {"verify": str(certificate)},
+    }
+    dbt = {"conn_type": "dbt_cloud", "host": f"{HOST}:{port}", "login": "1", "password": "secret"}
+    databricks = {"conn_type": "databricks", "host": HOST, "port": port, "password": "secret"}
+    return {
+        **plain,
+        "AIRFLOW_HOME": str(directory / "airflow"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+        "AIRFLOW__ITWIN__REQUESTS_PER_MINUTE": "0",
+        "AIRFLOW__ITWIN__REQUESTS_PER_HOUR": "0",
+        "AIRFLOW_CONN_ITWIN_BENCH": json.dumps(itwin),
+        "AIRFLOW_CONN_DBT_BENCH": json.dumps(dbt),
+        "AIRFLOW_CONN_DATABRICKS_BENCH": json.dumps(databricks),
+        # As the triggerer sets it around its event loop.
+        "_AIRFLOW_PROCESS_CONTEXT": "client",
+        "SSL_CERT_FILE": str(certificate),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONHASHSEED": "0",
+        **settings,
+    }
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    """End a process of ours, by its id and no other way."""
+    for ask in (lambda: None, process.terminate, process.kill):
+        ask()
+        try:
+            process.wait(_ENDING if process.poll() is None else None)
+        except subprocess.TimeoutExpired:
+            continue
+        return
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")[-2000:]

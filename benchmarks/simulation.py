@@ -1,0 +1,183 @@
+"""A night in seconds: the real poller, the real budget and the real client, with a clock that leaps and no network."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import Any, Self
+
+import msgspec
+
+from airflow_provider_itwin.api.account import Account, Limits
+from airflow_provider_itwin.api.aclient import AsyncITwinClient
+from airflow_provider_itwin.api.conversations import Sight
+from airflow_provider_itwin.api.credentials import ClientCredentials
+from airflow_provider_itwin.api.environment import Environment
+from airflow_provider_itwin.api.orders import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.pace import LONGEST, SHARE, SHORTEST
+from airflow_provider_itwin.api.poller import Poller
+from airflow_provider_itwin.api.resources import Glance, Run
+from airflow_provider_itwin.api.vocabulary import ConnectionKind
+from airflow_provider_itwin.api.waiting import Finding
+from airflow_provider_itwin.api.wire import Reply, Request
+
+_HOUR = 3600.0
+_ANSWER_TAKES = 0.08
+_MIDNIGHT = 1_772_409_600.0
+
+
+class Night(msgspec.Struct):
+    """
+    What a simulated night comes to.
+
+    :param requests: how many there were
+    :param ended: waits that ended with their run
+    :param late: seconds from the end of a run to that of its wait: median, most
+    :param late_beyond: most seconds beyond 10 seconds, 5 % of the run or two minutes, as the schedule promises
+    :param busiest_minute: most requests in any 60 seconds
+    :param busiest_hour: most requests in any 3,600 seconds
+    :param fewest: looks at the run that was looked at least, among those that took the whole time
+    :param most: looks at the run that was looked at most
+    :param cpu: seconds of CPU for a look
+    """
+
+    runs: int
+    hours: float
+    requests: int
+    ended: int
+    late: tuple[float, float]
+    late_beyond: float
+    busiest_minute: int
+    busiest_hour: int
+    fewest: int
+    most: int
+    cpu: float
+
+
+class _Service:
+    """Runs that end at moments set beforehand."""
+
+    def __init__(self, ends: list[float]) -> None:
+        self.ends = ends
+        self.asked_at: list[float] = []
+        self.looks = [0] * len(ends)
+
+    async def is_finished(self, number: int, moment: float) -> bool:
+        """Take note of a question, and answer it in a while."""
+        self.asked_at.append(moment)
+        self.looks[number] += 1
+        await asyncio.sleep(_ANSWER_TAKES)
+        return moment + _ANSWER_TAKES / 2 >= self.ends[number]
+
+
+class _OfflineClient(AsyncITwinClient):
+    """The asynchronous client with nothing behind it but a service of this module."""
+
+    def __init__(self, account: Account, service: _Service) -> None:
+        super().__init__(account)
+        self._service = service
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def _send(self, request: Request) -> Reply:
+        if request.url.endswith("/connect/token"):
+            body = b'{"access_token":"token","expires_in":3600,"token_type":"Bearer"}'
+            return Reply(200, {}, body)
+        number = int(request.url.rpartition("-")[2])
+        finished = await self._service.is_finished(number, self.account.clock())
+        run = {"state": "Completed", "result": "Success"} if finished else {"state": "Executing"}
+        return Reply(200, {}, msgspec.json.encode({"run": run}))
+
+
+def _account(limits: Limits, chance: random.Random) -> Account:
+    loop = asyncio.get_running_loop()
+    return Account(
+        Environment("https://api.bentley.com", "https://ims.bentley.com"),
+        ClientCredentials("bench", "secret"),
+        limits=limits,
+        clock=loop.time,
+        wall=lambda: _MIDNIGHT + loop.time(),
+        chance=chance.random,
+    )
+
+
+def _order(account: Account, number: int) -> WaitOrder:
+    return WaitOrder(ConnectionKind.STORAGE, "bench", f"run-{number}", began=account.wall())
+
+
+async def through_the_poller(runs: int, hours: float) -> Night:
+    """Wait for runs that start within ten minutes and take between a minute and all of the time that is left."""
+    loop, chance = asyncio.get_running_loop(), random.Random(1)  # noqa: S311 (no secret)
+    account = _account(Limits(), chance)
+    starts = [600.0 * number / runs for number in range(runs)]
+    service = _Service([start + chance.uniform(60.0, hours * _HOUR - start) for start in starts])
+
+    async def look(order: WaitOrder) -> Finding:
+        finished = await service.is_finished(int((order.run_id or "").rpartition("-")[2]), loop.time())
+        state = "Completed" if finished else "Executing"
+        assert order.ref is not None  # noqa: S101 (each order names its run)
+        return Sight(order.ref, Glance(state=state), Run(state=state, result="Success") if finished else None)
+
+    poller = Poller(account, look)
+
+    async def wait(number: int) -> float | None:
+        await asyncio.sleep(starts[number])
+        outcome = await poller.wait(_order(account, number))
+        return loop.time() if outcome.end is WaitEnd.FINISHED else None
+
+    return await _night(service, starts, wait, hours, poller.close)
+
+
+async def within_the_budget(runs: int, hours: float, limits: Limits) -> Night:
+    """Wait through the client for runs that all start at once, more than the budget has requests for."""
+    loop, chance = asyncio.get_running_loop(), random.Random(2)  # noqa: S311 (no secret)
+    account = _account(limits, chance)
+    service = _Service([chance.uniform(0.75, 1.0) * hours * _HOUR for _ in range(runs)])
+    async with _OfflineClient(account, service) as client:
+
+        async def wait(number: int) -> float | None:
+            outcome = await client.wait(_order(account, number))
+            return loop.time() if outcome.end is WaitEnd.FINISHED else None
+
+        async def nothing() -> None:
+            return None
+
+        return await _night(service, [0.0] * runs, wait, hours, nothing)
+
+
+async def _night(service: _Service, starts: list[float], wait: Any, hours: float, close: Any) -> Night:
+    cpu = time.process_time()
+    ended_at = await asyncio.gather(*(wait(number) for number in range(len(starts))))
+    cpu = time.process_time() - cpu
+    await close()
+    late = [seen - end for seen, end in zip(ended_at, service.ends, strict=True) if seen is not None]
+    beyond = [
+        seen - end - min(LONGEST, max(SHORTEST, SHARE * (end - start)))
+        for seen, end, start in zip(ended_at, service.ends, starts, strict=True)
+        if seen is not None
+    ]
+    return Night(
+        runs=len(starts),
+        hours=hours,
+        requests=len(service.asked_at),
+        ended=len(late),
+        late=(sorted(late)[len(late) // 2], max(late)),
+        late_beyond=max(beyond),
+        busiest_minute=busiest(service.asked_at, 60.0),
+        busiest_hour=busiest(service.asked_at, _HOUR),
+        fewest=min(service.looks),
+        most=max(service.looks),
+        cpu=cpu / len(service.asked_at),
+    )
+
+
+def busiest(moments: list[float], window: float) -> int:
+    """Give the most moments that lie in any window of so many seconds."""
+    ordered, most, first = sorted(moments), 0, 0
+    for last, moment in enumerate(ordered):
+        while ordered[first] <= moment - window:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
