@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_CHUNK = 1 << 16
 _MOST_CONNECTIONS = 20
 _WORTH_TELLING = 5.0
 
@@ -180,13 +179,12 @@ class AsyncITwinClient:
                 allow_redirects=False,
                 proxy=self._proxy(url),
             ) as response:
-                headers = {name.lower(): value for name, value in response.headers.items()}
                 body = bytearray()
-                async for chunk in response.content.iter_chunked(_CHUNK):
+                async for chunk in response.content.iter_any():
                     body += chunk
                     if len(body) > LARGEST_BODY:
                         return NoReply(f"its body is larger than {LARGEST_BODY >> 20} MiB")
-                return Reply(response.status, headers, bytes(body))
+                return Reply(response.status, response.headers, bytes(body))
         except TimeoutError:
             return NoReply(f"it took longer than {self.account.network.timeout:.0f} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:

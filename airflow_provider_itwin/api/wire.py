@@ -31,7 +31,7 @@ class Reply:
     """
     One HTTP answer, complete.
 
-    :param headers: with names in lower case
+    :param headers: to be asked for by names in lower case
     :param in_doubt: whether the same call was tried before and its fate is unknown, so that this answer may be about its effect
     """
 
