@@ -56,7 +56,7 @@ def test_trouble_that_passes_delays_the_wait(trouble: Reply | NoReply, meaning: 
     outcome = waited(script)
 
     assert (outcome.end, outcome.error, outcome.polls) == (WaitEnd.FINISHED, None, 7)
-    assert script.seconds == pytest.approx([11.0, 1, 2, 4, 11.0, 1])
+    assert script.seconds == pytest.approx([10.0, 1, 2, 4, 10.0, 1])
 
 
 @pytest.mark.parametrize(("trouble", "meaning"), PASSING)
