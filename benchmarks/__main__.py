@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from airflow_provider_itwin.api.account import Limits
 from benchmarks import decoding, emulated, faketime, imports, machine, schedule, simulation
 from benchmarks.certificate import write_certificate
 from benchmarks.figures import Figures, figures_of
@@ -42,9 +43,7 @@ def main() -> None:
             "A night of 10,000 runs in a time that leaps" if not quick else "A night of 1,000 runs in a time that leaps"
         )
         results.night = faketime.run(simulation.through_the_poller(1000 if quick else 10_000, 2.0))
-        results.budgeted = faketime.run(
-            simulation.within_the_budget(1000, 1.2 if quick else 2.0, simulation.Limits(500, 5000))
-        )
+        results.budgeted = faketime.run(simulation.within_the_budget(1000, 1.2 if quick else 2.0, Limits(500, 5000)))
         _say("The emulator, small and with 10,000 connections and 100,000 runs")
         results.rates = emulated.measure(10, 1.0) + emulated.measure(500 if quick else 10_000, 1.0 if quick else 3.0)
         for row in rows(quick):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import groupby
@@ -111,8 +112,8 @@ def _wait_lines(found: list[Figures]) -> Iterator[Line]:
         for subject, repeats in by_subject.items():
             cpu = median(repeats, lambda figures: figures.cpu)
             share = ratio(repeats, by_subject.get("floor", []))
-            lags = [median(repeats, lambda figures, place=place: figures.lag[place]) or 0.0 for place in range(3)]
-            late = [median(repeats, lambda figures, place=place: figures.late[place]) or 0.0 for place in range(2)]
+            lags = [statistics.median(figures.lag[place] for figures in repeats) for place in range(3)]
+            late = [statistics.median(figures.late[place] for figures in repeats) for place in range(2)]
             yield (
                 str(waits), subject, str(len(repeats)),
                 "" if cpu is None else f"{cpu * 1000:.3f}",
