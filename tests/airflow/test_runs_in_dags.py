@@ -26,10 +26,14 @@ def run_ids(emulator: Emulator, connection_id: str) -> list[str]:
     return [run["id"] for run in emulator.runs(connection_id)]
 
 
+@DEFERRABLE
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.py")), ids=lambda file: file.stem)
-def test_the_examples(emulator: Emulator, dags: DagRunner, file: Path) -> None:
-    result = dags.run_file(file.stem, file.read_text())
+def test_the_examples(emulator: Emulator, dags: DagRunner, file: Path, deferrable: bool) -> None:
+    text = file.read_text().replace("deferrable=True", f"deferrable={deferrable}")
+    waits = "deferrable=" in text
+    result = dags.run_file(file.stem, text)
     assert result.state == "success"
+    assert ("running trigger in line" in result.log) == (waits and deferrable)
     assert {state for states in result.states.values() for state in states} == {"success"}
 
 
