@@ -45,3 +45,18 @@ def undisturbed() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def not_just_now() -> Iterator[None]:
+    """Put an interruption off to the end of the block, so that what is started in it is also noted down to be stopped."""
+    asked: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda received, _: asked.append(received)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+    if asked:
+        raise KeyboardInterrupt

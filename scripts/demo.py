@@ -32,7 +32,7 @@ from scripts.airflow_home import (
     sole_use_of,
 )
 from scripts.airflow_log import LogEntry, LogFollower
-from scripts.console import CannotGoOnError, interruptible, say, undisturbed
+from scripts.console import CannotGoOnError, interruptible, not_just_now, say, undisturbed
 from scripts.emulator_process import FAILING_CONNECTION, STORAGE_CONNECTION, EmulatorProcess
 from scripts.processes import POLL_SECONDS, ManagedProcess
 from scripts.report_table import report_table
@@ -124,8 +124,9 @@ def _real_platform() -> Target | None:
 
 
 def _emulated_platform(resources: ExitStack) -> Target:
-    emulator = EmulatorProcess(HOME / "emulator.log", speed=SPEED)
-    resources.callback(_undisturbed, emulator.stop)
+    with not_just_now():
+        emulator = EmulatorProcess(HOME / "emulator.log", speed=SPEED)
+        resources.callback(_undisturbed, emulator.stop)
     connection_id = os.environ.get("DEMO_CONNECTION") or STORAGE_CONNECTION
     return Target(
         f"emulator at {emulator.url}, {SPEED:g} times as fast as the real one",
@@ -169,10 +170,11 @@ class _Run:
         self, command: list[str], longest: float, what: str, tell: Callable[[LogEntry], bool] | None = None
     ) -> None:
         # Not SIGTERM: Airflow takes that for the wish to end a task, and goes on.
-        process = ManagedProcess(
-            what, command, environment=self._environment, log=self._json_log, stop_signal=signal.SIGINT
-        )
-        self._resources.callback(_undisturbed, lambda: process.stop(grace=3.0))
+        with not_just_now():
+            process = ManagedProcess(
+                what, command, environment=self._environment, log=self._json_log, stop_signal=signal.SIGINT
+            )
+            self._resources.callback(_undisturbed, lambda: process.stop(grace=3.0))
         deadline = time.monotonic() + longest
         quiet_since = time.monotonic()
         ended = False

@@ -20,7 +20,7 @@ from scripts.airflow_home import (
     server_environment,
     sole_use_of,
 )
-from scripts.console import CannotGoOnError, interruptible, say, undisturbed
+from scripts.console import CannotGoOnError, interruptible, not_just_now, say, undisturbed
 from scripts.emulator_process import EmulatorProcess
 from scripts.processes import ManagedProcess, wait_until
 
@@ -54,30 +54,32 @@ def _run(resources: ExitStack) -> None:
     HOME.mkdir(parents=True, exist_ok=True)
     say("Starting the emulator of the iTwin Platform, then Airflow; this takes about half a minute ...")
     resources.callback(say, "Everything is being stopped ...")
-    emulator = EmulatorProcess(HOME / "emulator.log", speed=SPEED)
-    resources.callback(_stop, emulator.process)
+    with not_just_now():
+        emulator = EmulatorProcess(HOME / "emulator.log", speed=SPEED)
+        resources.callback(_stop, emulator.process)
     port, *log_ports = [USUAL_PORT if _is_free(USUAL_PORT) else free_ports(1)[0], *free_ports(2)]
     server = server_environment(port)
     url = server["AIRFLOW__API__BASE_URL"]
     started = datetime.now(UTC)
     log = HOME / "airflow.log"
     log.unlink(missing_ok=True)
-    airflow = ManagedProcess(
-        "airflow standalone",
-        airflow_command("standalone"),
-        environment=airflow_environment(HOME, EXAMPLE_DAGS)
-        | server
-        | emulator.connection
-        | {
-            "AIRFLOW__API__DEFAULT_WRAP": "True",
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_ports[0]),
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(log_ports[1]),
-        },
-        log=log,
-        stop_signal=signal.SIGINT,
-    )
-    resources.callback(_stop, airflow)
+    with not_just_now():
+        airflow = ManagedProcess(
+            "airflow standalone",
+            airflow_command("standalone"),
+            environment=airflow_environment(HOME, EXAMPLE_DAGS)
+            | server
+            | emulator.connection
+            | {
+                "AIRFLOW__API__DEFAULT_WRAP": "True",
+                "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+                "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_ports[0]),
+                "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(log_ports[1]),
+            },
+            log=log,
+            stop_signal=signal.SIGINT,
+        )
+        resources.callback(_stop, airflow)
     components = dict.fromkeys(REPORTED, started)
     wait_until(lambda: airflow.exit_code is not None or all_well(health_of(url), components), LONGEST_START, every=0.5)
     if airflow.exit_code is not None or not all_well(health_of(url), components):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from scripts.console import not_just_now
 from scripts.processes import ManagedProcess, wait_until
 
 if TYPE_CHECKING:
@@ -79,3 +81,18 @@ def test_how_it_ended_and_its_last_words_are_kept(start: Callable[[str], Managed
     assert process.wait(30.0)
     assert process.exit_code == 3
     assert process.tail(2) == "two\nthree"
+
+
+def test_an_interruption_waits_until_what_is_started_is_noted_down() -> None:
+    noted = []
+
+    def start() -> None:
+        with not_just_now():
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+            noted.append("to be stopped")
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert noted == ["to be stopped"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
