@@ -1,8 +1,4 @@
-"""
-Measure what waiting costs, beside the floor and published providers, and print it: ``make bench``.
-
-    python -m benchmarks [--quick]
-"""
+"""The bench: measures everything, prints a report and writes it to a directory. See ``python -m benchmarks --help``."""
 
 from __future__ import annotations
 
@@ -10,69 +6,154 @@ import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
+
 from airflow_provider_itwin.api.account import Limits
-from benchmarks import decoding, emulated, faketime, imports, machine, schedule, simulation
+from benchmarks import decoding, emulated, faketime, imports, machine, plan, plots, schedule, simulation
 from benchmarks.certificate import write_certificate
-from benchmarks.figures import Figures, figures_of
-from benchmarks.plan import Row, rows
+from benchmarks.criteria import judge
+from benchmarks.figures import figures_of
 from benchmarks.processes import MeasurementError, Server, run_case
-from benchmarks.results import Results, write
+from benchmarks.profiles import profile
+from benchmarks.report import report
+from benchmarks.results import Results, Throughput
 
 RESULTS = Path(__file__).parent / "results"
+PARTS = ("waits", "files", "schedule", "imports", "nights", "emulator")
 
 
-def main() -> None:
-    """Measure everything, print it as it comes, and write it down."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a small version, in about three minutes")
-    quick: bool = parser.parse_args().quick
-    began = time.monotonic()
-    results = Results(machine=machine.describe(), quick=quick)
-    with tempfile.TemporaryDirectory(prefix="itwin-bench-") as name:
-        directory = Path(name)
+def say(text: str = "") -> None:
+    """Print, and at once, also into a pipe."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+class Bench:
+    """
+    One run of the bench.
+
+    :param directory: for what exists only meanwhile
+    :param quick: whether a few small measurements do
+    """
+
+    def __init__(self, directory: Path, quick: bool) -> None:
+        self.directory = directory
+        self.quick = quick
+        self.results = Results(quick=quick)
         write_certificate(directory)
-        _say("Importing operators and sensors, over what Airflow loads itself")
-        results.imports = imports.measure(directory, 1 if quick else 3)
-        _say("Reading the answer to a poll of a run with 5,000 files")
-        results.decoding = decoding.measure(5 if quick else 15)
-        _say("The default schedule against fixed intervals")
-        results.courses = schedule.courses(200 if quick else 2000)
-        _say(
-            "A night of 10,000 runs in a time that leaps" if not quick else "A night of 1,000 runs in a time that leaps"
-        )
-        results.night = faketime.run(simulation.through_the_poller(1000 if quick else 10_000, 2.0))
-        results.budgeted = faketime.run(simulation.within_the_budget(1000, 1.2 if quick else 2.0, Limits(500, 5000)))
-        _say("The emulator, small and with 10,000 connections and 100,000 runs")
-        results.rates = emulated.measure(10, 1.0) + emulated.measure(500 if quick else 10_000, 1.0 if quick else 3.0)
-        for row in rows(quick):
-            results.waits += _measured(row, directory, results)
-    results.seconds = time.monotonic() - began
-    text = write(results, RESULTS)
-    print(text)  # noqa: T201 (this is what the command is for)
 
+    def waits(self) -> None:
+        """Measure the rows of the table."""
+        for row in plan.rows(self.quick):
+            for repeat, subject in row.turns():
+                say(f"{row.waits:,} waits, {subject}, repeat {repeat + 1} ...")
+                self._case(row, subject, lambda figures: self.results.waits.append(figures))
 
-def _measured(row: Row, directory: Path, results: Results) -> list[Figures]:
-    found = []
-    for repeat, subject in row.turns():
-        _say(f"{row.waits} waits, {subject}, repeat {repeat + 1}")
+    def files(self) -> None:
+        """Measure what large answers cost."""
+        say("Answers about 5,000 files ...")
+        self.results.decoding = decoding.measure(5 if self.quick else 25)
+        row = plan.big_polls(self.quick)
+        for _, subject in row.turns():
+            self._case(row, subject, lambda figures: self.results.big.append(figures), decoding.FILES)
+
+    def schedule(self) -> None:
+        """Follow the schedule."""
+        self.results.courses = schedule.courses(200 if self.quick else 2000)
+
+    def imports(self) -> None:
+        """Measure imports."""
+        say("Imports ...")
+        self.results.imports = imports.measure(self.directory, 1 if self.quick else 3)
+
+    def nights(self) -> None:
+        """Watch the real budget by the server's clock, and simulate nights meanwhile."""
+        with ThreadPoolExecutor(1) as pool:
+            say("1,000 waits within their budget, and simulated nights meanwhile ...")
+            watched: Future[Throughput] = pool.submit(self._throughput)
+            self.results.tight_night = faketime.run(simulation.within_the_budget(1000, 2.0, Limits(500, 5000)))
+            self.results.night = faketime.run(simulation.through_the_poller(500 if self.quick else 10_000, 2.0))
+            self.results.throughput = watched.result()
+
+    def emulator(self) -> None:
+        """Measure the emulator."""
+        for connections in (1, 500 if self.quick else 10_000):
+            say(f"The emulator with {connections:,} connections ...")
+            self.results.rates += emulated.measure(connections, 0.5 if self.quick else 3.0)
+
+    def _case(self, row: plan.Row, subject: str, keep: Callable[..., None], files: int | None = None) -> None:
         case = row.case(subject)
         try:
-            with Server(directory, files=12) as server:
-                outcome = run_case(case, server, directory)
+            with Server(self.directory, *([] if files is None else [files])) as server:
+                outcome = run_case(case, server, self.directory)
                 whole = server.counts(outcome.began, outcome.ended)
                 window = server.counts(outcome.window_began, outcome.window_ended)
         except MeasurementError as error:
-            results.failures.append(str(error))
-            _say(f"  no figures: {error}")
-            continue
-        found.append(figures_of(case, outcome, whole, window))
-    return found
+            self.results.troubles.append(str(error))
+            say(f"  {error}")
+            return
+        figures = figures_of(case, outcome, whole, window)
+        cpu = "" if figures.cpu is None else f"{figures.cpu * 1000:.3f} ms of CPU for a poll, "
+        say(f"  {cpu}{figures.memory / 1024:.1f} KB for a wait")
+        keep(figures)
+
+    def _throughput(self) -> Throughput:
+        case = plan.budget(self.quick)
+        directory = self.directory / "budget"
+        directory.mkdir()
+        with Server(self.directory) as server:
+            outcome = run_case(case, server, directory)
+            moments = server.moments(outcome.began, outcome.ended)
+        busiest = simulation.busiest(moments, 60.0)
+        return Throughput(case.waits, case.per_minute, outcome.ended - outcome.began, len(moments), busiest)
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 (progress)
+def run(parts: list[str], bench: Bench) -> Iterator[str]:
+    """Run the parts; a part that breaks does not take the others with it."""
+    for name in parts:
+        try:
+            getattr(bench, name)()
+        except Exception as error:  # noqa: BLE001 (the report says so, and goes on)
+            bench.results.troubles.append(f"{name}: {type(error).__name__}: {error}")
+            yield bench.results.troubles[-1]
+
+
+def main() -> None:
+    """Run the bench."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a small version, to see that everything works")
+    parser.add_argument("--only", choices=PARTS, action="append", help="only this part; can be given several times")
+    parser.add_argument("--profile", action="store_true", help="say where CPU and memory go instead")
+    parser.add_argument("--output", type=Path, help="directory for the results")
+    options = parser.parse_args()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="itwin-bench-") as name:
+        bench = Bench(Path(name), options.quick)
+        machine.pin(machine.processors()[0])
+        if options.profile:
+            profile(bench.directory, options.quick, say)
+            return
+        for trouble in run([part for part in PARTS if part in (options.only or PARTS)], bench):
+            say(trouble)
+    bench.results.took = time.monotonic() - began
+    partial = options.quick or options.only is not None
+    write(bench.results, options.output or (RESULTS / "partial" if partial else RESULTS))
+
+
+def write(results: Results, directory: Path) -> None:
+    """Print the report, and write it with its figures and pictures to a directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    text = report(results)
+    (directory / "bench.md").write_text(text, encoding="utf-8")
+    data = msgspec.to_builtins(results) | {"criteria": msgspec.to_builtins(judge(results))}
+    (directory / "bench.json").write_bytes(msgspec.json.format(msgspec.json.encode(data), indent=1) + b"\n")
+    plots.draw(results, directory)
+    say("\n" + text)
+    say(f"Written to {directory}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import resource
 import ssl
 import sys
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -22,8 +23,13 @@ _PACKAGES = (
 )
 
 
+@cache
 def processors() -> tuple[int | None, int | None]:
-    """Choose a processor for what is measured and another one for what it talks to; None where one cannot choose."""
+    """
+    Choose a processor for what is measured and another one for what it talks to; None where one cannot choose.
+
+    To be asked before this process is pinned itself.
+    """
     if not hasattr(os, "sched_getaffinity"):
         return None, None
     usable = sorted(os.sched_getaffinity(0))

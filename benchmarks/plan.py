@@ -55,9 +55,8 @@ def rows(quick: bool) -> list[Row]:
     """
     if quick:
         return [
-            _at_interval(100, 1.0, {"ours": 1, "floor": 1, "databricks": 1, "dbt-cloud": 1}, window=4.0),
-            _at_interval(1000, 5.0, {"ours": 1, "floor": 1}, window=4.0),
-            Row(3000, None, {"ours": 1}, spread=5.0, window=4.0, ending=3.0),
+            _at_interval(100, 1.0, {"ours": 1, "floor": 1, "databricks": 1, "dbt-cloud": 1}, window=3.0),
+            _at_interval(1000, 3.0, {"ours": 1, "floor": 1}, window=4.0),
         ]
     return [
         _at_interval(100, 1.0, {"ours": 3, "floor": 3, "databricks": 1, "dbt-cloud": 1}),
@@ -74,9 +73,9 @@ def _at_interval(waits: int, interval: float, subjects: dict[str, int], window: 
 def big_polls(quick: bool) -> Row:
     """Give the row of runs with 5,000 files."""
     row = Row(4, 0.5, {"ours": 3, "floor": 3}, spread=0.5, settle=1.0, window=10.0, ending=0.5)
-    return replace(row, subjects={"ours": 1, "floor": 1}, window=3.0) if quick else row
+    return replace(row, subjects={"ours": 1}, window=3.0) if quick else row
 
 
 def budget(quick: bool) -> Case:
     """Give the case of 1,000 waits that want more requests than they are allowed; it ends before the runs do."""
-    return Case("ours", 1000, 10.0, 1.0, 0.0, 20.0 if quick else 150.0, 0.0, 0.0, per_minute=500.0)
+    return Case("ours", 1000, 10.0, 1.0, 0.0, 10.0 if quick else 150.0, 0.0, 0.0, per_minute=500.0)

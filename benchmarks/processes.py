@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -79,10 +80,10 @@ class Server:
         """Count what happened between two moments of the monotonic clock."""
         return msgspec.convert(self._ask("counts", begin, end), Counts)
 
-    def polls_by_second(self, begin: float, end: float) -> list[int]:
-        """Count the polls of each second between two moments."""
-        seconds: list[int] = self._ask("rates", begin, end)["seconds"]
-        return seconds
+    def moments(self, begin: float, end: float) -> list[float]:
+        """Give the moment of each poll between two moments."""
+        moments: list[float] = self._ask("moments", begin, end)["moments"]
+        return moments
 
     def _ask(self, what: str, begin: float, end: float) -> dict[str, Any]:
         assert self._process.stdin is not None  # noqa: S101 (it was started with a pipe)
@@ -123,9 +124,8 @@ def run_case(case: Case, server: Server, directory: Path) -> Outcome:
             stderr=subprocess.STDOUT,
         )
         try:
-            process.wait(_START_UP + 2 * case.duration)
-        except subprocess.TimeoutExpired:
-            pass
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_START_UP + 2 * case.duration)
         finally:
             end(process)
     if not result.exists():
@@ -174,13 +174,11 @@ def environment(directory: Path, port: int, certificate: Path, **settings: str) 
 
 def end(process: subprocess.Popen[Any]) -> None:
     """End a process of ours, by its id and no other way."""
-    for ask in (lambda: None, process.terminate, process.kill):
+    for ask in (process.poll, process.terminate, process.kill):
         ask()
-        try:
-            process.wait(_ENDING if process.poll() is None else None)
-        except subprocess.TimeoutExpired:
-            continue
-        return
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_ENDING)
+            return
 
 
 def _tail(log: Path) -> str:

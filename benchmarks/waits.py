@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import machine
-from benchmarks.profiling import Profile, Profiler
+from benchmarks.profiling import MemoryTracer, Profile, Profiler
 from benchmarks.subjects import SUBJECTS, Subject
 
 TICK = 0.05
@@ -42,6 +42,7 @@ class Case(msgspec.Struct, frozen=True):
     :param certificate: file of its certificate
     :param processor: where this process stays
     :param profile: whether to find out where the CPU of the window goes
+    :param trace: whether to find out where the memory goes, which makes everything slow
     """
 
     subject: str
@@ -57,6 +58,7 @@ class Case(msgspec.Struct, frozen=True):
     certificate: str = ""
     processor: int | None = None
     profile: bool = False
+    trace: bool = False
 
     @property
     def duration(self) -> float:
@@ -89,6 +91,7 @@ class Outcome(msgspec.Struct):
     :param missed: waits without an end
     :param failures: the first few texts of what was raised
     :param profile: where the CPU of the window went, if that was asked for
+    :param memory: bytes that the waits hold by the lines that asked for them, if that was asked for
     """
 
     began: float = 0.0
@@ -107,6 +110,7 @@ class Outcome(msgspec.Struct):
     missed: int = 0
     failures: list[str] = []
     profile: Profile | None = None
+    memory: dict[str, int] = {}
 
 
 class _Ticker:
@@ -173,6 +177,7 @@ async def measure(case: Case) -> Outcome:
     outcome = Outcome()
     await _look_at_idle(outcome, ticker)
     profiler = Profiler() if case.profile else None
+    tracer = MemoryTracer() if case.trace else None
     outcome.began = time.monotonic()
     window_begins = outcome.began + case.spread + case.settle
     window_ends = window_begins + case.window
@@ -190,6 +195,8 @@ async def measure(case: Case) -> Outcome:
         outcome.profile = profiler.end()
     outcome.window_lags = ticker.taken()
     outcome.settled_memory = machine.resident()
+    if tracer is not None:
+        outcome.memory = tracer.end()
     await starting
     await ends.all_come(window_ends + case.ending + case.grace - time.monotonic())
     outcome.ended = time.monotonic()

@@ -1,0 +1,188 @@
+"""The figures as a text, for the screen and for ``benchmarks/results/bench.md``."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+
+from benchmarks.criteria import judge
+from benchmarks.figures import Figures, median, ratio
+from benchmarks.results import Results
+
+_NAMES = {
+    "ours": "**this package**",
+    "floor": "floor",
+    "naive": "floor without ticks",
+    "idle": "triggers that ask nobody",
+}
+_WORDS = {True: "met", False: "**not met**", None: "-"}
+
+
+def report(results: Results) -> str:
+    """Write the report."""
+    parts = [
+        _head(results),
+        _criteria(results),
+        _waits(results),
+        _schedule(results),
+        _other(results),
+        _emulator(results),
+        _troubles(results),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _head(results: Results) -> str:
+    machine = "\n".join(f"- {name}: {value}" for name, value in results.machine.items())
+    kind = "quick run, no figures to rely on" if results.quick else "full run, medians over repeats"
+    return f"# What waiting costs\n\n{results.when}, {kind}; it took {results.took / 60:.0f} minutes.\n\n{machine}"
+
+
+def _criteria(results: Results) -> str:
+    rows = [(one.demand, one.figure, _WORDS[one.met]) for one in judge(results)]
+    return "## Demands\n\n" + _table(("demand", "figure", ""), rows)
+
+
+def _waits(results: Results) -> str:
+    columns = (
+        "waits",
+        "interval",
+        "who",
+        "CPU/poll, ms",
+        "x floor",
+        "memory/wait, KB",
+        "connections",
+        "tokens",
+        "lag while waiting p50/p99/max, ms",
+        "lag in all p99/max, ms",
+        "late p99/max, s",
+        "missed",
+        "server busy",
+    )
+    rows = [
+        _row(results, results.of(subject, waits), waits)
+        for waits in results.sizes()
+        for subject in results.subjects(waits)
+    ]
+    if not rows:
+        return ""
+    return (
+        "## Waits over TLS on loopback\n\n"
+        + _table(columns, rows)
+        + "\n\nEach case has a process and a server of its own, each on its own processor if there are two. Triggers run as in "
+        "Airflow's triggerer: its own code around each, with its portal, without database and supervisor. CPU is that of the "
+        "whole process in a window in which nothing starts or ends, without what it takes when nobody waits, for each poll that "
+        "the server counted. The floor is a coroutine for each wait over one session with one token, that asks at the same "
+        "moments and decodes two fields; without ticks, each asks at a moment of its own, so that fewer share a wake-up. Memory "
+        "is the peak over the process before the first wait. Late is beyond the longest pause that the schedule allows. A row "
+        "without a provider means that it could not follow: its polls alone would take more than a processor, or its memory "
+        "gigabytes."
+    )
+
+
+def _row(results: Results, repeats: Sequence[Figures], waits: int) -> tuple[str, ...]:
+    first = repeats[0]
+    floor = ratio(repeats, results.of("floor", waits)) if first.subject != "floor" else None
+    behind = "" if all(one.keeps_up for one in repeats) else " (cannot keep up)"
+    again = "" if len(repeats) > 1 else " (1 repeat)"
+    return (
+        f"{waits:,}",
+        "default" if first.interval is None else f"{first.interval:g} s",
+        _NAMES.get(first.subject, first.subject) + behind + again,
+        _figure(median(repeats, lambda one: one.cpu), 1000, "{:.3f}"),
+        _figure(floor, 1, "{:.2f}"),
+        _figure(median(repeats, lambda one: one.memory), 1 / 1024, "{:.1f}"),
+        _figure(median(repeats, lambda one: one.connections), 1, "{:,.0f}"),
+        _figure(median(repeats, lambda one: one.tokens), 1, "{:.0f}"),
+        _medians([one.window_lag for one in repeats], 1000, "{:.1f}"),
+        _medians([one.lag[1:] for one in repeats], 1000, "{:.0f}"),
+        _medians([one.late for one in repeats], 1, "{:.2f}"),
+        _figure(median(repeats, lambda one: one.missed + one.wrong), 1, "{:.0f}"),
+        _figure(median(repeats, lambda one: one.server), 100, "{:.0f} %"),
+    )
+
+
+def _schedule(results: Results) -> str:
+    columns = ("run of", "schedule", "requests", "requests an hour", "late mean/most, s")
+    rows = [
+        (
+            f"{course.duration / 60:.0f} min",
+            "default" if course.interval is None else f"{course.interval:.0f} s",
+            f"{course.requests:.0f}",
+            f"{course.an_hour:.0f}",
+            f"{course.late[0]:.0f} / {course.late[1]:.1f}",
+        )
+        for course in results.courses
+    ]
+    return "## The schedule, by arithmetic\n\n" + _table(columns, rows) if rows else ""
+
+
+def _other(results: Results) -> str:
+    lines = list(_sentences(results))
+    return "## Besides\n\n" + "\n".join(f"- {line}" for line in lines) if lines else ""
+
+
+def _sentences(results: Results) -> Iterator[str]:
+    for one in results.imports:
+        yield (
+            f"Importing the operators and sensors of {_NAMES.get(one.package, one.package)} costs a DAG file "
+            f"{one.seconds * 1000:.0f} ms of CPU and {one.modules} modules, over Airflow's base classes."
+        )
+    if (found := results.decoding) is not None:
+        yield (
+            f"An answer about {found.files:,} files ({found.size / 1e6:.1f} MB): a look takes {found.glance * 1000:.2f} ms, the "
+            f"whole run {found.whole * 1000:.1f} ms, json.loads {found.plain * 1000:.1f} ms."
+        )
+    for subject in ("ours", "floor"):
+        cpu = median([one for one in results.big if one.subject == subject], lambda one: one.cpu)
+        if cpu is not None:
+            yield f"A whole poll of it, over TLS: {_NAMES[subject]} {cpu * 1000:.1f} ms of CPU."
+    if (seen := results.throughput) is not None:
+        yield (
+            f"{seen.waits:,} waits allowed {seen.per_minute:.0f} requests a minute made {seen.requests} in "
+            f"{seen.seconds:.0f} s, and {seen.busiest} in the busiest minute."
+        )
+    if (night := results.night) is not None:
+        yield (
+            f"A night of {night.hours:.0f} h with {night.runs:,} runs, simulated through the poller: {night.requests:,} looks, "
+            f"{night.ended:,} ends seen, {night.late[0]:.0f} s late in the middle and {night.late[1]:.0f} s at most; "
+            f"{night.cpu * 1e6:.0f} microseconds of CPU for a look without its request."
+        )
+    if (tight := results.tight_night) is not None:
+        yield (
+            f"{tight.hours:.0f} h with {tight.runs:,} runs under 500 requests a minute and 5,000 an hour, simulated through the "
+            f"client: {tight.requests:,} requests, {tight.ended:,} ends seen, {tight.late[0] / 60:.0f} min late in the middle "
+            f"and {tight.late[1] / 60:.0f} min at most; each run looked at {tight.fewest} to {tight.most} times."
+        )
+
+
+def _emulator(results: Results) -> str:
+    columns = ("operation", "connections", "requests/s", "requests/s of one processor")
+    rows = [
+        (rate.operation, f"{rate.connections:,}", f"{rate.asked:,.0f}", f"{rate.of_one_processor:,.0f}")
+        for rate in results.rates
+    ]
+    if not rows:
+        return ""
+    return "## The emulator\n\n" + _table(columns, rows) + "\n\nEach connection has ten runs."
+
+
+def _troubles(results: Results) -> str:
+    found = results.troubles + sorted({failure for one in results.waits for failure in one.failures})
+    return "## Troubles\n\n" + "\n".join(f"- {one}" for one in found) if found else ""
+
+
+def _medians(repeats: Sequence[Sequence[float]], factor: float, form: str) -> str:
+    return " / ".join(form.format(statistics.median(values) * factor) for values in zip(*repeats, strict=True))
+
+
+def _figure(value: float | None, factor: float, form: str) -> str:
+    return "-" if value is None else form.format(value * factor)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[i]) for row in (columns, *rows)) for i in range(len(columns))]
+    lines = [columns, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    )
