@@ -1,0 +1,181 @@
+"""Which failures are retried, by the policy for Airflow 3.3 and by the classes of the exceptions anywhere."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_itwin.api import errors
+from airflow_provider_itwin.exceptions import (
+    ITwinPermanentError,
+    ITwinRunActiveError,
+    ITwinRunFailedError,
+    ITwinTransientError,
+    ITwinTriggerEventError,
+    ITwinWaitTimeLimitError,
+)
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_itwin.emulator import Emulator
+
+    from .dag_runs import DagResult
+
+FAILING = "demo-failing-connection"
+with_policies = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="retry policies are new in Airflow 3.3")
+
+
+@pytest.mark.skipif(AIRFLOW_V_3_3_PLUS, reason="about Airflows without retry policies")
+def test_older_airflows_say_what_to_do_instead() -> None:
+    with pytest.raises(ImportError, match=r"Airflow 3\.3 or newer, and this is .*: leave retry_policy out"):
+        importlib.import_module("airflow_provider_itwin.retry")
+
+
+def report(*tasks: tuple[str, bool | None], result: str = "Error", **more: Any) -> dict[str, Any]:
+    failing = [
+        {"file_name": f"{number}.dgn", "file_id": str(number), "result": task, "can_user_fix": fixable}
+        for number, (task, fixable) in enumerate(tasks, 1)
+    ]
+    return {"result": result, "error": None, "failing_tasks": failing, "more_failing_tasks": 0} | more
+
+
+def decision_on(exception: BaseException, **pauses: Any) -> Any:
+    from airflow_provider_itwin.retry import ITwinRetryPolicy
+
+    return ITwinRetryPolicy(**pauses).evaluate(exception=exception, try_number=1, max_tries=3, context=None)
+
+
+@with_policies
+@pytest.mark.parametrize(
+    ("exception", "action", "words"),
+    [
+        (ITwinTransientError("x"), "retry", "may pass"),
+        (ITwinWaitTimeLimitError("x"), "retry", "may pass"),
+        (ITwinTriggerEventError("x"), "retry", "may pass"),
+        (ITwinRunActiveError("x"), "retry", "busy"),
+        (errors.ITwinServerError("x"), "retry", "may pass"),
+        (errors.ITwinRateLimitError("x"), "retry", "may pass"),
+        (errors.ITwinConnectionError("x"), "retry", "may pass"),
+        (errors.ITwinProtocolError("x"), "retry", "may pass"),
+        (errors.ITwinConflictError("x"), "retry", "may pass"),
+        (errors.ITwinWaitTimeoutError("x"), "retry", "may pass"),
+        (errors.ITwinAuthenticationError("x"), "fail", "again"),
+        (errors.ITwinPermissionError("x"), "fail", "again"),
+        (errors.ITwinNotFoundError("x"), "fail", "again"),
+        (errors.ITwinInvalidRequestError("x"), "fail", "again"),
+        (errors.ITwinUntrustedHostError("x"), "fail", "again"),
+        (ValueError("x"), "default", None),
+        (KeyboardInterrupt(), "default", None),
+        (ITwinRunFailedError("x", report(("Error", False))), "retry", "fare better"),
+        (ITwinRunFailedError("x", report(("Error", None))), "retry", "fare better"),
+        (ITwinRunFailedError("x", report(("Error", True), ("TimedOut", False))), "retry", "fare better"),
+        (ITwinRunFailedError("x", report(("Error", True), more_failing_tasks=1)), "retry", "fare better"),
+        (ITwinRunFailedError("x", report(result="TimedOut")), "retry", "fare better"),
+        (ITwinRunFailedError("x", report(("PartialSuccess", True))), "retry", "fare better"),
+        (ITwinRunFailedError("x", None), "retry", "fare better"),
+        (ITwinRunFailedError("x", report(("Error", True), ("Skipped", None))), "fail", "somebody has to mend 1.dgn"),
+        (ITwinRunFailedError("x", report(*[("Error", True)] * 5)), "fail", "1.dgn, 2.dgn, 3.dgn and 2 more"),
+        (ITwinRunFailedError("x", report(result="Cancelled")), "fail", "ended the run"),
+        (ITwinRunFailedError("x", report(error={"key": "UserNotAuthenticated"})), "fail", "sign in again"),
+        (ITwinRunFailedError("x", report(error={"key": "RunFailed"})), "retry", "fare better"),
+    ],
+    ids=lambda value: f"{type(value).__name__}" if isinstance(value, BaseException) else None,
+)
+def test_retries_what_can_heal_and_not_what_cannot(exception: BaseException, action: str, words: str | None) -> None:
+    decision = decision_on(exception)
+    assert decision.action.value == action
+    assert (words is None) == (decision.reason is None)
+    assert (words or "") in (decision.reason or "")
+
+
+@with_policies
+def test_the_pauses() -> None:
+    trouble, run, busy = timedelta(minutes=1), timedelta(minutes=2), timedelta(minutes=3)
+    pauses = {"after_trouble": trouble, "after_run": run, "after_busy": busy}
+    assert decision_on(ITwinTransientError("x"), **pauses).retry_delay == trouble
+    assert decision_on(ITwinRunFailedError("x", report()), **pauses).retry_delay == run
+    assert decision_on(ITwinRunActiveError("x"), **pauses).retry_delay == busy
+    assert decision_on(ITwinTransientError("x")).retry_delay is None
+    # What the service asks for is kept, and is no reason to come back sooner than the user wants.
+    throttled = errors.ITwinRateLimitError("x", retry_after=300.0)
+    assert decision_on(throttled, **pauses).retry_delay == timedelta(minutes=5)
+    assert decision_on(throttled).retry_delay == timedelta(minutes=5)
+    assert decision_on(errors.ITwinRateLimitError("x", retry_after=3.0), **pauses).retry_delay == trouble
+
+
+@with_policies
+def test_survives_being_written_as_json() -> None:
+    from airflow_provider_itwin.retry import ITwinRetryPolicy
+
+    policy = ITwinRetryPolicy(after_trouble=timedelta(seconds=90), after_busy=None)
+    again = ITwinRetryPolicy.deserialize(json.loads(json.dumps(policy.serialize())))
+    assert vars(again) == vars(policy)
+    assert repr(again) == repr(policy)
+
+
+TASK = """
+from airflow_provider_itwin.retry import ITwinRetryPolicy
+
+ITwinRunStorageConnectionOperator(
+    task_id="synchronize", connection_id="{connection_id}", wait_for_completion=True, deferrable={deferrable},
+    retries=2, retry_delay=pendulum.duration(seconds=0), retry_policy=ITwinRetryPolicy(),
+)
+"""
+
+
+@with_policies
+@pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
+def test_a_run_for_a_person_to_mend_is_not_tried_again(
+    emulator: Emulator, run_dag: Callable[..., DagResult], deferrable: bool
+) -> None:
+    emulator.plan_run(FAILING, "Error", 60, failing=[{"file": "PD-ARC-Deck.rvt", "can_user_fix": True}])
+    result = run_dag(TASK.format(connection_id=FAILING, deferrable=deferrable))
+    assert (result.states, result.tries) == ({"synchronize": ["failed"]}, {"synchronize": 1})
+    assert len(emulator.runs(FAILING)) == 1
+    assert "somebody has to mend PD-ARC-Deck.rvt" in result.log
+
+
+@with_policies
+def test_a_run_that_the_service_has_failed_is_tried_again(
+    emulator: Emulator, run_dag: Callable[..., DagResult]
+) -> None:
+    emulator.plan_run(FAILING, "Error", 60, times=1, failing=[{"file": "PD-ARC-Deck.rvt", "can_user_fix": False}])
+    emulator.plan_run(FAILING, "Success", 60, times=1)
+    result = run_dag(TASK.format(connection_id=FAILING, deferrable=True))
+    assert (result.states, result.tries) == ({"synchronize": ["success"]}, {"synchronize": 2})
+    assert len(emulator.runs(FAILING)) == 2
+
+
+@with_policies
+def test_a_task_that_calls_the_hook_is_not_tried_again_in_vain(
+    emulator: Emulator, run_dag: Callable[..., DagResult]
+) -> None:
+    result = run_dag(
+        """
+        from airflow_provider_itwin.retry import ITwinRetryPolicy
+
+        @task(retries=2, retry_delay=pendulum.duration(seconds=0), retry_policy=ITwinRetryPolicy())
+        def ask():
+            from airflow_provider_itwin.hooks.itwin import ITwinHook
+
+            ITwinHook().describe_connection("no-such-connection")
+
+        ask()
+        """
+    )
+    assert (result.states, result.tries) == ({"ask": ["failed"]}, {"ask": 1})
+
+
+def test_the_exceptions_tell_airflow_of_any_version() -> None:
+    from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+    for retried in (ITwinRunFailedError, ITwinRunActiveError, ITwinTransientError, ITwinWaitTimeLimitError):
+        assert issubclass(retried, AirflowException)
+        assert not issubclass(retried, AirflowFailException)
+    assert issubclass(ITwinPermanentError, AirflowFailException)
