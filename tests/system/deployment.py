@@ -58,9 +58,16 @@ class Deployment:
     :param home: empty folder for everything that Airflow keeps
     :param dag_files: DAG files that are copied to the DAG folder
     :param environment: more environment for all the processes (connections, settings)
+    :param person: name and password to ask the REST API by; None where everybody is let in as admin
     """
 
-    def __init__(self, home: Path, dag_files: Iterable[Path], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        dag_files: Iterable[Path],
+        environment: Mapping[str, str] | None = None,
+        person: tuple[str, str] | None = None,
+    ) -> None:
         self.home = home
         self.dags_folder = home / "dags"
         self.logs = home / "process-logs"
@@ -72,7 +79,7 @@ class Deployment:
         self._resources = ExitStack()
         port = free_ports(1)[0]
         self._server = server_environment(port)
-        self.api = AirflowApi(self._server["AIRFLOW__API__BASE_URL"])
+        self.api = AirflowApi(self._server["AIRFLOW__API__BASE_URL"], person)
 
     def __enter__(self) -> Self:
         try:
@@ -117,6 +124,11 @@ class Deployment:
         if api_server:
             api_server.stop()
         self._resources.close()
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The environment of every process, for one more of them."""
+        return self._environment
 
     def kill(self, component: str) -> None:
         """Kill a component and what it has started, with no chance to say goodbye."""
