@@ -51,7 +51,7 @@ class AsyncITwinClient:
         self._poller = Poller(account, lambda order: self.carry(find(account, order)), sleep)
         self._renewal: asyncio.Task[Token] | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._proxies: dict[tuple[str, str | None], str | None] = {}
+        self._proxies: dict[str, str | None] = {}
 
     async def __aenter__(self) -> Self:
         network = self.account.network
@@ -154,11 +154,11 @@ class AsyncITwinClient:
             return verify
         return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or verify
 
-    def _proxy(self, url: URL) -> str | None:
+    def _proxy(self, url: str) -> str | None:
         """Give the proxy on the way to `url`, by the rules of ``requests``; they are asked once for each host."""
-        host = (url.scheme, url.raw_host)
+        host = url[: url.find("/", len("https://"))]
         if host not in self._proxies:
-            self._proxies[host] = self._look_up_proxy(str(url))
+            self._proxies[host] = self._look_up_proxy(url)
         return self._proxies[host]
 
     def _look_up_proxy(self, url: str) -> str | None:
@@ -169,22 +169,19 @@ class AsyncITwinClient:
     async def _send(self, request: Request) -> Reply | NoReply:
         if self._session is None:
             raise RuntimeError("The client is used outside its `async with` block")
-        url = URL(request.url, encoded=True)
         try:
             async with self._session.request(
                 request.method,
-                url,
-                headers=dict(request.headers),
+                URL(request.url, encoded=True),
+                headers=request.headers,
                 data=request.body,
                 allow_redirects=False,
-                proxy=self._proxy(url),
+                proxy=self._proxy(request.url),
             ) as response:
-                body = bytearray()
-                async for chunk in response.content.iter_any():
-                    body += chunk
-                    if len(body) > LARGEST_BODY:
-                        return NoReply(f"its body is larger than {LARGEST_BODY >> 20} MiB")
-                return Reply(response.status, response.headers, bytes(body))
+                body = await _bounded_body(response)
+                if body is None:
+                    return NoReply(f"its body is larger than {LARGEST_BODY >> 20} MiB")
+                return Reply(response.status, response.headers, body)
         except TimeoutError:
             return NoReply(f"it took longer than {self.account.network.timeout:.0f} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -193,6 +190,19 @@ class AsyncITwinClient:
                 # It quotes what came, and that can be the rest of an answer with a token in it.
                 text = "what came is not HTTP"
             return NoReply(redact(f"{type(error).__name__}: {text}", self.account.credentials.secrets))
+
+
+async def _bounded_body(response: aiohttp.ClientResponse) -> bytes | None:
+    """Give the body, or None if it is too large to be taken in."""
+    if response.content.is_eof():
+        # It came together with the head, as short answers do.
+        return await response.read() if response.content.total_bytes <= LARGEST_BODY else None
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > LARGEST_BODY:
+            return None
+    return bytes(body)
 
 
 async def _tls(verify: bool | str) -> ssl.SSLContext | bool:

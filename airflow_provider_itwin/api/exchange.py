@@ -7,9 +7,10 @@ below exist once for the synchronous and the asynchronous client, and are tested
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import quote
+
+from msgspec.structs import replace
 
 from airflow_provider_itwin.api.account import Account
 from airflow_provider_itwin.api.credentials import ClientCredentials, Credentials, Token, read_token

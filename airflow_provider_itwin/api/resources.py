@@ -30,6 +30,7 @@ __all__ = [
     "ExecutionResult",
     "ExecutionState",
     "Glance",
+    "GlancePage",
     "Job",
     "Link",
     "Run",
@@ -262,6 +263,12 @@ class RunPage(_Page):
     runs: list[Run] | None = None
 
 
+class GlancePage(_Page):
+    """The same page, read only as far as a look at many runs needs."""
+
+    runs: list[Glance] | None = None
+
+
 class SourceFilePage(_Page):
     """One page of source files."""
 
@@ -306,7 +313,9 @@ def decoded(body: bytes, shape: type[R]) -> R:
 
     :raises ITwinProtocolError: if the body is no JSON object, or lacks what its name promises (a run, a connection)
     """
-    decoder = _decoders.setdefault(shape, msgspec.json.Decoder(shape, strict=False))
+    decoder = _decoders.get(shape)
+    if decoder is None:
+        decoder = _decoders[shape] = msgspec.json.Decoder(shape, strict=False)
     try:
         result: R = decoder.decode(body)
     except msgspec.ValidationError:
