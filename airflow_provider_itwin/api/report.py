@@ -13,6 +13,7 @@ import msgspec
 
 from airflow_provider_itwin.api.redact import excerpt, shortened
 from airflow_provider_itwin.api.resources import Job, Run, RunRef, Task
+from airflow_provider_itwin.api.timeline import ConnectorTotals, Timeline, issues_of, most_common
 from airflow_provider_itwin.api.vocabulary import ExecutionResult, known_result
 
 LARGEST_REPORT = 14 * 1024
@@ -23,7 +24,8 @@ _MOST_OUTPUTS = 50
 _MOST_RESULTS = 12
 _LONGEST_TEXT = 300
 _LONGEST_NAME = 200
-_LARGEST_COUNT = 1_000_000_000
+_TASKS_BEFORE_TIMES = 5
+"""How many failing files are worth more than the timeline, when there is no room for everything."""
 
 _GRAVITY = {
     ExecutionResult.ERROR: 0,
@@ -115,6 +117,8 @@ class RunReport:
     :param more_failing_tasks: how many of those are left out
     :param output_files: ids of the files that an export has written, the first of them
     :param more_output_files: how many of those are left out
+    :param connectors: the totals of each connector
+    :param timeline: when what was worked on; None if the service tells no times, or there is no room
     """
 
     ref: RunRef
@@ -130,6 +134,8 @@ class RunReport:
     more_failing_tasks: int
     output_files: tuple[str, ...] = ()
     more_output_files: int = 0
+    connectors: tuple[ConnectorTotals, ...] = ()
+    timeline: Timeline | None = None
 
     @classmethod
     def of(cls, ref: RunRef, run: Run) -> Self:
@@ -138,17 +144,11 @@ class RunReport:
         job_results = Counter(_text(job.result, 40) or "None" for job in jobs)
         results: Counter[str] = Counter()
         outputs: list[str] = []
-        errors = warnings = others = 0
         failing: list[tuple[Job, Task]] = []
         for job, task in _tasks(jobs):
             results[_text(task.result, 40) or "None"] += 1
             if task.export_output_file_id:
                 outputs.append(task.export_output_file_id[:_LONGEST_NAME])
-            found = task.details.synchronization_report if task.details else None
-            if found is not None:
-                errors += _within_reason(found.total_errors_count)
-                warnings += _within_reason(found.total_warnings_count)
-                others += _within_reason(found.total_other_issues_count)
             if known_result(task.result) is not ExecutionResult.SUCCESS or _tells_error(task):
                 failing.append((job, task))
         failing.sort(key=lambda pair: _GRAVITY[known_result(pair[1].result)])
@@ -162,13 +162,19 @@ class RunReport:
             ended=_iso(ended),
             duration=(ended - started).total_seconds() if started and ended else None,
             totals=Totals(
-                len(jobs), _largest(job_results), results.total(), _largest(results), errors, warnings, others
+                len(jobs),
+                most_common(job_results, _MOST_RESULTS),
+                results.total(),
+                most_common(results, _MOST_RESULTS),
+                *issues_of(task for _, task in _tasks(jobs)),
             ),
             error=_run_error(run),
             failing_tasks=tuple(FailingTask.of(job, task) for job, task in failing[:_MOST_TASKS]),
             more_failing_tasks=max(0, len(failing) - _MOST_TASKS),
             output_files=tuple(outputs[:_MOST_OUTPUTS]),
             more_output_files=max(0, len(outputs) - _MOST_OUTPUTS),
+            connectors=ConnectorTotals.all_of(jobs),
+            timeline=Timeline.of(run),
         )._bounded()
 
     def with_file_names(self, names: Mapping[str, str]) -> RunReport:
@@ -191,6 +197,8 @@ class RunReport:
             "more_failing_tasks": self.more_failing_tasks,
             "output_files": list(self.output_files),
             "more_output_files": self.more_output_files,
+            "connectors": _json_values(self.connectors),
+            "timeline": _json_values(self.timeline),
         }
 
     @classmethod
@@ -237,7 +245,14 @@ class RunReport:
     def _bounded(self) -> Self:
         report = self
         while _size(report) > LARGEST_REPORT:
-            if report.failing_tasks:
+            timeline = report.timeline
+            if timeline and timeline.tasks:
+                report = replace(report, timeline=replace(timeline, tasks=()))
+            elif timeline and len(report.failing_tasks) <= _TASKS_BEFORE_TIMES:
+                report = replace(report, timeline=None)
+            elif report.connectors and len(report.failing_tasks) <= _TASKS_BEFORE_TIMES:
+                report = replace(report, connectors=())
+            elif report.failing_tasks:
                 report = replace(
                     report,
                     failing_tasks=report.failing_tasks[:-1],
@@ -291,13 +306,6 @@ def _advice(error_key: str | None) -> str:
     )
 
 
-def _largest(results: Counter[str]) -> dict[str, int]:
-    largest = dict(results.most_common(_MOST_RESULTS))
-    if (rest := results.total() - sum(largest.values())) > 0:
-        largest["other"] = largest.get("other", 0) + rest
-    return largest
-
-
 def _text(value: str | None, longest: int = _LONGEST_TEXT) -> str | None:
     return excerpt(value.strip(), longest) if value and value.strip() else None
 
@@ -308,12 +316,12 @@ def _link(value: str | None) -> str | None:
     return _text(link) if "sig" in link.lower() else shortened(link, _LONGEST_TEXT) or None
 
 
-def _within_reason(number: int | None) -> int:
-    return max(0, min(number or 0, _LARGEST_COUNT))
-
-
 def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?", "…")) else text + "."
+
+
+def _json_values(value: Any) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def _iso(moment: datetime | None) -> str | None:

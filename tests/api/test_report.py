@@ -9,6 +9,7 @@ import pytest
 
 from airflow_provider_itwin.api.report import FailingTask, RunReport, Totals, spoken_duration
 from airflow_provider_itwin.api.resources import Run, RunEnvelope, decoded
+from airflow_provider_itwin.api.timeline import ConnectorTotals, JobSpan, TaskSpan, Timeline
 from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
 
 from .answers import DATA
@@ -64,6 +65,17 @@ def test_the_report_of_the_documented_run() -> None:
             ),
         ),
         more_failing_tasks=0,
+        connectors=(
+            ConnectorTotals(
+                connector="DWG", tasks=1, tasks_by_result={"Success": 1}, errors=0, warnings=20, other_issues=3
+            ),
+        ),
+        timeline=Timeline(
+            length=180.0,
+            jobs=(JobSpan(connector="DWG", result="PartialSuccess", start=0.0, end=0.0, tasks=1),),
+            more_jobs=0,
+            tasks=(TaskSpan(job=0, result="Success", start=0.0, end=0.0),),
+        ),
     )
 
 
@@ -93,6 +105,8 @@ def test_an_empty_run() -> None:
         "more_failing_tasks": 0,
         "output_files": [],
         "more_output_files": 0,
+        "connectors": [],
+        "timeline": None,
     }
 
 
