@@ -210,13 +210,16 @@ class Pages(Generic[T]):
 
     :param call: makes the call for ``($top, $skip)``
     :param entries: takes the entries and the links out of a page
+    :param patience: seconds for which trouble is ridden out, for each page
     """
 
     def __init__(
         self,
         call: Callable[[int, int], Call[Any]],
         entries: Callable[[Any], tuple[list[T] | None, PageLinks | None]],
+        patience: float = DEFAULT_PATIENCE,
     ) -> None:
+        self._patience = patience
         self._call = call
         self._entries = entries
         self._skip = 0
@@ -225,7 +228,7 @@ class Pages(Generic[T]):
 
     def next_page(self, account: Account) -> Flow[list[T]]:
         """Read the next page."""
-        page = yield from exchange(account, self._call(operations.PAGE_SIZE, self._skip))
+        page = yield from exchange(account, self._call(operations.PAGE_SIZE, self._skip), self._patience)
         found, links = self._entries(page)
         entries = found or []
         names = [getattr(entry, "id", None) or entry for entry in entries]
