@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
+
+from airflow_provider_itwin.connection_form import BEHAVIOUR, FIELDS
+
+_ASSET_URIS = [
+    {
+        "schemes": ["itwin"],
+        "handler": "airflow_provider_itwin.assets.sanitize_uri",
+        "factory": "airflow_provider_itwin.assets.create_asset",
+        "to_openlineage_converter": "airflow_provider_itwin.assets.convert_asset_to_openlineage",
+    }
+]
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -47,17 +59,13 @@ def get_provider_info() -> dict[str, Any]:
                 "connection-type": "itwin",
                 "hook-name": "iTwin",
                 "hook-class-name": "airflow_provider_itwin.hooks.itwin.ITwinHook",
-                "ui-field-behaviour": {
-                    "hidden-fields": ["schema", "port"],
-                    "relabeling": {"host": "API host", "login": "Client id", "password": "Client secret"},
-                    "placeholders": {
-                        "host": "https://api.bentley.com (the default)",
-                        "login": "service-...",
-                        "extra": '{"issuer_url": "https://ims.bentley.com", "scope": "itwin-platform"}',
-                    },
-                },
+                "ui-field-behaviour": copy.deepcopy(BEHAVIOUR),
+                "conn-fields": copy.deepcopy(FIELDS),
             }
         ],
+        "asset-uris": _ASSET_URIS,
+        # What Airflow 2 calls the same.
+        "dataset-uris": _ASSET_URIS,
         "extra-links": ["airflow_provider_itwin.links.ITwinRunLink"],
         "config": {
             "itwin": {

@@ -68,6 +68,11 @@ class Environment:
         )
 
     @property
+    def is_usual(self) -> bool:
+        """Whether the issuer is the one that is known to belong to the API."""
+        return self.issuer == _ISSUERS.get(urlsplit(self.api).hostname or "", self.api)
+
+    @property
     def is_local(self) -> bool:
         """Whether the API is on this machine, as the emulator is; no proxy is used then."""
         return is_loopback(urlsplit(self.api).hostname)

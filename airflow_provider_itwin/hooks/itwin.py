@@ -17,12 +17,14 @@ from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 
 from airflow_provider_itwin.api.account import DEFAULT_TIMEOUT, Account, Limits, Network
 from airflow_provider_itwin.api.credentials import DEFAULT_SCOPE, ClientCredentials, Credentials, ReadyToken
+from airflow_provider_itwin.api.diagnosis import diagnosis, nothing_seen, who
 from airflow_provider_itwin.api.environment import Environment
 from airflow_provider_itwin.api.errors import ITwinAuthenticationError, ITwinError, ITwinWaitTimeoutError
 from airflow_provider_itwin.api.report import spoken_duration
 from airflow_provider_itwin.api.resources import Connection as ITwinConnection
 from airflow_provider_itwin.api.resources import ConnectionKind, Run, SourceFile
 from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder, WaitOutcome
+from airflow_provider_itwin.connection_form import FIELDS, behaviour, widgets
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from airflow_provider_itwin.api.client import ITwinClient
     from airflow_provider_itwin.api.conversations import StartedRun
 
-_KNOWN_EXTRA = ("issuer_url", "scope", "token", "verify", "proxies", "timeout")
 _LONGEST_TIMEOUT = 600.0
 
 
@@ -58,10 +59,12 @@ class ITwinHook(BaseHook):
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Label the fields of the connection form; Airflow 3.2 and newer read the same from the provider's metadata."""
-        from airflow_provider_itwin.get_provider_info import get_provider_info
+        return behaviour()
 
-        behaviour = get_provider_info()["connection-types"][0]["ui-field-behaviour"]
-        return {name.replace("-", "_"): value for name, value in behaviour.items()}
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Make the extra fields of the connection form; Airflow 3.2 and newer read them from the provider's metadata."""
+        return widgets()
 
     @cached_property
     def _client(self) -> ITwinClient:
@@ -236,22 +239,26 @@ class ITwinHook(BaseHook):
         return names
 
     def test_connection(self) -> tuple[bool, str]:
-        """Try the connection: whether its settings are sound, a token is given, and the API takes it."""
+        """Try the connection, and say in one sentence what works, or what to fix."""
         from airflow_provider_itwin.api import operations
 
         try:
-            account = self._client.account
-            self._client.call(operations.get_connections(ConnectionKind.STORAGE, None, 1, 0), patience=0)
-        except ITwinAuthenticationError as error:
-            return False, str(error)
+            client = self._client
         except ITwinError as error:
-            # An older API asks for an iModel here; that it asks at all means that it took the token.
-            if error.status != 422:
-                return False, str(error)
+            return False, " ".join(filter(None, (f"{error.summary}.", error.hint)))
         except (ValueError, AirflowException) as error:
             return False, str(error)
-        who = account.credentials.client_id if isinstance(account.credentials, ClientCredentials) else "the given token"
-        return True, f"{account.environment.api} accepts {who}. What it may see depends on its roles in each iTwin."
+        account = client.account
+        try:
+            page = client.call(operations.get_connections(ConnectionKind.STORAGE, None, 1, 0), patience=0)
+        except ITwinError as error:
+            # An older API asks for an iModel here; that it asks at all means that it took the token.
+            if error.status == 422:
+                return True, f"It works: {account.environment.api} accepts {who(account)}."
+            return False, diagnosis(account, error)
+        if not page.connections:
+            return False, nothing_seen(account)
+        return True, f"It works: {account.environment.api} accepts {who(account)}, and shows it storage connections."
 
 
 def _age(run: Run) -> float:
@@ -309,9 +316,7 @@ def _extra_of(connection: Connection) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError("The extra of the iTwin connection is not JSON") from error
     if not isinstance(extra, dict):
-        raise ValueError(
-            f"The extra of the iTwin connection must be a JSON object with any of {', '.join(_KNOWN_EXTRA)}"
-        )
+        raise ValueError(f"The extra of the iTwin connection must be a JSON object with any of {', '.join(FIELDS)}")
     return extra
 
 
@@ -341,7 +346,8 @@ def _credentials_of(connection: Connection, extra: dict[str, Any]) -> Credential
 
 
 def _network_of(extra: dict[str, Any]) -> Network:
-    verify = extra.get("verify", True)
+    # Null is what the connection form leaves of a field that nobody has filled in.
+    verify = True if extra.get("verify") is None else extra["verify"]
     if isinstance(verify, str) and verify.strip().lower() in ("true", "false", ""):
         verify = verify.strip().lower() != "false"
     if not isinstance(verify, bool | str):

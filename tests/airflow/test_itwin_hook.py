@@ -258,9 +258,7 @@ def test_the_hook_of_the_connection_type() -> None:
 def test_a_good_connection(emulator: Emulator) -> None:
     ok, message = ITwinHook().test_connection()
     assert ok
-    assert (
-        message == f"{emulator.url} accepts {emulator.client_id}. What it may see depends on its roles in each iTwin."
-    )
+    assert message == f"It works: {emulator.url} accepts {emulator.client_id}, and shows it storage connections."
 
 
 def test_a_good_connection_with_a_token(emulator: Emulator, connection: Callable[..., None]) -> None:
@@ -268,7 +266,7 @@ def test_a_good_connection_with_a_token(emulator: Emulator, connection: Callable
     connection(host=emulator.url, extra={"token": token})
     ok, message = ITwinHook().test_connection()
     assert ok
-    assert "the given token" in message
+    assert "accepts the access token" in message
     assert token not in message
 
 
@@ -280,13 +278,13 @@ def token_of(emulator: Emulator) -> str:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"password": "wrong-MARKER"}, "Look at login (client id) and password (client secret)"),
-        ({"login": "nobody"}, "Look at login (client id)"),
+        ({"password": "wrong-MARKER"}, "look at Client id and Client secret"),
+        ({"login": "nobody"}, "look at Client id"),
         ({"extra": {"scope": "imodels:read"}}, "scope"),
         ({"host": "http://127.0.0.1:9"}, "127.0.0.1:9"),
         ({"host": "http://api.bentley.com"}, "plain http"),
         ({"login": None}, "no credentials"),
-        ({"extra": {"token": "stale-MARKER"}}, "token in the extra"),
+        ({"extra": {"token": "stale-MARKER"}}, "refuses the access token"),
         ({"extra": {"timeout": "soon"}}, "timeout in the extra"),
     ],
     ids=str,
@@ -309,9 +307,9 @@ def test_a_bad_connection(
     ("fault", "ok", "words"),
     [
         ({"status": 503}, False, "503"),
-        ({"status": 403}, False, "403"),
-        ({"status": 429}, False, "429"),
-        ({"status": 401}, False, "401"),
+        ({"status": 403}, False, "lacks a role (InsufficientPermissions)"),
+        ({"status": 429}, False, "RateLimitExceeded"),
+        ({"status": 401}, False, "refuses the token"),
         ({"kind": "html"}, False, "502"),
         ({"kind": "invalid-json"}, False, "JSON"),
         ({"status": 422}, True, "accepts"),
