@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from airflow_provider_itwin import __version__
-from airflow_provider_itwin.api.credentials import Credentials
+from airflow_provider_itwin.api.credentials import Credentials, digest
 from airflow_provider_itwin.api.environment import Environment
 
 DEFAULT_TIMEOUT = 60.0
@@ -27,6 +27,11 @@ class Network:
     timeout: float = DEFAULT_TIMEOUT
     verify: bool | str = True
     proxies: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that is the same for the same network, and tells nothing of its passwords."""
+        return digest("network", repr((self.timeout, self.verify, self.proxies)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +69,4 @@ class Account:
     @property
     def key(self) -> tuple[object, ...]:
         """What two accounts have in common when one session, token and budget can serve both; holds no secret."""
-        return (self.environment, self.credentials.fingerprint, self.network, self.limits)
+        return (self.environment, self.credentials.fingerprint, self.network.fingerprint, self.limits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import urlencode
@@ -64,7 +65,7 @@ class ClientCredentials:
     @property
     def fingerprint(self) -> str:
         """A text that is the same for the same credentials, and tells nothing of them."""
-        return _digest("client", self.client_id, self.client_secret, self.scope)
+        return digest("client", self.client_id, self.client_secret, self.scope)
 
     def form(self) -> bytes:
         """Give the form that asks the issuer for a token."""
@@ -92,14 +93,23 @@ class ReadyToken:
     @property
     def fingerprint(self) -> str:
         """A text that is the same for the same token, and tells nothing of it."""
-        return _digest("token", self.token)
+        return digest("token", self.token)
 
 
 Credentials: TypeAlias = ClientCredentials | ReadyToken
 
 
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+_SALT = secrets.token_bytes(32)
+
+
+def digest(*parts: str) -> str:
+    """
+    Give a text that is the same for the same `parts`, and tells nothing of them.
+
+    It is another one in each process, so that a list of usual passwords does not help to find out what it was made of.
+    """
+    told = "".join(f"{len(part)}:{part}" for part in parts)
+    return hashlib.blake2b(told.encode("utf-8", "surrogatepass"), key=_SALT, digest_size=32).hexdigest()
 
 
 class _TokenAnswer(msgspec.Struct):

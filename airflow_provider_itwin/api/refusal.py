@@ -6,11 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
-
 from airflow_provider_itwin.api import errors
 from airflow_provider_itwin.api.credentials import ClientCredentials, Credentials
 from airflow_provider_itwin.api.errors import ErrorDetail, ITwinError
+from airflow_provider_itwin.api.reading import UNREADABLE, read_json
 from airflow_provider_itwin.api.redact import excerpt
 from airflow_provider_itwin.api.wire import Reply, Request, http_date, server_time
 
@@ -131,8 +130,8 @@ def _hint(reply: Reply, request: Request, said: dict[str, Any], credentials: Cre
 def _said(reply: Reply, secrets: tuple[str, ...]) -> dict[str, Any]:
     """Read code, message, target and details from a body of the documented shape, of OAuth's, or of any other."""
     try:
-        body = msgspec.json.decode(reply.body) if reply.body else None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        body = read_json(reply.body) if reply.body else None
+    except UNREADABLE:
         body = None
     error = body.get("error", body) if isinstance(body, dict) else None
     if isinstance(error, str):

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, get_args
 import msgspec
 
 from airflow_provider_itwin.api.errors import ITwinProtocolError
+from airflow_provider_itwin.api.reading import UNREADABLE, read_json
 from airflow_provider_itwin.api.vocabulary import (
     ConnectionKind,
     ExecutionResult,
@@ -318,20 +319,15 @@ def decoded(body: bytes, shape: type[R]) -> R:
         decoder = _decoders[shape] = msgspec.json.Decoder(shape, strict=False)
     try:
         result: R = decoder.decode(body)
-    except msgspec.ValidationError:
+    except UNREADABLE:
         return _understood(body, shape)
-    except UnicodeDecodeError:
-        return _understood(body.decode("utf-8", "replace").encode(), shape)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ITwinProtocolError(f"The answer is not JSON: {error}") from error
     return result
 
 
 def _understood(body: bytes, shape: type[R]) -> R:
     try:
-        tree = msgspec.json.decode(body)
-        result: R | None = _salvaged(tree, shape)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        result: R | None = _salvaged(read_json(body), shape)
+    except UNREADABLE as error:
         raise ITwinProtocolError(f"The answer is not JSON: {error}") from error
     if result is None:
         wanted = ", ".join(field.encode_name for field in msgspec.structs.fields(shape))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -198,3 +200,22 @@ def test_the_key_of_an_account_shows_no_secret() -> None:
 
     assert "s3cret" not in repr(Account(PRODUCTION, CREDENTIALS, network).key)
     assert b"of/a1" not in pickle.dumps(Account(PRODUCTION, CREDENTIALS).key)
+    assert b"s3cret" not in pickle.dumps(Account(PRODUCTION, CREDENTIALS, network).key)
+
+
+def test_a_fingerprint_cannot_be_looked_up_in_a_list_of_passwords() -> None:
+    told = [ReadyToken("password1").fingerprint, Network(proxies=(("https", "http://me:password1@proxy"),)).fingerprint]
+    elsewhere = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from airflow_provider_itwin.api.credentials import ReadyToken; print(ReadyToken('password1').fingerprint)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert elsewhere.stdout.strip() not in told
+    assert len(elsewhere.stdout.strip()) == 64

@@ -176,6 +176,15 @@ def test_a_huge_error_makes_a_short_text_in_no_time(unit: bytes) -> None:
     assert max(len(str(error)) for error in errors) < 4000
 
 
+def test_half_a_surrogate_pair_does_not_hide_what_is_said() -> None:
+    body = rb'{"error":{"code":"RunNotFound","message":"No \ud83d run.","details":[{"code":"\udc00"}]}}'
+
+    error = refusal(Reply(404, {}, body), REQUEST, "get-a-run", CREDENTIALS)
+
+    assert (error.code, error.message) == ("RunNotFound", "No \ufffd run.")
+    assert [detail.code for detail in error.details] == ["\ufffd"]
+
+
 def test_very_many_details_are_cut() -> None:
     body = {"error": {"code": "C", "message": "m", "details": [{"code": f"D{number}"} for number in range(5000)]}}
 

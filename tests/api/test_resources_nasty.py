@@ -165,6 +165,38 @@ def test_bytes_that_are_no_text_cost_a_letter_and_not_the_run() -> None:
     assert run.jobs is not None
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (rb"\ud83d", "\ufffd"),
+        (rb"\udE00", "\ufffd"),
+        (rb"cut \ud83d here", "cut \ufffd here"),
+        (rb"\uD83D\uDE00\uDE00", "\U0001f600\ufffd"),
+        (rb"\ud83d\ud83d\ude00", "\ufffd\U0001f600"),
+        (rb"\ud83d\n", "\ufffd\n"),
+        (rb"\\\ud83d", "\\\ufffd"),
+        (rb"\\ud83d\ud83d", "\\ud83d\ufffd"),
+        (b"\xfc\\ud83d", "\ufffd\ufffd"),
+    ],
+)
+@pytest.mark.parametrize("place", ["read", "passed over", "as a name", "beside a wrong type"])
+def test_half_a_surrogate_pair_costs_a_letter_and_not_the_run(written: bytes, read: str, place: str) -> None:
+    before = {
+        "read": b"",
+        "passed over": b'"more":"' + written + b'",',
+        "as a name": b'"' + written + b'":1,',
+        "beside a wrong type": b'"phase":[],',
+    }[place]
+    body = b'{"run":{' + before + b'"id":"r1","state":"Completed","error":{"description":"' + written + b'"}}}'
+
+    run = decoded(body, RunEnvelope).run
+
+    assert (run.id, run.state) == ("r1", "Completed")
+    assert run.error is not None
+    assert run.error.description == read
+    assert decoded(body, GlanceEnvelope).run.is_finished
+
+
 def test_entries_of_a_list_that_are_none_are_passed_over() -> None:
     page = decoded(b'{"runs":[null,5,{"id":"r1"},[],"x",{"id":7},{"id":"r2"}]}', RunPage)
 
@@ -190,12 +222,14 @@ _NAMES = [
     "canUserFix",
     "totalErrorsCount",
 ]
+_ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=12)
+"""Halves of surrogate pairs, too."""
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=12),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _ANY_TEXT,
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(_NAMES) | st.text(max_size=5),
+            st.sampled_from(_NAMES) | _ANY_TEXT,
             inner,
             max_size=5,
         )
