@@ -24,6 +24,8 @@ from airflow_provider_itwin.exceptions import (
 )
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Asset
+
     from airflow_provider_itwin.api.report import RunReport
     from airflow_provider_itwin.api.waiting import WaitEvent
     from airflow_provider_itwin.hooks.itwin import ITwinHook
@@ -130,6 +132,35 @@ def concluded(
         raise AirflowSkipException(text)
     log.log(logging.WARNING if verdict.outcome is Outcome.WARN or report.failing_tasks else logging.INFO, "%s", text)
     return values
+
+
+def tell_outlets(task: Any, context: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+    """
+    Attach a run to the asset events of the outlets of a task.
+
+    :param task: a run operator or sensor
+    :param report: the report of its run, or as much of one as is known
+    """
+    if task.outlets:
+        from airflow_provider_itwin.assets import tell
+
+        tell(context, task.outlets, report, lambda: _imodel_of(task))
+
+
+def _imodel_of(task: Any) -> Asset | None:
+    """Find out which iModel the connection of a task belongs to; what is in the way is no reason to fail after all."""
+    from airflow_provider_itwin.api.errors import ITwinError
+    from airflow_provider_itwin.assets import imodel_asset
+
+    try:
+        imodel_id = task.hook.describe_connection(task.connection_id, task.kind).imodel_id
+        if imodel_id:
+            return imodel_asset(imodel_id, host=task.hook.get_conn().account.environment.api)
+        trouble = "the service does not tell"
+    except (ITwinError, ValueError) as error:
+        trouble = str(error)
+    log.warning("Which iModel the connection belongs to is not known, so its asset gets no event: %s", trouble)
+    return None
 
 
 def _with_file_names(hook: ITwinHook, report: RunReport) -> RunReport:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
-
-from airflow_provider_itwin.connection_form import BEHAVIOUR, FIELDS
 
 _ASSET_URIS = [
     {
@@ -59,8 +56,15 @@ def get_provider_info() -> dict[str, Any]:
                 "connection-type": "itwin",
                 "hook-name": "iTwin",
                 "hook-class-name": "airflow_provider_itwin.hooks.itwin.ITwinHook",
-                "ui-field-behaviour": copy.deepcopy(BEHAVIOUR),
-                "conn-fields": copy.deepcopy(FIELDS),
+                "ui-field-behaviour": {
+                    "hidden-fields": ["schema", "port"],
+                    "relabeling": {"host": "API host", "login": "Client id", "password": "Client secret"},
+                    "placeholders": {
+                        "host": "https://api.bentley.com (the default)",
+                        "login": "service-...",
+                        "extra": '{"issuer_url": "https://ims.bentley.com", "scope": "itwin-platform"}',
+                    },
+                },
             }
         ],
         "asset-uris": _ASSET_URIS,

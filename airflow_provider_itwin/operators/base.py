@@ -32,6 +32,7 @@ from airflow_provider_itwin.conclusions import (
     raise_trouble,
     results_of,
     seconds_of,
+    tell_outlets,
     understood,
 )
 from airflow_provider_itwin.exceptions import (
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import XComArg
 
     from airflow_provider_itwin.api.conversations import Baseline
+    from airflow_provider_itwin.api.report import RunReport
     from airflow_provider_itwin.api.vocabulary import RunRef
     from airflow_provider_itwin.api.waiting import WaitEvent
     from airflow_provider_itwin.hooks.itwin import ITwinHook
@@ -118,6 +120,9 @@ class ITwinRunOperator(BaseOperator):
         self.strict = strict
         self.durable = durable
         self.preflight = preflight
+        # What OpenLineage asks for afterwards, in the process that ends the task.
+        self._own_ref: RunRef | None = None
+        self._report: RunReport | None = None
         seconds_of(timeout, "timeout")
         ResultPolicy.of(self.fail_on, self.skip_on, strict)
         if if_active not in list(IfActive):
@@ -177,6 +182,20 @@ class ITwinRunOperator(BaseOperator):
             REF_KEY,
         )
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Tell OpenLineage what the run did; asked by it alone."""
+        return self._lineage(failed=False)
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
+        """Tell OpenLineage what the run did, and why it failed; asked by it alone."""
+        return self._lineage(failed=True)
+
+    def _lineage(self, *, failed: bool) -> Any:
+        from airflow_provider_itwin.lineage import lineage_of
+
+        run_id = self._own_ref.run_id if self._own_ref else None
+        return lineage_of(self.hook, self.kind, self.connection_id, run_id, self._report, failed=failed)
+
     def _go_on(self, context: Any, store: Store, memory: Memory) -> str:
         """Take one step after the other until there is nothing left to do, or until the task is deferred."""
         while True:
@@ -215,6 +234,7 @@ class ITwinRunOperator(BaseOperator):
                 case Leave():
                     store.forget()
                     assert memory.own is not None  # noqa: S101 (else there would be no such step)
+                    tell_outlets(self, context, {"ref": memory.own.as_dict()})
                     return memory.own.run_id
 
     @property
@@ -228,35 +248,45 @@ class ITwinRunOperator(BaseOperator):
     def _start(self, context: Any, store: Store, memory: Memory) -> Memory:
         from airflow_provider_itwin.api.vocabulary import ConnectionKind
 
-        kind = ConnectionKind(self.kind)
+        kind, body, hook = ConnectionKind(self.kind), self.run_body, self.hook
         with airflow_exceptions():
-            client = self.hook.get_conn()
-            baseline = memory.baseline
-            if baseline is None:
-                baseline = client.take_baseline(self.connection_id, kind)
-                memory = replace(memory, baseline=baseline)
-                store.keep(memory)
-                self._warn_of_user_connection(baseline)
+            baseline, was_in_doubt = memory.baseline, memory.in_doubt
+            # Any run of a storage connection that began since does what ours would. One that is told what to do can only be ours
+            # if we have asked for one since, so there nothing older than the request counts.
+            if baseline is None or (body is not None and not was_in_doubt):
+                is_first = baseline is None
+                baseline = hook.ask(lambda client: client.take_baseline(self.connection_id, kind))
+                if is_first:
+                    self._warn_of_user_connection(baseline)
             elif memory.from_earlier_try:
-                memory = replace(memory, from_earlier_try=False)
-                started = client.find_started_since(baseline, self.connection_id, kind)
+                before = baseline
+                started = hook.ask(lambda client: client.find_started_since(before, self.connection_id, kind))
                 if started is not None:
                     self.log.info(
                         "Run %s began after an earlier try of this task had asked for it; going on with that", started
                     )
                     return self._own(context, store, memory, started)
-            answer = client.start_run(self.connection_id, kind, self.run_body, baseline)
+            memory = replace(memory, baseline=baseline, from_earlier_try=False, in_doubt=True)
+            store.keep(memory)
+            answer = hook.start_run(self.connection_id, kind, body, baseline)
             if answer.created:
                 self.log.info("Started run %s", answer.ref)
                 return self._own(context, store, memory, answer.ref)
-            active = client.examine_active(
-                answer.ref,
-                baseline,
-                self.connection_id,
-                kind,
-                does_the_same=self.run_body is None or answer.in_doubt,
+            since = baseline
+            active = hook.ask(
+                lambda client: client.examine_active(
+                    answer.ref,
+                    since,
+                    self.connection_id,
+                    kind,
+                    does_the_same=body is None or was_in_doubt or answer.in_doubt,
+                )
             )
-            return replace(memory, active=active)
+            memory = replace(memory, active=active, in_doubt=False)
+            if not active.fresh:
+                # It stands in the way of ours, so there is none of ours to be found by a later try.
+                store.keep(memory)
+            return memory
 
     def _warn_of_user_connection(self, baseline: Baseline) -> None:
         if self.preflight and baseline.authentication_type == "User" and self.hook.is_service:
@@ -268,12 +298,13 @@ class ITwinRunOperator(BaseOperator):
             )
 
     def _own(self, context: Any, store: Store, memory: Memory, ref: RunRef) -> Memory:
-        memory = replace(memory, own=ref, active=None)
+        memory = replace(memory, own=ref, active=None, in_doubt=False)
         store.keep(memory)
         self._push_ref(context, ref)
         return memory
 
     def _push_ref(self, context: Any, ref: RunRef) -> None:
+        self._own_ref = ref
         context["ti"].xcom_push(key=REF_KEY, value=ref.as_dict())
 
     def _wait(self, memory: Memory, ref: RunRef, *, in_queue: bool) -> WaitEvent:
@@ -329,8 +360,9 @@ class ITwinRunOperator(BaseOperator):
         assert memory.ending.report is not None  # noqa: S101 (as its reading has checked)
         report = memory.ending.report
         policy = ResultPolicy.of(self.fail_on, self.skip_on, self.strict)
+        self._report = report
         try:
-            concluded(context, self.hook, report, policy, ITwinRunFailedError)
+            tell_outlets(self, context, concluded(context, self.hook, report, policy, ITwinRunFailedError))
         except (ITwinRunFailedError, AirflowSkipException):
             store.forget()
             raise

@@ -26,6 +26,7 @@ from airflow_provider_itwin.conclusions import (
     raise_trouble,
     results_of,
     seconds_of,
+    tell_outlets,
     understood,
 )
 from airflow_provider_itwin.exceptions import ITwinRunFailedFinalError, ITwinTriggerEventError, airflow_exceptions
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import XComArg
     from airflow.triggers.base import StartTriggerArgs
 
+    from airflow_provider_itwin.api.report import RunReport
     from airflow_provider_itwin.api.waiting import WaitEvent, WaitOrder
     from airflow_provider_itwin.hooks.itwin import ITwinHook
 
@@ -112,6 +114,8 @@ class ITwinRunSensor(BaseSensorOperator):
         self.fail_on = results_of(fail_on, "fail_on")
         self.skip_on = results_of(skip_on, "skip_on")
         self.strict = strict
+        # What OpenLineage asks for afterwards, in the process that ends the task.
+        self._report: RunReport | None = None
         ResultPolicy.of(self.fail_on, self.skip_on, strict)
         if run_id is None and started_after is None:
             raise ValueError(
@@ -186,6 +190,19 @@ class ITwinRunSensor(BaseSensorOperator):
             if type(error).__name__ == "TaskDeferralTimeout":
                 trouble = AirflowSensorTimeout(f"The wait was ended by Airflow, after {self.timeout:.0f} s: {error}")
             return self._end_as_poke_would(trouble, None)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Tell OpenLineage what the run did; asked by it alone."""
+        return self._lineage(failed=False)
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
+        """Tell OpenLineage what the run did, and why it failed; asked by it alone."""
+        return self._lineage(failed=True)
+
+    def _lineage(self, *, failed: bool) -> Any:
+        from airflow_provider_itwin.lineage import lineage_of
+
+        return lineage_of(self.hook, self.kind, self.connection_id, self.run_id, self._report, failed=failed)
 
     def _check_triggerer_can(self, parameter: str) -> None:
         if not AIRFLOW_V_3_3_PLUS:
@@ -269,7 +286,10 @@ class ITwinRunSensor(BaseSensorOperator):
         if event.report is None:
             raise AirflowFailException(f"The wait for {event.order.target} ended with {event.end}, which cannot be")
         policy = ResultPolicy.of(self.fail_on, self.skip_on, self.strict)
-        return concluded(context, self.hook, event.report, policy, ITwinRunFailedFinalError)
+        self._report = event.report
+        report = concluded(context, self.hook, event.report, policy, ITwinRunFailedFinalError)
+        tell_outlets(self, context, report)
+        return report
 
     def _end_as_poke_would(self, error: Exception, order: WaitOrder | None) -> Any:
         """Apply ``soft_fail``, ``never_fail`` and ``silent_fail`` by the rules that the base class has for a poke."""

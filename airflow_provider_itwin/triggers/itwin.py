@@ -15,6 +15,10 @@ from airflow_provider_itwin.api.orders import DEFAULT_OUTAGE_TOLERANCE, WaitEnd,
 from airflow_provider_itwin.api.report import RunReport
 from airflow_provider_itwin.api.vocabulary import ConnectionKind, ExecutionResult, known_result
 from airflow_provider_itwin.hooks.itwin import ITwinHook, outage_tolerance
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
+
+if AIRFLOW_V_3_0_PLUS:
+    from airflow_provider_itwin.triggers.events import ITwinRunEventTrigger as ITwinRunEventTrigger
 
 GRACE_OF_FRAMEWORK = 60.0
 """Seconds by which Airflow's own limit for a deferral lies behind ours, for a task that starts in the triggerer."""
