@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
+
 _ASSET_URIS = [
     {
         "schemes": ["itwin"],
@@ -67,9 +69,7 @@ def get_provider_info() -> dict[str, Any]:
                 },
             }
         ],
-        "asset-uris": _ASSET_URIS,
-        # What Airflow 2 calls the same.
-        "dataset-uris": _ASSET_URIS,
+        "asset-uris" if AIRFLOW_V_3_0_PLUS else "dataset-uris": _ASSET_URIS,
         "extra-links": ["airflow_provider_itwin.links.ITwinRunLink"],
         "config": {
             "itwin": {
