@@ -13,12 +13,14 @@ from typing import Any
 from airflow_provider_itwin.version_compat import AIRFLOW_VERSION
 
 BEHAVIOUR: dict[str, Any] = {
-    "hidden-fields": ["schema", "port"],
+    # The test button of Airflow 3.3.1 and 3.3.2 works for no connection whose port is empty, so it has to be there.
+    "hidden-fields": ["schema"],
     "relabeling": {"host": "API host", "login": "Client id", "password": "Client secret"},
     "placeholders": {
         "host": "https://api.bentley.com (if left empty), qa-api.bentley.com, or an emulator's http://127.0.0.1:8899",
         "login": "service-... (of a service application from https://developer.bentley.com)",
         "password": "the secret that belongs to the client id",
+        "port": "443 (Airflow 3.3.1 and 3.3.2 test no connection without a port; otherwise it can be left empty)",
         "extra": '{"issuer_url": "https://ims.bentley.com", "scope": "itwin-platform"}',
     },
 }

@@ -17,6 +17,8 @@ _ISSUERS = {
     "dev-api.bentley.com": "https://qa-ims.bentley.com",
 }
 
+_USUAL_PORTS = {"https": 443, "http": 80}
+
 
 def is_loopback(host: str | None) -> bool:
     """Tell whether `host` (a name or an address, no port) is this machine."""
@@ -107,6 +109,7 @@ def _checked_base(text: str, field: str, port: int | None = None) -> str:
             hint="Use https. Plain http is accepted for this machine only (127.0.0.1, localhost, ::1).",
         )
     netloc = f"[{name}]" if ":" in name else name
-    if found_port or port:
-        netloc += f":{found_port or port}"
+    port = found_port or port
+    if port and port != _USUAL_PORTS[parts.scheme]:
+        netloc += f":{port}"
     return f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}"

@@ -153,7 +153,7 @@ def test_airflow_finds_the_links_and_the_form() -> None:
     assert "airflow_provider_itwin.links.ITwinRunLink" in manager.extra_links_class_names
     behaviour = manager.field_behaviours["itwin"]
     hidden = behaviour.get("hidden_fields", behaviour.get("hidden-fields"))
-    assert hidden == ["schema", "port"]
+    assert hidden == ["schema"]
     assert behaviour["relabeling"]["login"] == "Client id"
 
 

@@ -25,7 +25,7 @@ def test_production_is_where_one_goes_without_saying(host: str | None) -> None:
         ("HTTPS://API.Bentley.com", "https://api.bentley.com", "https://ims.bentley.com"),
         ("qa-api.bentley.com", "https://qa-api.bentley.com", "https://qa-ims.bentley.com"),
         ("https://dev-api.bentley.com/", "https://dev-api.bentley.com", "https://qa-ims.bentley.com"),
-        ("https://api.bentley.com:443", "https://api.bentley.com:443", "https://ims.bentley.com"),
+        ("https://api.bentley.com:443", "https://api.bentley.com", "https://ims.bentley.com"),
     ],
 )
 def test_the_platforms_of_bentley_have_their_own_issuers(host: str, api: str, issuer: str) -> None:
@@ -176,3 +176,16 @@ def test_no_host_confuses_and_none_is_plain_but_this_machine(host: str, port: in
 )
 def test_what_this_machine_is_called(host: str | None, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize("port", [None, 443])
+@pytest.mark.parametrize("host", ["", "api.bentley.com", "https://api.bentley.com:443/"])
+def test_a_port_that_goes_without_saying_is_not_said(host: str, port: int | None) -> None:
+    assert Environment.of(host, None, port) == PRODUCTION
+    assert PRODUCTION.is_usual
+
+
+def test_a_port_of_the_other_scheme_is_said() -> None:
+    assert Environment.of("http://127.0.0.1", None, 443).api == "http://127.0.0.1:443"
+    assert Environment.of("http://127.0.0.1:80").api == "http://127.0.0.1"
+    assert not Environment.of("api.bentley.com", "https://qa-ims.bentley.com").is_usual
