@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Self
 
 from airflow_provider_itwin.api.redact import excerpt
@@ -174,6 +175,7 @@ def most_common(results: Counter[str], most: int) -> dict[str, int]:
     return largest
 
 
+@lru_cache(maxsize=64)
 def short(value: str | None) -> str | None:
     """Give a name as it may be told, at a bearable length."""
     return excerpt(value.strip(), _LONGEST_NAME) if value and value.strip() else None
