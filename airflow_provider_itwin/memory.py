@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
@@ -33,7 +33,8 @@ class Memory:
     :param own: the run of this task
     :param active: the run that the service named instead of starting one, in its last answer
     :param ending: how the run of this task ended
-    :param from_earlier_try: whether `baseline` was taken by an earlier try, which may have started a run without telling
+    :param from_earlier_try: whether `baseline` was taken by an earlier try
+    :param in_doubt: whether the service was about to be asked for a run, and its answer is not known
     """
 
     asked_at: float
@@ -42,6 +43,7 @@ class Memory:
     active: Active | None = None
     ending: WaitEvent | None = None
     from_earlier_try: bool = False
+    in_doubt: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Give what has to survive as JSON values."""
@@ -49,6 +51,7 @@ class Memory:
         return {
             "asked_at": self.asked_at,
             "own": self.own.as_dict() if self.own else None,
+            "in_doubt": self.in_doubt,
             "baseline": {
                 "last_run": baseline.last_run.as_dict() if baseline.last_run else None,
                 "asked_at": baseline.asked_at.isoformat() if baseline.asked_at else None,
@@ -70,8 +73,10 @@ class Memory:
                 asked_at=float(values["asked_at"]),
                 own=_ref(values["own"]),
                 baseline=Baseline(_ref(baseline["last_run"]), _moment(baseline["asked_at"])) if baseline else None,
+                # What an older version of this package has kept does not say.
+                in_doubt=bool(values.get("in_doubt", True)),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"What a task has kept about its run cannot be read: {values!r:.300}") from error
 
 
@@ -118,7 +123,7 @@ class Store:
         except ValueError as error:
             log.warning("What an earlier try of this task kept is passed over: %s", error)
             return None
-        return Memory(now, memory.baseline, memory.own, from_earlier_try=True)
+        return replace(memory, asked_at=now, from_earlier_try=True)
 
     def forget(self) -> None:
         """Delete what was kept: the outcome has been consumed."""

@@ -122,13 +122,15 @@ class ITwinClient:
         kind: ConnectionKind = ConnectionKind.STORAGE,
         body: Mapping[str, Any] | None = None,
         baseline: Baseline | None = None,
+        *,
+        in_doubt: bool = False,
     ) -> StartedRun:
         """
         Start a run; see :func:`~.conversations.start_run`.
 
         :raises ITwinError: if no run was started
         """
-        return self.carry(conversations.start_run(self.account, kind, connection_id, body, baseline))
+        return self.carry(conversations.start_run(self.account, kind, connection_id, body, baseline, in_doubt=in_doubt))
 
     def take_baseline(self, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE) -> Baseline:
         """Look how a connection stands before a run of it is asked for; see :class:`~.conversations.Baseline`."""

@@ -9,7 +9,14 @@ from typing import Any, Generic, TypeVar
 
 from airflow_provider_itwin.api import operations
 from airflow_provider_itwin.api.account import Account
-from airflow_provider_itwin.api.errors import ITwinNotFoundError, ITwinPermissionError, ITwinProtocolError
+from airflow_provider_itwin.api.errors import (
+    ITwinConnectionError,
+    ITwinError,
+    ITwinNotFoundError,
+    ITwinPermissionError,
+    ITwinProtocolError,
+    ITwinServerError,
+)
 from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange
 from airflow_provider_itwin.api.operations import Call
 from airflow_provider_itwin.api.plan import Active
@@ -17,6 +24,9 @@ from airflow_provider_itwin.api.resources import ConnectionKind, Glance, PageLin
 from airflow_provider_itwin.api.wire import Flow, Pause
 
 T = TypeVar("T")
+
+_LEAVES_DOUBT = (ITwinConnectionError, ITwinServerError, ITwinProtocolError)
+"""What can have become of a request that was carried out all the same."""
 
 _PAUSES_FOR_LAST_RUN = (1.0, 2.0, 4.0, 8.0, 15.0)
 _MOST_PAGES = 10_000
@@ -48,9 +58,10 @@ class StartedRun:
     """
     The answer to the wish to start a run.
 
-    :param ref: the run that was created; or the one that is active instead, which can be another connection's
-    :param created: False after 303
-    :param in_doubt: whether an earlier request of ours, whose answer was lost, may have started the active run
+    :param ref: the run that was created; or the one that is active instead, which can be another connection's; or one of the
+        connection that began since, when an answer to us was lost
+    :param created: False if it is not certain that this request created it
+    :param in_doubt: whether an earlier request of ours, whose answer was lost, may have created it
     """
 
     ref: RunRef
@@ -87,24 +98,80 @@ def start_run(
     body: Mapping[str, Any] | None = None,
     baseline: Baseline | None = None,
     patience: float = DEFAULT_PATIENCE,
+    *,
+    in_doubt: bool = False,
 ) -> Flow[StartedRun]:
     """
     Start a run of a connection.
 
+    After a request whose answer was lost, the connection is looked at before it is asked again: the run may have begun, and a
+    short one have ended, so that another request would start a second one.
+
     :param baseline: how the connection stood before, if that is known already; it tells a new run from an old one when
         the service starts a run without saying which
+    :param in_doubt: whether a request that was made since `baseline` was taken may have started a run already
     :raises ITwinError: if no run was started
     """
     if baseline is None:
         baseline = yield from take_baseline(account, kind, connection_id, patience)
-    answer = yield from exchange(account, operations.start_run(kind, connection_id, body), patience)
+    found = (yield from _begun_since(account, baseline, kind, connection_id, patience)) if in_doubt else None
+    answer = found or (yield from _ask_for_run(account, kind, connection_id, body, baseline, patience))
+    if isinstance(answer, RunRef):
+        return StartedRun(answer, created=False, in_doubt=True)
     ref = RunRef.from_link(answer.location, kind)
     if answer.created:
         if ref is None or (ref.kind, ref.connection_id) != (kind, connection_id):
             ref = yield from _newest_after(account, kind, connection_id, baseline)
     elif ref is None:
         ref = yield from _active_run(account, kind, connection_id)
-    return StartedRun(ref, answer.created, answer.in_doubt)
+    return StartedRun(ref, answer.created, answer.in_doubt or in_doubt)
+
+
+def _ask_for_run(
+    account: Account,
+    kind: ConnectionKind,
+    connection_id: str,
+    body: Mapping[str, Any] | None,
+    baseline: Baseline,
+    patience: float,
+) -> Flow[operations.StartAnswer | RunRef]:
+    """Ask for a run; give the service's answer, or the run that a request whose answer was lost turns out to have started."""
+    give_up_at = account.clock() + patience
+    asking = exchange(account, operations.start_run(kind, connection_id, body), patience)
+    in_doubt = False
+    outcome: Any = None
+    no_token: ITwinError | None = None
+    while True:
+        try:
+            want = asking.send(outcome) if no_token is None else asking.throw(no_token)
+        except StopIteration as end:
+            answer: operations.StartAnswer = end.value
+            return answer
+        outcome = no_token = None
+        try:
+            outcome = yield want
+        except ITwinError as error:
+            no_token = error
+        if not isinstance(want, Pause):
+            continue
+        in_doubt = in_doubt or isinstance(want.trouble, _LEAVES_DOUBT)
+        left = max(0.0, give_up_at - account.clock())
+        found = (yield from _begun_since(account, baseline, kind, connection_id, left)) if in_doubt else None
+        if found is not None:
+            asking.close()
+            return found
+
+
+def _begun_since(
+    account: Account, baseline: Baseline, kind: ConnectionKind, connection_id: str, patience: float
+) -> Flow[RunRef | None]:
+    if baseline.asked_at is None:
+        # Then no run can be told from an older one.
+        return None
+    try:
+        return (yield from find_started_since(account, baseline, kind, connection_id, patience))
+    except (ITwinPermissionError, ITwinNotFoundError):
+        return None
 
 
 def _newest_after(account: Account, kind: ConnectionKind, connection_id: str, baseline: Baseline) -> Flow[RunRef]:
@@ -135,10 +202,14 @@ def _active_run(account: Account, kind: ConnectionKind, connection_id: str) -> F
 
 
 def find_started_since(
-    account: Account, baseline: Baseline, kind: ConnectionKind, connection_id: str
+    account: Account,
+    baseline: Baseline,
+    kind: ConnectionKind,
+    connection_id: str,
+    patience: float = DEFAULT_PATIENCE,
 ) -> Flow[RunRef | None]:
     """Find a run of the connection that began after `baseline` was taken, finished or not; None if there is none."""
-    connection = yield from exchange(account, operations.get_connection(kind, connection_id))
+    connection = yield from exchange(account, operations.get_connection(kind, connection_id), patience)
     ref = connection.last_run(kind)
     if ref is None or ref.connection_id != connection_id or ref == baseline.last_run:
         return None

@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_itwin.api.aclient import AsyncITwinClient
     from airflow_provider_itwin.api.client import ITwinClient
-    from airflow_provider_itwin.api.conversations import StartedRun
+    from airflow_provider_itwin.api.conversations import Baseline, StartedRun
+
+T = TypeVar("T")
 
 _LONGEST_TIMEOUT = 600.0
 
@@ -124,13 +126,30 @@ class ITwinHook(BaseHook):
         """Ask, and when the client is refused, read the connection again and ask anew if it has been changed."""
         while True:
             outcome = ask(self._client)
-            if not isinstance(outcome.error, ITwinAuthenticationError):
+            if not isinstance(outcome.error, ITwinAuthenticationError) or not self._take_up_changes():
                 return outcome
-            client = self._new_client()
-            if client.account.key == self._client.account.key:
-                return outcome
-            self._client.close()
-            self._client = client
+
+    def ask(self, question: Callable[[ITwinClient], T]) -> T:
+        """
+        Ask the client something; when it is refused and the connection has been changed meanwhile, ask once more as it is now.
+
+        :raises ITwinError: what kept it from an answer
+        """
+        try:
+            return question(self._client)
+        except ITwinAuthenticationError:
+            if not self._take_up_changes():
+                raise
+        return question(self._client)
+
+    def _take_up_changes(self) -> bool:
+        """Read the connection again, and tell whether it leads to another account now, which is used from here on."""
+        client = self._new_client()
+        if client.account.key == self._client.account.key:
+            return False
+        self._client.close()
+        self._client = client
+        return True
 
     @property
     def is_service(self) -> bool:
@@ -138,16 +157,30 @@ class ITwinHook(BaseHook):
         return isinstance(self._client.account.credentials, ClientCredentials)
 
     def start_run(
-        self, connection_id: str, kind: str = ConnectionKind.STORAGE, body: Mapping[str, Any] | None = None
+        self,
+        connection_id: str,
+        kind: str = ConnectionKind.STORAGE,
+        body: Mapping[str, Any] | None = None,
+        baseline: Baseline | None = None,
     ) -> StartedRun:
         """
         Start a run of a connection.
 
         :param body: what a manifest or an export run is to do
+        :param baseline: how the connection stood before, if that is known already
         :return: the run's name, and whether it was created; if not (303), the name is that of the active run, which can be
             another connection's
         """
-        return self._client.start_run(connection_id, ConnectionKind(kind), body)
+        named = ConnectionKind(kind)
+        before = baseline or self.ask(lambda client: client.take_baseline(connection_id, named))
+        has_asked = False
+
+        def start(client: ITwinClient) -> StartedRun:
+            nonlocal has_asked
+            in_doubt, has_asked = has_asked, True
+            return client.start_run(connection_id, named, body, before, in_doubt=in_doubt)
+
+        return self.ask(start)
 
     def get_run(self, connection_id: str, run_id: str, kind: str = ConnectionKind.STORAGE) -> Run:
         """Get a run with its jobs and tasks."""

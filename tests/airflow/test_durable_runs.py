@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_itwin.exceptions import ITwinRunFailedError, ITwinWaitTimeLimitError
-from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
+from airflow_provider_itwin.operators.itwin import (
+    ITwinRunExportConnectionOperator,
+    ITwinRunStorageConnectionOperator,
+)
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
 
 from .single_task import FakeStore, Outcome
@@ -237,6 +240,57 @@ def test_a_worker_lost_in_the_queue_starts_its_run_in_its_turn(
     assert (outcome.state, [outcome.value]) == ("success", run_ids(emulator))
 
 
+EXPORT = "export-connection"
+
+
+def export(**arguments: Any) -> ITwinRunExportConnectionOperator:
+    given: dict[str, Any] = {"task_id": "export", "connection_id": EXPORT, "body": {"exportType": "IFC"}}
+    return ITwinRunExportConnectionOperator(**given | arguments)
+
+
+@WAITING
+def test_an_export_lost_in_the_queue_does_not_take_up_what_somebody_else_has_exported_since(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, store: FakeStore, mode: dict[str, Any]
+) -> None:
+    emulator.add_connection("export", EXPORT, "tower-imodel")
+    emulator.start_run(RIVAL)
+    lose_worker(run_task, clock, export(**WORKER), store=store)
+    assert not store.rows["itwin_run"]["in_doubt"], "the service has answered that it has started nothing"
+    emulator.finish_run(RIVAL)
+    anothers = emulator.start_run(EXPORT)
+    emulator.finish_run(EXPORT)
+    clock.sleep(60)
+    outcome = run_task(export(**mode), store=store)
+    assert outcome.state == "success"
+    assert [anothers, outcome.value] == [run["id"] for run in emulator.runs(EXPORT)]
+
+
+@WAITING
+def test_an_export_whose_answer_was_lost_with_the_worker_is_found_even_when_it_arrives_late(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, store: FakeStore, mode: dict[str, Any]
+) -> None:
+    emulator.add_connection("export", EXPORT, "tower-imodel")
+    emulator.fail("create-export-connection-run", kind="reset-before")
+    lose_worker(run_task, clock, export(**mode), store=store)
+    assert store.rows["itwin_run"]["in_doubt"]
+    # The retry has looked already, and finds nothing, when the request of the lost worker is carried out after all.
+    emulator.oddities.stale_last_run_for = 30.0
+    late = emulator.start_run(EXPORT)
+    outcome = run_task(export(**mode), store=store)
+    assert (outcome.state, outcome.value) == ("success", late)
+    assert [run["id"] for run in emulator.runs(EXPORT)] == [late]
+
+
+def test_what_an_older_version_has_kept_is_understood(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, store: FakeStore
+) -> None:
+    emulator.fail("run-storage-connection", kind="reset-after")
+    lose_worker(run_task, clock, operator(), store=store)
+    del store.rows["itwin_run"]["in_doubt"]
+    outcome = run_task(operator(), store=store)
+    assert (outcome.state, [outcome.value], posts(emulator)) == ("success", run_ids(emulator), 1)
+
+
 # A clear
 
 
@@ -327,8 +381,9 @@ def test_does_not_take_the_run_of_another_connection_for_its_own_when_the_task_h
 @pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow 3.3 is the first with a task state store")
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_the_store_of_airflow_itself(emulator: Emulator, run_dag: Callable[..., Any], deferrable: bool) -> None:
-    # The first try is answered by silence until its patience ends; its run has started all the same.
+    # The first try is answered by silence until its patience ends, and can see nothing; its run has started all the same.
     emulator.fail("run-storage-connection", None, kind="reset-after", lasting=150)
+    emulator.fail("get-storage-connection", None, status=503, after=1, lasting=150)
     result = run_dag(
         f"""
         ITwinRunStorageConnectionOperator(

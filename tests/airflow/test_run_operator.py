@@ -160,15 +160,34 @@ SKEWS = pytest.mark.parametrize("skew", [0.0, 3600.0, -3600.0], ids=["clocks agr
 @SKEWS
 @ALL_MODES
 @pytest.mark.parametrize("policy", ["queue", "attach", "fail", "skip"])
+@pytest.mark.parametrize(("stale", "asked"), [(0.0, [None]), (5.0, [None, 303])], ids=["seen", "not seen yet"])
 def test_takes_the_run_that_it_started_itself_for_its_own_when_the_answer_is_lost(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, policy: str, mode: dict[str, Any], skew: float
+    emulator: Emulator,
+    run_task: RunTask,
+    clock: LeapingClock,
+    policy: str,
+    mode: dict[str, Any],
+    skew: float,
+    stale: float,
+    asked: list[int | None],
 ) -> None:
     clock.skew = skew
+    emulator.oddities.stale_last_run_for = stale
     emulator.fail("run-storage-connection", kind="reset-after")
     outcome = run_task(operator(if_active=policy, **mode))
     assert outcome.state == "success"
     assert [outcome.value] == run_ids(emulator)
-    assert starts(emulator) == [None, 303]
+    assert starts(emulator) == asked
+
+
+@ALL_MODES
+def test_a_run_that_ends_before_its_lost_answer_is_asked_for_again_is_not_started_twice(
+    emulator: Emulator, run_task: RunTask, mode: dict[str, Any]
+) -> None:
+    emulator.plan_run(NIGHT, "Skipped", 0.1)
+    emulator.fail("run-storage-connection", kind="reset-after")
+    outcome = run_task(operator(**mode))
+    assert (outcome.state, [outcome.value]) == ("success", run_ids(emulator))
 
 
 @SKEWS
@@ -648,6 +667,74 @@ def test_uses_a_secret_that_was_changed_while_it_waited(
     outcome = run_task(operator(**mode))
     assert (outcome.state, [outcome.value]) == ("success", run_ids(emulator))
     assert outcome.xcoms["run_report"]["failing_tasks"][0]["file_name"] == "Roof.rvt"
+
+
+@ALL_MODES
+@pytest.mark.parametrize("lost", [False, True], ids=["refused", "answer lost, then refused"])
+@pytest.mark.parametrize("moment", ["GET", "POST"])
+def test_uses_a_secret_that_is_changed_just_before_it_asks_for_its_run(
+    emulator: Emulator,
+    run_task: RunTask,
+    connection: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    mode: dict[str, Any],
+    moment: str,
+    lost: bool,
+) -> None:
+    client_id, _ = emulator.add_client("service-rotated", "first", everywhere=True)
+    connection(host=emulator.url, login=client_id, password="first")
+    emulator.start_run(RIVAL)
+    emulator.finish_run(RIVAL)
+    if lost:
+        emulator.fail("run-storage-connection", kind="reset-after")
+
+    def rotate() -> None:
+        emulator.add_client(client_id, "second", everywhere=True)
+        emulator.revoke_tokens()
+        connection(host=emulator.url, login=client_id, password="second")
+
+    _once_before_or_after(monkeypatch, moment, rotate, after=lost)
+    outcome = run_task(operator(**mode))
+    assert (outcome.state, [outcome.value]) == ("success", run_ids(emulator))
+
+
+def test_a_secret_that_is_refused_and_was_not_changed_fails_for_good(
+    emulator: Emulator, run_task: RunTask, connection: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client_id, _ = emulator.add_client("service-rotated", "first", everywhere=True)
+    connection(host=emulator.url, login=client_id, password="first")
+
+    def rotate() -> None:
+        emulator.add_client(client_id, "second", everywhere=True)
+        emulator.revoke_tokens()
+
+    _once_before_or_after(monkeypatch, "POST", rotate, after=False)
+    outcome = run_task(operator())
+    assert isinstance(outcome.error, ITwinPermanentError)
+    assert "refused the client service-rotated" in outcome.text
+    assert run_ids(emulator) == []
+
+
+def _once_before_or_after(
+    monkeypatch: pytest.MonkeyPatch, method: str, happens: Callable[[], None], *, after: bool
+) -> None:
+    """Let something happen right before, or right after, the first request of a kind to the API."""
+    from airflow_provider_itwin.api import client
+
+    made: Any = client.ITwinClient
+    real_send = made.func._send
+    pending = [happens]
+
+    def send(this: Any, request: Any) -> Any:
+        is_it = bool(pending) and request.method == method and not request.url.endswith("/connect/token")
+        if is_it and not after:
+            pending.pop()()
+        outcome = real_send(this, request)
+        if is_it and after:
+            pending.pop()()
+        return outcome
+
+    monkeypatch.setattr(made.func, "_send", send)
 
 
 # Time limits
