@@ -13,6 +13,7 @@ from asyncio import sleep
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from inspect import signature
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
@@ -95,7 +96,7 @@ class ITwinRunEventTrigger(BaseEventTrigger):
 
         try:
             self._check()
-            rhythm = Rhythm(self._target, self.poll_interval)
+            rhythm = Rhythm(self._target, self.poll_interval, monotonic)
         except (ValueError, TypeError) as error:
             log.error("Nothing is watched: %s", error)  # noqa: TRY400 (the reason is all there is to tell)
             # A trigger that ended would be started again at once, and again.
