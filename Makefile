@@ -1,7 +1,8 @@
 # The workshop. "make" alone lists what can be made.
 
 .POSIX:
-.PHONY: help demo airflow bench venv venv-2.11 venv-bench lint test test-2.11 clean distclean
+.PHONY: help demo airflow bench lint test test-2.11 test-3.0 test-3.1 test-3.2 test-lowest test-matrix dist docs \
+    venv venv-2.11 venv-3.0 venv-3.1 venv-3.2 venv-lowest venv-bench lock clean distclean
 
 PYTHON_3_3 = .venv/bin/python
 PYTHON_2_11 = .venv-2.11/bin/python
@@ -11,6 +12,14 @@ PYTEST_ARGS =
 
 # What the bench is told besides: make bench BENCH_ARGS=--quick for a small version.
 BENCH_ARGS =
+
+# What is run on the Airflows between the oldest and the newest: where they differ for us. "make test-3.1 SHORT=tests" runs all.
+SHORT = tests/airflow/test_provider_metadata.py tests/airflow/test_itwin_hook.py tests/airflow/test_run_operator.py \
+    tests/airflow/test_run_sensor.py tests/airflow/test_run_trigger.py tests/airflow/test_import_weight.py \
+    tests/airflow/test_runs_in_dags.py tests/airflow/test_connection_form.py
+
+# Neither real Airflow processes nor the tools that build the package and the pages.
+ELSEWHERE = -m "not system and not publishing"
 
 help: ## list what can be made (this)
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -25,13 +34,37 @@ venv: .venv/.installed ## the environment with Airflow 3.3, .venv
 
 venv-2.11: .venv-2.11/.installed ## the environment with Airflow 2.11, .venv-2.11
 
-.venv/.installed: requirements/airflow-3.3.txt pyproject.toml setup.cfg scripts/venv.sh
+venv-3.0: .venv-3.0/.installed ## the same with Airflow 3.0, and so for venv-3.1 and venv-3.2
+
+venv-3.1: .venv-3.1/.installed
+
+venv-3.2: .venv-3.2/.installed
+
+venv-lowest: .venv-lowest/.installed ## the oldest version of everything that the package itself needs
+
+.venv/.installed: requirements/airflow-3.3.txt pyproject.toml scripts/venv.sh
 	sh scripts/venv.sh .venv requirements/airflow-3.3.txt 14
 	touch $@
 
-# Airflow 2.11 knows no Python newer than 3.12.
-.venv-2.11/.installed: requirements/airflow-2.11.txt pyproject.toml setup.cfg scripts/venv.sh
+# Airflow 2.11 and 3.0 know no Python newer than 3.12, and 3.1 none newer than 3.13.
+.venv-2.11/.installed: requirements/airflow-2.11.txt pyproject.toml scripts/venv.sh
 	sh scripts/venv.sh .venv-2.11 requirements/airflow-2.11.txt 12
+	touch $@
+
+.venv-3.0/.installed: requirements/airflow-3.0.txt pyproject.toml scripts/venv.sh
+	sh scripts/venv.sh .venv-3.0 requirements/airflow-3.0.txt 12
+	touch $@
+
+.venv-3.1/.installed: requirements/airflow-3.1.txt pyproject.toml scripts/venv.sh
+	sh scripts/venv.sh .venv-3.1 requirements/airflow-3.1.txt 13
+	touch $@
+
+.venv-3.2/.installed: requirements/airflow-3.2.txt pyproject.toml scripts/venv.sh
+	sh scripts/venv.sh .venv-3.2 requirements/airflow-3.2.txt 14
+	touch $@
+
+.venv-lowest/.installed: requirements/lowest.txt pyproject.toml scripts/venv.sh
+	sh scripts/venv.sh .venv-lowest requirements/lowest.txt 12
 	touch $@
 
 lint: venv ## style, formatting, types, and who may import whom
@@ -44,20 +77,54 @@ test: venv ## all tests, on Airflow 3.3
 	AIRFLOW_HOME="$$PWD/.airflow/test-3.3" $(PYTHON_3_3) -m pytest $(PYTEST_ARGS)
 
 test-2.11: venv-2.11 ## the tests on Airflow 2.11, without those that need processes of Airflow 3
-	AIRFLOW_HOME="$$PWD/.airflow/test-2.11" $(PYTHON_2_11) -m pytest -m "not system" $(PYTEST_ARGS)
+	AIRFLOW_HOME="$$PWD/.airflow/test-2.11" $(PYTHON_2_11) -m pytest $(ELSEWHERE) $(PYTEST_ARGS)
+
+test-3.0: venv-3.0 ## a short set of tests on Airflow 3.0, and so for test-3.1 and test-3.2
+	AIRFLOW_HOME="$$PWD/.airflow/test-3.0" .venv-3.0/bin/python -m pytest $(ELSEWHERE) $(SHORT) $(PYTEST_ARGS)
+
+test-3.1: venv-3.1
+	AIRFLOW_HOME="$$PWD/.airflow/test-3.1" .venv-3.1/bin/python -m pytest $(ELSEWHERE) $(SHORT) $(PYTEST_ARGS)
+
+test-3.2: venv-3.2
+	AIRFLOW_HOME="$$PWD/.airflow/test-3.2" .venv-3.2/bin/python -m pytest $(ELSEWHERE) $(SHORT) $(PYTEST_ARGS)
+
+test-lowest: venv-lowest ## the short set with the oldest version of everything that the package itself needs
+	AIRFLOW_HOME="$$PWD/.airflow/test-lowest" .venv-lowest/bin/python -m pytest $(ELSEWHERE) $(SHORT) tests/api $(PYTEST_ARGS)
+
+test-matrix: ## all tests on every Airflow that is supported, and with the oldest of everything (long)
+	$(MAKE) test-lowest SHORT="tests/airflow"
+	$(MAKE) test-2.11
+	$(MAKE) test-3.0 SHORT=tests
+	$(MAKE) test-3.1 SHORT=tests
+	$(MAKE) test-3.2 SHORT=tests
+	$(MAKE) test
+
+dist: venv ## the package, dist/*.whl and dist/*.tar.gz, the same bytes for the same commit
+	rm -rf dist
+	SOURCE_DATE_EPOCH="$$(git log -1 --pretty=%ct)" .venv/bin/uv build --quiet --out-dir dist
+	$(PYTHON_3_3) -m twine check --strict dist/*
+	.venv/bin/check-wheel-contents dist
+	ls -l dist
+
+docs: venv ## the documentation site, in site/
+	NO_MKDOCS_2_WARNING=1 $(PYTHON_3_3) -m mkdocs build --strict --quiet
+	@echo "Open site/index.html in a browser."
 
 venv-bench: .venv-bench/.installed ## the environment of the bench, .venv-bench
 
-.venv-bench/.installed: requirements/bench.txt pyproject.toml setup.cfg scripts/venv.sh
+.venv-bench/.installed: requirements/bench.txt pyproject.toml scripts/venv.sh
 	sh scripts/venv.sh .venv-bench requirements/bench.txt 14
 	touch $@
 
 bench: venv-bench ## what waiting costs, measured beside the floor and other providers
 	AIRFLOW_HOME="$$PWD/.airflow/bench" .venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
 
+lock: venv ## renew the pinned lists, requirements/*.txt
+	PATH="$$PWD/.venv/bin:$$PATH" sh requirements/lock.sh
+
 clean: ## remove what was made, except for the environments
-	rm -rf .airflow build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .airflow build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find airflow_provider_itwin benchmarks example_dags scripts tests -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments too
-	rm -rf .venv .venv-2.11 .venv-bench airflow_provider_itwin.egg-info
+	rm -rf .venv .venv-2.11 .venv-3.0 .venv-3.1 .venv-3.2 .venv-lowest .venv-bench airflow_provider_itwin.egg-info

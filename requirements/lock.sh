@@ -1,17 +1,27 @@
 #!/bin/sh
-# Renews the pinned environments: requirements/airflow-<version>.txt, plain lists of exact versions for Python 3.11 and newer.
-# Needs `uv` on the path (the one in .venv/bin will do).
+# Renews the pinned environments: plain lists of exact versions for Python 3.11 and newer.
+# Needs `uv` on the path (the one in .venv/bin will do; "make lock" takes that).
 set -eu
 cd "$(dirname "$0")/.."
-for pair in "3.3 3.3.2" "2.11 2.11.2"; do
-    set -- $pair
-    printf 'apache-airflow==%s\n' "$2" |
-        uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate --upgrade \
-            --extra dev pyproject.toml - -o "requirements/airflow-$1.txt" --quiet
-done
+
+renew() {
+    # The list to write, then what uv is told besides; further requirements come from the standard input.
+    list=$1
+    shift
+    uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate --upgrade --quiet \
+        "$@" pyproject.toml - -o "requirements/$list.txt"
+}
+
+# The newest of everything, for each Airflow that is supported. What builds the package and the pages is in the newest only.
+echo 'apache-airflow==3.3.2' | renew airflow-3.3 --extra dev --extra docs
+echo 'apache-airflow==3.2.2' | renew airflow-3.2 --extra dev
+echo 'apache-airflow==3.1.8' | renew airflow-3.1 --extra dev
+echo 'apache-airflow==3.0.6' | renew airflow-3.0 --extra dev
+echo 'apache-airflow==2.11.2' | renew airflow-2.11 --extra dev
+
+# The oldest of everything that the package itself needs.
+python3 requirements/lowest.py | renew lowest --extra dev
 
 # The bench: that Airflow, the providers that are measured beside ours, and what draws the plots.
 printf '%s\n' apache-airflow==3.3.2 'apache-airflow-providers-databricks>=7.23' 'apache-airflow-providers-dbt-cloud>=4.11' \
-    cryptography greenback matplotlib |
-    uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate --upgrade \
-        pyproject.toml - -o requirements/bench.txt --quiet
+    cryptography greenback matplotlib | renew bench
