@@ -26,6 +26,7 @@ FaultKind = Literal[
     "huge",
     "endless",
     "gzip-bomb",
+    "bare",
 ]
 
 UNPROCESSED = frozenset({"status", "reset-before", "hang", "html", "redirect", "huge", "endless", "gzip-bomb", "empty"})
@@ -49,6 +50,7 @@ KIND_NOTES: dict[str, str] = {
     "huge": "answer with JSON of `size` bytes (64 MiB)",
     "endless": "answer with a body that never ends (at most 4 GiB or ten minutes)",
     "gzip-bomb": "answer with a small gzip body that unpacks to `size` bytes (256 MiB)",
+    "bare": "process the request, answer without any header but the length: no Location, no Date, no content type",
 }
 
 

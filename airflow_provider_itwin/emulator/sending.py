@@ -88,6 +88,8 @@ async def send(request: BaseRequest, answer: Answer, fault: Fault) -> web.Stream
             return _raw(request, answer, body[: len(body) // 2], len(body) or 1)
         case "short-length":
             return _raw(request, answer, body, len(body) // 2)
+        case "bare":
+            return _raw(request, Answer(answer.status, None), body, len(body), content_type=None)
         case "invalid-json":
             answer.body = body[: max(1, len(body) * 2 // 3)]
         case "wrong-type":
@@ -121,9 +123,13 @@ def _reset(request: BaseRequest) -> web.StreamResponse:
     return web.Response()
 
 
-def _raw(request: BaseRequest, answer: Answer, body: bytes, length: int) -> web.StreamResponse:
-    """Write a response with a Content-Length of our choice; aiohttp would put it right."""
-    headers = {"Content-Type": JSON_TYPE} | answer.headers | {"Content-Length": str(length)}
+def _raw(
+    request: BaseRequest, answer: Answer, body: bytes, length: int, content_type: str | None = JSON_TYPE
+) -> web.StreamResponse:
+    """Write a response with headers of our choice; aiohttp would put them right."""
+    headers = (
+        ({"Content-Type": content_type} if content_type else {}) | answer.headers | {"Content-Length": str(length)}
+    )
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     transport = request.transport
     if transport is not None:

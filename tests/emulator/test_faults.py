@@ -181,6 +181,14 @@ def test_redirect(api: Api, emulator: Emulator, path: str) -> None:
     assert (answer.status_code, answer.headers["Location"]) == (307, "https://evil.example/token")
 
 
+def test_bare(api: Api, emulator: Emulator, path: str) -> None:
+    usual = api.get(path)
+    emulator.fail(GET, kind="bare")
+    answer = api.get(path)
+    assert (answer.status_code, answer.json()) == (200, usual.json())
+    assert [name.lower() for name in answer.headers] == ["content-length"]
+
+
 def test_huge_and_bombs(api: Api, emulator: Emulator, path: str) -> None:
     emulator.fail(GET, kind="huge", size=3_000_000)
     assert len(api.get(path).content) == 3_000_002
