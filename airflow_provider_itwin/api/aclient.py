@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_MOST_CONNECTIONS = 20
+_MOST_CONNECTIONS = 32
 _WORTH_TELLING = 5.0
 
 
@@ -51,7 +51,7 @@ class AsyncITwinClient:
         self._poller = Poller(account, lambda order: self.carry(find(account, order)), sleep)
         self._renewal: asyncio.Task[Token] | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._proxies: dict[str, str | None] = {}
+        self._routes: dict[str, tuple[URL, str | None]] = {}
 
     async def __aenter__(self) -> Self:
         network = self.account.network
@@ -97,8 +97,8 @@ class AsyncITwinClient:
             outcome = no_token = None
             match want:
                 case Send(request, counts):
-                    if counts:
-                        await self._take_turn()
+                    if counts and (seconds := self._budget.take(self.account.clock())) > 0:
+                        await self._wait_for_turn(seconds)
                     outcome = await self._send(request)
                     if isinstance(outcome, Reply) and outcome.status == 429:
                         asked_for = min(retry_after(outcome) or 0.0, LONGEST_OBEDIENCE)
@@ -113,10 +113,7 @@ class AsyncITwinClient:
                     except ITwinError as error:
                         no_token = error
 
-    async def _take_turn(self) -> None:
-        seconds = self._budget.take(self.account.clock())
-        if seconds <= 0:
-            return
+    async def _wait_for_turn(self, seconds: float) -> None:
         now = self.account.clock()
         if seconds > _WORTH_TELLING and now >= self._tell_again_at:
             self._tell_again_at = now + 60.0
@@ -154,14 +151,18 @@ class AsyncITwinClient:
             return verify
         return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or verify
 
-    def _proxy(self, url: str) -> str | None:
-        """Give the proxy on the way to `url`, by the rules of ``requests``; they are asked once for each host."""
-        host = url[: url.find("/", len("https://"))]
-        if host not in self._proxies:
-            self._proxies[host] = self._look_up_proxy(url)
-        return self._proxies[host]
+    def _route(self, url: str) -> tuple[URL, str | None]:
+        """Give `url` as aiohttp takes it, and the proxy on the way to it; what a host has in common is found out once."""
+        at = url.find("/", len("https://"))
+        host = url[:at]
+        route = self._routes.get(host)
+        if route is None:
+            route = self._routes[host] = URL(host, encoded=True), self._look_up_proxy(url)
+        base, proxy = route
+        return (URL(url, encoded=True) if "?" in url else base.with_path(url[at:], encoded=True)), proxy
 
     def _look_up_proxy(self, url: str) -> str | None:
+        """By the rules of ``requests``."""
         if self.account.network.proxies:
             return select_proxy(url, dict(self.account.network.proxies))
         return None if self.account.environment.is_local else select_proxy(url, get_environ_proxies(url))
@@ -170,13 +171,9 @@ class AsyncITwinClient:
         if self._session is None:
             raise RuntimeError("The client is used outside its `async with` block")
         try:
+            url, proxy = self._route(request.url)
             async with self._session.request(
-                request.method,
-                URL(request.url, encoded=True),
-                headers=request.headers,
-                data=request.body,
-                allow_redirects=False,
-                proxy=self._proxy(request.url),
+                request.method, url, headers=request.headers, data=request.body, allow_redirects=False, proxy=proxy
             ) as response:
                 body = await _bounded_body(response)
                 if body is None:

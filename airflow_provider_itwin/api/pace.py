@@ -102,7 +102,9 @@ class RequestBudget:
 
     def take(self, now: float) -> float:
         """Take the next turn, and give the seconds to wait for it."""
-        turn = max(now, self._held_until, *(meter.earliest() for meter in self._meters))
+        turn = max(now, self._held_until)
+        for meter in self._meters:
+            turn = max(turn, meter.earliest())
         for meter in self._meters:
             meter.count(turn)
         return turn - now

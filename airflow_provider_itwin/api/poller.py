@@ -23,7 +23,7 @@ from airflow_provider_itwin.api.waiting import Finding, Wait
 
 log = logging.getLogger(__name__)
 
-MOST_WORKERS = 16
+MOST_WORKERS = 30
 """Looks that are under way at once, at most."""
 
 FRESH = 1.0

@@ -23,27 +23,45 @@ class _Lease:
 _leases: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[object, ...], _Lease]] = WeakKeyDictionary()
 
 
-@asynccontextmanager
-async def lent_client(account: Account) -> AsyncIterator[AsyncITwinClient]:
+async def borrow(account: Account) -> AsyncITwinClient:
     """
-    Lend the client of `account` that all borrowers in this event loop share, with its session and its token.
+    Borrow the client of `account` that all borrowers in this event loop share, with its session and its token.
 
     Two Airflow connections that resolve to the same account share one; one connection id that resolves to different
-    accounts, as it can for two teams or after a secret was changed, does not.
+    accounts, as it can for two teams or after a secret was changed, does not. Each borrower has to :func:`give_back` once.
     """
     leases = _leases.setdefault(asyncio.get_running_loop(), {})
     lease = leases.get(account.key)
     if lease is None:
         lease = leases[account.key] = _Lease(AsyncITwinClient(account))
     lease.borrowers += 1
+    if not lease.is_open:
+        try:
+            async with lease.opening:
+                if not lease.is_open:
+                    await lease.client.__aenter__()
+                    lease.is_open = True
+        except BaseException:
+            await give_back(lease.client)
+            raise
+    return lease.client
+
+
+async def give_back(client: AsyncITwinClient) -> None:
+    """Give a borrowed client back; the last one closes it."""
+    leases = _leases[asyncio.get_running_loop()]
+    lease = leases[client.account.key]
+    lease.borrowers -= 1
+    if not lease.borrowers:
+        del leases[client.account.key]
+        await client.__aexit__()
+
+
+@asynccontextmanager
+async def lent_client(account: Account) -> AsyncIterator[AsyncITwinClient]:
+    """Borrow the shared client of `account` for a ``with`` block; see :func:`borrow`."""
+    client = await borrow(account)
     try:
-        async with lease.opening:
-            if not lease.is_open:
-                await lease.client.__aenter__()
-                lease.is_open = True
-        yield lease.client
+        yield client
     finally:
-        lease.borrowers -= 1
-        if not lease.borrowers:
-            leases.pop(account.key, None)
-            await lease.client.__aexit__()
+        await give_back(client)

@@ -8,7 +8,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -84,13 +84,15 @@ class ITwinHook(BaseHook):
     @asynccontextmanager
     async def async_client(self) -> AsyncIterator[AsyncITwinClient]:
         """Lend the asynchronous client that all who use the same account in this event loop share."""
-        from airflow.providers.common.compat.connection import get_async_connection
-
         from airflow_provider_itwin.api.sharing import lent_client
 
-        connection = await get_async_connection(self.itwin_conn_id, hook=type(self))
-        async with lent_client(account_of(connection)) as client:
+        async with lent_client(await self._account_async()) as client:
             yield client
+
+    async def _account_async(self) -> Account:
+        from airflow.providers.common.compat.connection import get_async_connection
+
+        return account_of(await get_async_connection(self.itwin_conn_id, hook=type(self)))
 
     async def wait_async(self, order: WaitOrder) -> WaitOutcome:
         """
@@ -99,16 +101,22 @@ class ITwinHook(BaseHook):
         When the service refuses the client, the Airflow connection is read again: a secret that was changed meanwhile is
         used from then on.
         """
+        from airflow_provider_itwin.api.sharing import borrow, give_back
+
         outcome: WaitOutcome | None = None
         refused: object = None
         while True:
-            async with self.async_client() as client:
+            # No `with` here: thousands wait at this place, and a generator for each takes as much memory as the wait itself.
+            client = await borrow(await self._account_async())
+            try:
                 if outcome is not None and client.account.key == refused:
                     return outcome
                 outcome = await client.wait(order)
-                refused = client.account.key
+            finally:
+                await give_back(client)
             if not isinstance(outcome.error, ITwinAuthenticationError):
                 return outcome
+            refused = client.account.key
 
     def wait(self, order: WaitOrder) -> WaitOutcome:
         """Wait for a run as `order` says, as :meth:`wait_async` does, on the worker."""
@@ -314,12 +322,34 @@ def account_of(connection: Connection) -> Account:
     :raises ValueError: if its settings make no sense; the text says what to set, and shows no secret
     :raises ITwinUntrustedHostError: if a secret would travel in the clear
     """
-    extra = _extra_of(connection)
-    host = connection.host
-    if host and "://" not in host and connection.schema in ("http", "https"):
-        host = f"{connection.schema}://{host}"
-    environment = Environment.of(host, _text(extra, "issuer_url"), connection.port)
-    return Account(environment, _credentials_of(connection, extra), _network_of(extra), _limits())
+    return _account(
+        connection.host,
+        connection.port,
+        connection.schema,
+        connection.login,
+        connection.password,
+        # Not extra_dejson: it masks secrets through a synchronous call, which must not happen on the triggerer's event loop.
+        connection.extra or "",
+        _limits(),
+    )
+
+
+@lru_cache(maxsize=8)
+def _account(
+    host: str | None,
+    port: int | None,
+    scheme: str | None,
+    login: str | None,
+    password: str | None,
+    extra_text: str,
+    limits: Limits,
+) -> Account:
+    """Work out an account; thousands of triggers that start together ask for the same one."""
+    extra = _extra_of(extra_text)
+    if host and "://" not in host and scheme in ("http", "https"):
+        host = f"{scheme}://{host}"
+    environment = Environment.of(host, _text(extra, "issuer_url"), port)
+    return Account(environment, _credentials_of(login, password, extra), _network_of(extra), limits)
 
 
 def _limits() -> Limits:
@@ -339,9 +369,7 @@ def _setting(name: str, otherwise: float) -> float:
     return max(0.0, value)
 
 
-def _extra_of(connection: Connection) -> dict[str, Any]:
-    # Not extra_dejson: it masks secrets through a synchronous call, which must not happen on the triggerer's event loop.
-    text = connection.extra
+def _extra_of(text: str) -> dict[str, Any]:
     if not text:
         return {}
     try:
@@ -362,7 +390,7 @@ def _text(extra: dict[str, Any], name: str) -> str | None:
     return value.strip()
 
 
-def _credentials_of(connection: Connection, extra: dict[str, Any]) -> Credentials:
+def _credentials_of(login: str | None, password: str | None, extra: dict[str, Any]) -> Credentials:
     token = _text(extra, "token")
     if token:
         if not token.isascii() or not token.isprintable() or " " in token:
@@ -370,12 +398,12 @@ def _credentials_of(connection: Connection, extra: dict[str, Any]) -> Credential
                 "token in the extra of the iTwin connection must be the bare access token, without 'Bearer '"
             )
         return ReadyToken(token)
-    if not connection.login or not connection.password:
+    if not login or not password:
         raise ValueError(
             "The iTwin connection has no credentials: set login to the client id and password to the client secret of a "
             "service application registered at https://developer.bentley.com, or token in extra to an access token."
         )
-    return ClientCredentials(connection.login, connection.password, _text(extra, "scope") or DEFAULT_SCOPE)
+    return ClientCredentials(login, password, _text(extra, "scope") or DEFAULT_SCOPE)
 
 
 def _network_of(extra: dict[str, Any]) -> Network:

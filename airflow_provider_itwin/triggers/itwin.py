@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator
 from inspect import signature
@@ -19,6 +20,9 @@ from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 
 if AIRFLOW_V_3_0_PLUS:
     from airflow_provider_itwin.triggers.events import ITwinRunEventTrigger as ITwinRunEventTrigger
+
+log = logging.getLogger(__name__)
+# One for all: a trigger's own logger takes as much memory as its wait, and what is logged finds its task's log either way.
 
 GRACE_OF_FRAMEWORK = 60.0
 """Seconds by which Airflow's own limit for a deferral lies behind ours, for a task that starts in the triggerer."""
@@ -93,10 +97,10 @@ class ITwinRunTrigger(BaseTrigger):
             order = self._order()
         except ValueError as error:
             # The task says so itself when it looks at its parameters; an exception would tell it less.
-            self.log.error("There is nothing to wait for: %s", error)  # noqa: TRY400 (the reason is all there is to tell)
+            log.error("There is nothing to wait for: %s", error)  # noqa: TRY400 (the reason is all there is to tell)
             yield TriggerEvent({"error": str(error)})  # type: ignore[no-untyped-call]
             return
-        self.log.info("Waiting for %s", order.target)
+        log.info("Waiting for %s", order.target)
         try:
             outcome = await ITwinHook(self.itwin_conn_id).wait_async(order)
         except (ITwinError, ValueError, AirflowException) as error:
@@ -106,7 +110,7 @@ class ITwinRunTrigger(BaseTrigger):
         if self.ends_task and outcome.ref is not None and outcome.run is not None:
             report = RunReport.of(outcome.ref, outcome.run)
             if known_result(report.result) is ExecutionResult.SUCCESS and not report.failing_tasks:
-                self.log.info("%s", report.text("its result is Success"))
+                log.info("%s", report.text("its result is Success"))
                 yield TaskSuccessEvent(xcoms={"return_value": event["report"], "run_report": event["report"]})
                 return
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
@@ -134,7 +138,7 @@ class ITwinRunTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Say that the run goes on, when somebody ends the waiting task (Airflow 3.3 and newer)."""
-        self.log.warning(
+        log.warning(
             "The wait for %s ends; the run goes on in the cloud: the iTwin Platform has no operation to cancel one.",
             f"run {self.run_id} of {self.kind} connection {self.connection_id}",
         )
