@@ -146,7 +146,7 @@ def test_the_jobs_that_are_left_out_are_counted(count: int) -> None:
 
 
 def test_failing_files_are_worth_more_than_the_times_of_all() -> None:
-    error = {"errorCode": "E", "message": "図" * 90, "details": "図" * 90, "description": "図" * 90}
+    error = {"errorCode": "E", "message": "図" * 70, "details": "図" * 70, "description": "図" * 70}
     tasks = [timed(number, number + 1, result="Error", error=error) for number in range(20)]
     report = made(timed(0, 20, jobs=[timed(0, 20, connectorType="図" * 60, tasks=tasks)]))
 
