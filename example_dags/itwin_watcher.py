@@ -1,0 +1,56 @@
+"""
+Whenever a run of a connection ends that somebody else has started: go on with the iModel.
+
+Bentley's own scheduler starts the run, or a colleague in the Synchronizer; a watcher in the triggerer sees it end, and starts
+this DAG. Airflow 3 and newer have watchers, Airflow 2 finds no DAG here. Set ``ITWIN_WATCHED_IMODEL_ID`` and
+``ITWIN_WATCHED_CONNECTION_ID`` in the environment of the DAG processor, or use the emulator's.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pendulum
+from airflow import __version__
+from airflow.providers.common.compat.sdk import DAG, get_current_context, task
+
+from airflow_provider_itwin.assets import imodel_asset, triggering_runs
+
+if not __version__.startswith("2."):
+    from airflow.sdk import AssetWatcher
+
+    from airflow_provider_itwin.triggers.itwin import ITwinRunEventTrigger
+
+    MODEL = imodel_asset(
+        os.environ.get("ITWIN_WATCHED_IMODEL_ID", "7b6c1f6a-3b53-4a54-8d0f-2f6f0c5b1002"),
+        watchers=[
+            AssetWatcher(
+                name="runs_that_somebody_else_started",
+                trigger=ITwinRunEventTrigger(
+                    itwin_conn_id="itwin_default",
+                    kind="storage",
+                    connection_id=os.environ.get("ITWIN_WATCHED_CONNECTION_ID", "demo-second-connection"),
+                    fire_on=["Success", "PartialSuccess"],
+                ),
+            )
+        ],
+    )
+
+    with DAG(
+        dag_id="itwin_watcher",
+        schedule=[MODEL],
+        start_date=pendulum.datetime(2026, 1, 1, tz="Europe/Helsinki"),
+        catchup=False,
+        tags=["itwin", "example"],
+        doc_md=__doc__,
+    ):
+
+        @task
+        def go_on_with_the_imodel() -> list[str]:
+            """Stand in for whatever depends on the iModel; gives the runs that it goes on from."""
+            runs = triggering_runs(get_current_context())
+            for run in runs:
+                print(f"{run['ref']['run_id']}, ended {run['ended']}: {run['summary']}")
+            return [run["ref"]["run_id"] for run in runs]
+
+        go_on_with_the_imodel()

@@ -1,0 +1,319 @@
+"""iModels as assets: one way to spell each, and events that tell of the run behind them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import string
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from airflow.providers.common.compat.sdk import Asset
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_itwin.assets import imodel_asset, run_of, sanitize_uri, tell, triggering_runs
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_itwin.emulator import Emulator
+
+    from .dag_runs import DagResult, DagRunner
+
+    RunDag = Callable[..., DagResult]
+
+GUID = "7dbd531d-6967-47b2-8945-a722a437ad7a"
+URI = f"itwin://api.bentley.com/imodels/{GUID}"
+GOOD, PARTIAL, FAILING = "demo-storage-connection", "demo-partial-connection", "demo-failing-connection"
+MODEL_OF_GOOD = "7b6c1f6a-3b53-4a54-8d0f-2f6f0c5b1001"
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
+EVENTS = "SELECT uri, e.extra FROM {0}_event e JOIN {0} a ON a.id = e.{0}_id WHERE source_dag_id = ?".format(
+    "asset" if AIRFLOW_V_3_0_PLUS else "dataset"
+)
+
+
+def events_of(result: DagResult) -> list[tuple[str, Any]]:
+    return [(uri, json.loads(extra)) for uri, extra in result.rows(EVENTS, result.dag_id)]
+
+
+# URIs
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        URI,
+        f"itwin://api.bentley.com/imodels/{GUID.upper()}",
+        f"itwin://API.Bentley.com/iModels/{GUID}/",
+        f"ITWIN://api.bentley.com:443/imodels/{GUID}",
+        f"itwin:///imodels/{GUID}",
+        f"itwin://api.bentley.com//imodels//{GUID}",
+        f"itwin://somebody@api.bentley.com/imodels/{GUID}",
+        f"itwin://api.bentley.com/imodels/{GUID}#top",
+    ],
+)
+def test_airflow_gives_every_spelling_of_a_uri_the_same_asset(airflow_home: Path, spelling: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        assert Asset(spelling).uri == URI
+
+
+@pytest.mark.parametrize(
+    "host", [None, "", "api.bentley.com", "https://api.bentley.com", "https://API.bentley.com:443/"]
+)
+def test_the_helper_takes_a_host_as_the_connection_does(airflow_home: Path, host: str | None) -> None:
+    assert imodel_asset(GUID.upper(), host=host).uri == URI
+
+
+def test_imodels_of_other_environments_are_other_assets(airflow_home: Path) -> None:
+    assert imodel_asset(GUID, host="qa-api.bentley.com").uri == f"itwin://qa-api.bentley.com/imodels/{GUID}"
+    assert imodel_asset(GUID, host="http://127.0.0.1:8899").uri == f"itwin://127.0.0.1:8899/imodels/{GUID}"
+
+
+def test_the_helper_takes_what_an_asset_takes(airflow_home: Path) -> None:
+    asset = imodel_asset(GUID, name="bridge", extra={"owner": "structures"})
+    assert asset.extra == {"owner": "structures"}
+    if AIRFLOW_V_3_0_PLUS:
+        assert asset.name == "bridge"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "itwin://api.bentley.com/",
+        "itwin://api.bentley.com/imodels",
+        f"itwin://api.bentley.com/itwins/{GUID}",
+        f"itwin://imodels/{GUID}",
+        f"itwin://api.bentley.com/imodels/{GUID}/changesets",
+        f"itwin://api.bentley.com/imodels/{GUID}?sig=s3cret",
+        "itwin://api.bentley.com/imodels/a%2Fb",
+        "itwin://api.bentley.com/imodels/None",
+    ],
+)
+def test_what_is_no_imodel_is_refused_without_repeating_a_secret(uri: str) -> None:
+    with pytest.raises(ValueError, match="iModel") as caught:
+        sanitize_uri(urlsplit(uri))
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="Airflow 2 only warns")
+def test_airflow_refuses_it_too(airflow_home: Path) -> None:
+    with pytest.raises(ValueError, match="imodels"):
+        Asset("itwin://api.bentley.com/bridge")
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"imodel_id": ""}, {"imodel_id": None}, {"imodel_id": GUID, "host": "a/b"}], ids=str
+)
+def test_the_helper_refuses_what_makes_no_sense(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"imodel_id|host"):
+        imodel_asset(**arguments)
+
+
+@given(
+    host=st.text(string.ascii_letters + string.digits + ".-", max_size=30),
+    imodel_id=st.text(string.ascii_letters + string.digits + "-_.~%", max_size=40),
+)
+def test_normalising_is_done_once_and_for_all(host: str, imodel_id: str) -> None:
+    try:
+        once = sanitize_uri(urlsplit(f"itwin://{host}/imodels/{imodel_id}"))
+    except ValueError:
+        return
+    assert sanitize_uri(once) == once
+    assert sanitize_uri(urlsplit(once.geturl())) == once
+    assert once.netloc == once.netloc.lower()
+
+
+def test_openlineage_names_it_alike(airflow_home: Path) -> None:
+    manager: Any = importlib.import_module("airflow.providers_manager").ProvidersManager()
+    kind = "asset" if AIRFLOW_V_3_0_PLUS else "dataset"
+    converter = getattr(manager, f"{kind}_to_openlineage_converters")["itwin"]
+    named = converter(imodel_asset(GUID), None)
+    assert (named.namespace, named.name) == ("itwin://api.bentley.com", f"imodels/{GUID}")
+    assert getattr(manager, f"{kind}_factories")["itwin"](imodel_id=GUID).uri == URI
+
+
+# Events of tasks
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
+def test_an_operator_tells_of_its_run(emulator: Emulator, run_dag: RunDag, deferrable: bool) -> None:
+    result = run_dag(
+        f"""
+        from airflow_provider_itwin.assets import imodel_asset
+        ITwinRunStorageConnectionOperator(
+            task_id="synchronize", connection_id="{PARTIAL}", wait_for_completion=True, deferrable={deferrable},
+            outlets=[imodel_asset("{GUID}")],
+        )
+        """
+    )
+    assert result.state == "success"
+    [(uri, extra)] = events_of(result)
+    report = result.xcom("synchronize", "run_report")
+    assert uri == URI
+    told = extra["itwin_run"]
+    assert told["ref"] == result.xcom("synchronize", "run_ref")
+    assert told == {name: report[name] for name in told}
+    assert set(told) == {"ref", "state", "result", "started", "ended", "duration", "totals", "error", "summary"}
+    assert told["result"] == "PartialSuccess"
+    assert len(json.dumps(extra)) < 4096
+
+
+def test_an_operator_that_does_not_wait_tells_which_run_it_has_started(emulator: Emulator, run_dag: RunDag) -> None:
+    result = run_dag(
+        f"""
+        from airflow_provider_itwin.assets import imodel_asset
+        ITwinRunStorageConnectionOperator(task_id="start", connection_id="{GOOD}", outlets=[imodel_asset("{GUID}")])
+        """
+    )
+    [(_, extra)] = events_of(result)
+    assert extra["itwin_run"]["ref"] == result.xcom("start", "run_ref")
+    assert extra["itwin_run"]["result"] is None
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
+def test_a_sensor_tells_of_the_run_it_has_waited_for(emulator: Emulator, run_dag: RunDag, deferrable: bool) -> None:
+    run_id = emulator.start_run(GOOD)
+    result = run_dag(
+        f"""
+        from airflow_provider_itwin.assets import imodel_asset
+        ITwinStorageConnectionRunSensor(
+            task_id="wait", connection_id="{GOOD}", run_id="{run_id}", deferrable={deferrable},
+            outlets=[imodel_asset("{GUID}")],
+        )
+        """
+    )
+    [(_, extra)] = events_of(result)
+    assert extra["itwin_run"]["ref"]["run_id"] == run_id
+    assert extra["itwin_run"]["totals"]["tasks"] == 12
+
+
+def test_a_task_that_fails_or_skips_tells_nothing(emulator: Emulator, run_dag: RunDag) -> None:
+    result = run_dag(
+        f"""
+        from airflow_provider_itwin.assets import imodel_asset
+        for name, arguments in {{"fail": {{}}, "skip": {{"skip_on": ["Error"], "fail_on": []}}}}.items():
+            ITwinRunStorageConnectionOperator(
+                task_id=name, connection_id="{FAILING}", wait_for_completion=True, outlets=[imodel_asset("{GUID}")],
+                **arguments,
+            )
+        """
+    )
+    assert result.states == {"fail": ["failed"], "skip": ["skipped"]}
+    assert events_of(result) == []
+
+
+def test_what_is_no_asset_of_ours_and_what_the_user_adds_are_left_alone(emulator: Emulator, run_dag: RunDag) -> None:
+    result = run_dag(
+        f"""
+        from airflow.providers.common.compat.sdk import Asset
+        def add(context, result=None):
+            context["outlet_events"][files].extra["mine"] = 7
+        files = Asset("s3://bucket/model.ifc")
+        ITwinRunStorageConnectionOperator(
+            task_id="synchronize", connection_id="{GOOD}", wait_for_completion=True, outlets=[files], pre_execute=add,
+        )
+        """
+    )
+    [(uri, extra)] = events_of(result)
+    assert uri == "s3://bucket/model.ifc"
+    assert (extra["mine"], extra["itwin_run"]["result"]) == (7, "Success")
+
+
+def test_an_alias_stands_for_the_imodel_that_the_connection_belongs_to(emulator: Emulator, run_dag: RunDag) -> None:
+    result = run_dag(
+        f"""
+        from airflow.providers.common.compat.sdk import AssetAlias
+        ITwinRunStorageConnectionOperator(
+            task_id="synchronize", connection_id="{GOOD}", wait_for_completion=True, outlets=[AssetAlias("tonight")],
+        )
+        """
+    )
+    assert result.state == "success"
+    [(uri, extra)] = events_of(result)
+    assert uri == imodel_asset(MODEL_OF_GOOD, host=emulator.url).uri
+    assert extra["itwin_run"]["ref"] == result.xcom("synchronize", "run_ref")
+
+
+def test_an_imodel_that_cannot_be_found_out_fails_nothing(emulator: Emulator, run_dag: RunDag) -> None:
+    emulator.oddities.missing_fields = ("iModelId",)
+    result = run_dag(
+        f"""
+        from airflow.providers.common.compat.sdk import AssetAlias
+        ITwinRunStorageConnectionOperator(
+            task_id="synchronize", connection_id="{GOOD}", wait_for_completion=True, outlets=[AssetAlias("tonight")],
+        )
+        """
+    )
+    assert result.state == "success"
+    assert events_of(result) == []
+    assert "Which iModel the connection belongs to is not known" in result.log
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="Airflow 2 has no such references")
+def test_a_reference_to_an_asset_is_one_too() -> None:
+    from airflow.sdk import Asset as NewAsset
+
+    accessor = SimpleNamespace(extra={})
+    reference = NewAsset.ref(name="bridge")
+    events = {reference: accessor}
+    tell({"outlet_events": events}, [reference, "no asset"], {"ref": {"run_id": "r1"}}, lambda: None)
+    assert accessor.extra["itwin_run"]["ref"] == {"run_id": "r1"}
+
+
+# Reading them
+
+
+def event(second: int, run_id: str | None = "r1", payload: bool = False, **more: Any) -> Any:
+    told = {} if run_id is None else {"itwin_run": {"ref": {"run_id": run_id}} | more}
+    extra = {"from_trigger": True, "payload": told} if payload else told
+    return SimpleNamespace(extra=extra, timestamp=datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC))
+
+
+def test_events_of_tasks_and_of_watchers_read_alike() -> None:
+    assert run_of(event(0)) == run_of(event(0, payload=True)) == {"ref": {"run_id": "r1"}}
+
+
+@pytest.mark.parametrize("extra", [None, {}, {"payload": None}, {"payload": "text"}, {"itwin_run": 5}, "text"], ids=str)
+def test_an_event_of_somebody_else_tells_of_no_run(extra: Any) -> None:
+    assert run_of(SimpleNamespace(extra=extra)) is None
+
+
+def test_the_runs_that_started_a_dag_are_there_once_and_in_order() -> None:
+    key = "triggering_asset_events" if AIRFLOW_V_3_0_PLUS else "triggering_dataset_events"
+    events = {
+        "one": [event(3, "c"), event(1, "a", payload=True)],
+        "two": [event(2, "b"), event(4, "a", result="Success"), event(5, None)],
+    }
+    runs = triggering_runs({key: events})
+    assert [run["ref"]["run_id"] for run in runs] == ["a", "b", "c"]
+    assert runs[0]["result"] == "Success"
+    assert triggering_runs({}) == triggering_runs({key: {}}) == []
+
+
+# Examples
+
+
+def test_the_asset_of_the_example_has_an_event(emulator: Emulator, dags: DagRunner) -> None:
+    result = dags.run_file("itwin_asset_sync", (EXAMPLES / "itwin_asset_sync.py").read_text())
+    [(uri, extra)] = events_of(result)
+    assert uri == imodel_asset(MODEL_OF_GOOD).uri
+    assert extra["itwin_run"]["summary"].startswith("Success: 12 files")
+
+
+@pytest.mark.skipif(AIRFLOW_V_3_0_PLUS, reason="Airflow 3 has watchers")
+def test_where_there_are_no_watchers_their_example_is_no_trouble(airflow_home: Path) -> None:
+    from airflow.models.dagbag import DagBag
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bag = DagBag(str(EXAMPLES / "itwin_watcher.py"), include_examples=False)
+    assert (bag.import_errors, bag.dags) == ({}, {})
+    assert not hasattr(importlib.import_module("airflow_provider_itwin.triggers.itwin"), "ITwinRunEventTrigger")
