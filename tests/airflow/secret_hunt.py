@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_VERSION
 
 SECRET = "MARKER+client/secret=of&nobody"
 PROXY_PASSWORD = "MARKERproxypassword"
@@ -242,11 +242,12 @@ def main() -> None:
 
 
 def keep_serialized(dag: Any) -> None:
-    """Write a DAG down; ``dag.test`` of Airflow 3 does so by itself."""
-    if not AIRFLOW_V_3_3_PLUS:
+    """Write a DAG down; ``dag.test`` does so by itself from Airflow 3.1 on."""
+    if AIRFLOW_VERSION < (3, 1):
         from airflow.models.serialized_dag import SerializedDagModel
 
-        SerializedDagModel.write_dag(dag)  # type: ignore[call-arg]
+        bundle: dict[str, Any] = {"bundle_name": "dags-folder"} if AIRFLOW_V_3_0_PLUS else {}
+        SerializedDagModel.write_dag(dag, **bundle)
 
 
 def keep_a_trigger() -> None:

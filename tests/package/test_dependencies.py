@@ -1,0 +1,64 @@
+"""What the package says that it needs: all that it imports, and no more."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+
+import pytest
+
+from .conftest import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PACKAGE = "airflow_provider_itwin"
+
+# Airflow 2 brings these along; it is only there that they are imported, for its connection form.
+OF_AIRFLOW_2 = {"flask_appbuilder", "flask_babel", "wtforms"}
+
+
+def imported() -> set[str]:
+    """Give the names of all modules that the package imports, at the top and within functions."""
+    found: set[str] = set()
+    for path in (ROOT / PACKAGE).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module)
+    return {name for name in found if name.partition(".")[0] not in {*sys.stdlib_module_names, PACKAGE}}
+
+
+def needed() -> dict[str, str]:
+    """Give the lower bound of all that the package needs, its extra for OpenLineage included."""
+    requirements = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["openlineage"]]
+    return dict(requirement.split(">=") for requirement in requirements)
+
+
+def distribution(module: str) -> str:
+    if module.startswith("airflow.providers."):
+        names = module.split(".")
+        return f"apache-airflow-providers-{'-'.join(names[2:4] if names[2] == 'common' else names[2:3])}"
+    top = module.partition(".")[0]
+    return "apache-airflow" if top == "airflow" else packages_distributions()[top][0].lower()
+
+
+def test_is_what_it_imports() -> None:
+    used = {distribution(name) for name in imported() if name.partition(".")[0] not in OF_AIRFLOW_2}
+    assert used == set(needed())
+
+
+def test_has_lower_bounds_and_no_upper_ones() -> None:
+    for requirement in PROJECT["dependencies"]:
+        assert not set("<!~=") & set(requirement.replace(">=", "", 1)), requirement
+
+
+@pytest.mark.parametrize("requirement", PROJECT["dependencies"])
+def test_is_tried_with_the_lowest_version(requirement: str) -> None:
+    name, bound = requirement.split(">=")
+    pins = dict(
+        line.split(" ;")[0].split("==") for line in (ROOT / "requirements/lowest.txt").read_text().split("\n") if line
+    )
+    parts = [int(part) for part in bound.split(".")]
+    assert [int(part) for part in pins[name].split(".")][: len(parts)] == parts

@@ -1,0 +1,72 @@
+"""The wheel in an environment of its own: all that Airflow is to find is there, with nothing of this checkout near."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import airflow_provider_itwin
+
+from .conftest import UV, call
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DISTRIBUTION = "airflow-provider-itwin"
+
+
+def airflow(installed: Path, folder: Path, *arguments: str) -> str:
+    return call(installed / "airflow", *arguments, cwd=folder, AIRFLOW_HOME=str(folder))
+
+
+def test_fits_together(installed: Path, tmp_path: Path) -> None:
+    call(UV, "pip", "check", "--python", installed / "python", cwd=tmp_path)
+
+
+def test_airflow_lists_it(installed: Path, tmp_path: Path) -> None:
+    shown = airflow(installed, tmp_path, "providers", "list", "--output", "json")
+    providers: list[dict[str, str]] = json.loads(shown[shown.index("[") :])
+    [found] = [one for one in providers if one["package_name"] == DISTRIBUTION]
+    assert found["version"] == airflow_provider_itwin.__version__
+
+
+def test_airflow_describes_it(installed: Path, tmp_path: Path) -> None:
+    shown = airflow(installed, tmp_path, "providers", "get", DISTRIBUTION, "--full", "--output", "json")
+    told: Any = json.loads(shown[shown.index("[") :])
+    assert "airflow_provider_itwin.hooks.itwin.ITwinHook" in json.dumps(told)
+
+
+def test_airflow_has_its_connection_type(installed: Path, tmp_path: Path) -> None:
+    shown = airflow(installed, tmp_path, "providers", "hooks", "--output", "json")
+    hooks: list[dict[str, str]] = json.loads(shown[shown.index("[") :])
+    [found] = [one for one in hooks if one["connection_type"] == "itwin"]
+    assert found["package_name"] == DISTRIBUTION
+
+
+def test_the_emulator_comes_along(installed: Path, tmp_path: Path) -> None:
+    assert "--scenario" in call(installed / "itwin-emulator", "--help", cwd=tmp_path)
+    program = (
+        "from airflow_provider_itwin.emulator import Emulator\nwith Emulator(scenario='demo') as one: print(one.url)"
+    )
+    assert call(installed / "python", "-c", program, cwd=tmp_path).startswith("http://127.0.0.1:")
+
+
+def test_every_module_can_be_imported_without_a_warning(tmp_path: Path) -> None:
+    # In this environment, which has the extra for OpenLineage, too.
+    program = """
+import importlib, pkgutil, warnings
+import airflow_provider_itwin
+from airflow.providers.openlineage.extractors.base import OperatorLineage  # what others deprecate is theirs
+warnings.filterwarnings("error", category=DeprecationWarning)
+warnings.filterwarnings("error", category=PendingDeprecationWarning)
+warnings.filterwarnings("error", category=FutureWarning)
+count = 0
+for module in pkgutil.walk_packages(airflow_provider_itwin.__path__, "airflow_provider_itwin."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+        count += 1
+print(count)
+"""
+    told = call(sys.executable, "-c", program, cwd=tmp_path, AIRFLOW_HOME=str(tmp_path))
+    assert int(told.split()[-1]) > 80
