@@ -48,7 +48,7 @@ class Baseline:
 
     def precedes(self, run: RunRef, started_at: datetime | None) -> bool:
         """Tell whether `run`, of the same connection, certainly began no earlier than this moment."""
-        if run == self.last_run or self.asked_at is None:
+        if run.is_same(self.last_run) or self.asked_at is None:
             return False
         return started_at is None or started_at >= self.asked_at.replace(microsecond=0)
 
@@ -88,7 +88,7 @@ def take_baseline(
         )
     except (ITwinPermissionError, ITwinNotFoundError):
         return Baseline()
-    return Baseline(connection.last_run(kind), asked_at, connection.authentication_type)
+    return Baseline(connection.last_run(kind, connection_id), asked_at, connection.authentication_type)
 
 
 def start_run(
@@ -118,7 +118,7 @@ def start_run(
     answer = found or (yield from _ask_for_run(account, kind, connection_id, body, baseline, patience))
     if isinstance(answer, RunRef):
         return StartedRun(answer, created=False, in_doubt=True)
-    ref = RunRef.from_link(answer.location, kind)
+    ref = RunRef.from_link(answer.location, kind, connection_id)
     if answer.created:
         if ref is None or (ref.kind, ref.connection_id) != (kind, connection_id):
             ref = yield from _newest_after(account, kind, connection_id, baseline)
@@ -179,8 +179,8 @@ def _newest_after(account: Account, kind: ConnectionKind, connection_id: str, ba
         if pause:
             yield Pause(pause)
         connection = yield from exchange(account, operations.get_connection(kind, connection_id))
-        ref = connection.last_run(kind)
-        if ref is not None and ref != baseline.last_run and ref.connection_id == connection_id:
+        ref = connection.last_run(kind, connection_id)
+        if ref is not None and not ref.is_same(baseline.last_run) and ref.connection_id == connection_id:
             return ref
     raise ITwinProtocolError(
         f"A run of {kind} connection {connection_id} was accepted, but neither the answer nor the connection tells which",
@@ -190,7 +190,7 @@ def _newest_after(account: Account, kind: ConnectionKind, connection_id: str, ba
 
 def _active_run(account: Account, kind: ConnectionKind, connection_id: str) -> Flow[RunRef]:
     connection = yield from exchange(account, operations.get_connection(kind, connection_id))
-    ref = connection.last_run(kind)
+    ref = connection.last_run(kind, connection_id)
     if ref is not None:
         sight = yield from _look_at_new_run(account, ref)
         if not sight.glance.is_finished:
@@ -210,8 +210,8 @@ def find_started_since(
 ) -> Flow[RunRef | None]:
     """Find a run of the connection that began after `baseline` was taken, finished or not; None if there is none."""
     connection = yield from exchange(account, operations.get_connection(kind, connection_id), patience)
-    ref = connection.last_run(kind)
-    if ref is None or ref.connection_id != connection_id or ref == baseline.last_run:
+    ref = connection.last_run(kind, connection_id)
+    if ref is None or ref.connection_id != connection_id or ref.is_same(baseline.last_run):
         return None
     sight = yield from _look_at_new_run(account, ref)
     return ref if baseline.precedes(ref, sight.glance.start_date_time) else None
@@ -260,7 +260,7 @@ def look_for_newest(
 ) -> Flow[Sight | None]:
     """Look at the newest run of a connection; None if it began before `since`, has not begun, or does not exist."""
     connection = yield from exchange(account, operations.get_connection(kind, connection_id), patience)
-    ref = connection.last_run(kind)
+    ref = connection.last_run(kind, connection_id)
     if ref is None or (ref.kind, ref.connection_id) != (kind, connection_id):
         return None
     try:

@@ -225,10 +225,10 @@ class Connection(_Resource):
     error: RunError | None = None
     links: ConnectionLinks | None = None
 
-    def last_run(self, kind: ConnectionKind) -> RunRef | None:
-        """Give the newest run, None if there never was one; `kind` is what the connection was asked for as."""
+    def last_run(self, kind: ConnectionKind, connection_id: str | None = None) -> RunRef | None:
+        """Give the newest run, None if there never was one; the parameters say what the connection was asked for as."""
         link = self.links.last_run if self.links else None
-        return RunRef.from_link(link.href, kind) if link else None
+        return RunRef.from_link(link.href, kind, connection_id) if link else None
 
 
 class SourceFileLinks(_Resource):

@@ -7,7 +7,7 @@ Light on purpose: DAG files reach this module, so it imports nothing beyond the 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
@@ -108,6 +108,16 @@ class RunRef:
             raise ValueError(f"A run is named kind/connection_id/run_id, not {text!r}")
         return cls(ConnectionKind(parts[0]), parts[1], parts[2])
 
+    def is_same(self, other: RunRef | None) -> bool:
+        """Tell whether `other` names the same run: the service is not particular about the case in which it spells ids."""
+        return other is not None and str(self).lower() == str(other).lower()
+
+    def spelt_for(self, connection_id: str) -> Self:
+        """Give the name with the id of its connection as `connection_id` spells it, if it is that but for the case."""
+        if self.connection_id.lower() != connection_id.lower():
+            return self
+        return replace(self, connection_id=connection_id)
+
     def as_dict(self) -> dict[str, str]:
         """Give the three parts as JSON values, the form that the XCom ``run_ref`` has."""
         return {"kind": self.kind.value, "connection_id": self.connection_id, "run_id": self.run_id}
@@ -118,7 +128,7 @@ class RunRef:
         return cls(ConnectionKind(parts["kind"]), parts["connection_id"], parts["run_id"])
 
     @classmethod
-    def from_link(cls, href: str | None, kind: ConnectionKind) -> Self | None:
+    def from_link(cls, href: str | None, kind: ConnectionKind, connection_id: str | None = None) -> Self | None:
         """
         Take the ids out of a link to a run: a ``location`` header, or ``_links.lastRun.href``.
 
@@ -126,6 +136,7 @@ class RunRef:
         Two shapes are known: ``…connections/{connection}/runs/{run}`` and ``…/runs/{connection}/{run}``.
 
         :param kind: the kind of the connection that was asked, for a link that does not tell
+        :param connection_id: the connection that was asked; a link that names it in another case is read as it is spelt here
         :return: None if the link names no run
         """
         if not isinstance(href, str):
@@ -140,15 +151,16 @@ class RunRef:
         at = len(lowered) - 1 - lowered[::-1].index("runs")
         after = segments[at + 1 :]
         if len(after) == 1 and at >= 1:
-            connection_id, run_id = segments[at - 1], after[0]
+            owner, run_id = segments[at - 1], after[0]
         elif len(after) == 2:
-            connection_id, run_id = after
+            owner, run_id = after
         else:
             return None
         try:
-            return cls(_kind_of_path(lowered[:at], kind), connection_id, run_id)
+            ref = cls(_kind_of_path(lowered[:at], kind), owner, run_id)
         except ValueError:
             return None
+        return ref.spelt_for(connection_id) if connection_id else ref
 
 
 def _kind_of_path(segments: list[str], otherwise: ConnectionKind) -> ConnectionKind:

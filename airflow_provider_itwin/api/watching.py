@@ -119,7 +119,7 @@ def look_for_ended(
     """
     connection, told_at = yield from exchange(account, operations.look_at_connection(kind, connection_id), patience=0)
     now = told_at or datetime.fromtimestamp(account.wall(), UTC)
-    newest = connection.last_run(kind)
+    newest = connection.last_run(kind, connection_id)
     last = newest.run_id if newest and (newest.kind, newest.connection_id) == (kind, connection_id) else None
     is_first = cursor is None
     before = cursor or Cursor(now)

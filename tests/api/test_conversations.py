@@ -218,8 +218,18 @@ def test_a_look_decodes_the_whole_run_only_at_its_end() -> None:
     assert ended.jobs[0].tasks is not None
 
 
+def test_a_finished_run_with_half_a_letter_is_read_all_the_same() -> None:
+    script = Script(reply(200, b'{"run":{"id":"r1","state":"Completed","jobs":[{"id":"\\ud800"}]}}'))
+
+    run = script.play(look_at_run(script.account(), NEW, patience=0.0)).run
+
+    assert run is not None
+    assert run.jobs is not None
+    assert run.jobs[0].id == "\ufffd"
+
+
 def test_a_finished_run_that_cannot_be_read_is_an_answer_that_cannot_be_read() -> None:
-    broken = reply(200, b'{"run":{"id":"r1","state":"Completed","jobs":[{"id":"\\ud800"}]}}', x_correlation_id="corr")
+    broken = reply(200, b'{"run":{"id":"r1","state":"Completed","jobs":[{"id":"\\q"}]}}', x_correlation_id="corr")
     script = Script(broken)
 
     with pytest.raises(ITwinProtocolError) as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -43,6 +44,8 @@ def start(script: Script, baseline: Baseline | None = KNOWN) -> StartedRun:
         "  https://api.bentley.com/synchronization/imodels/storageconnections/c1/runs/new  ",
         "https://elsewhere.example/synchronization/imodels/storageconnections/c1/runs/new",
         "https://api.bentley.com/synchronization/imodels/storageconnections/runs/c1/new",
+        "https://api.bentley.com/synchronization/imodels/storageconnections/C1/runs/new",
+        "HTTPS://API.BENTLEY.COM/SYNCHRONIZATION/IMODELS/STORAGECONNECTIONS/RUNS/C1/new",
     ],
 )
 def test_the_new_run_is_the_one_that_the_location_names(location: str) -> None:
@@ -133,6 +136,24 @@ def test_a_last_run_that_stays_as_it_was_is_never_taken_for_the_new_one() -> Non
         start(script)
 
     assert script.seconds == [1.0, 2.0, 4.0, 8.0, 15.0]
+
+
+@pytest.mark.parametrize("old", ["OLD", "Old", f"{STORAGE}/C1/runs/old"])
+def test_an_old_run_in_another_case_is_never_taken_for_the_new_one(old: str) -> None:
+    script = Script(accepted(None), connection(old), connection(f"{STORAGE}/C1/runs/new"))
+
+    assert start(script) == StartedRun(NEW, created=True)
+
+
+def test_an_active_run_of_ours_is_known_in_any_case_and_called_as_we_do() -> None:
+    script = Script(accepted(f"{STORAGE}/C1/runs/OLD", status=303))
+
+    started = start(script)
+
+    assert started.ref.connection_id == "c1"
+    baseline = Baseline(RunRef(KIND, "c1", "old"), datetime(2026, 1, 1, tzinfo=UTC))
+    assert not baseline.precedes(started.ref, None)
+    assert baseline.precedes(RunRef(KIND, "c1", "new"), None)
 
 
 def test_a_last_run_of_another_connection_is_never_taken_for_ours() -> None:
