@@ -2,7 +2,7 @@
 
 .POSIX:
 .PHONY: help demo airflow bench lint test test-2.11 test-3.0 test-3.1 test-3.2 test-lowest test-matrix dist docs \
-    venv venv-2.11 venv-3.0 venv-3.1 venv-3.2 venv-lowest venv-bench lock clean distclean
+    soak venv venv-2.11 venv-3.0 venv-3.1 venv-3.2 venv-lowest venv-bench lock clean distclean
 
 PYTHON_3_3 = .venv/bin/python
 PYTHON_2_11 = .venv-2.11/bin/python
@@ -12,6 +12,9 @@ PYTEST_ARGS =
 
 # What the bench is told besides: make bench BENCH_ARGS=--quick for a small version.
 BENCH_ARGS =
+
+# What the soak is told besides: make soak SOAK_ARGS="--nights 5 --connections 100" for a small version.
+SOAK_ARGS =
 
 # What is run on the Airflows between the oldest and the newest: where they differ for us. "make test-3.1 SHORT=tests" runs all.
 SHORT = tests/airflow/test_provider_metadata.py tests/airflow/test_itwin_hook.py tests/airflow/test_run_operator.py \
@@ -118,6 +121,9 @@ venv-bench: .venv-bench/.installed ## the environment of the bench, .venv-bench
 
 bench: venv-bench ## what waiting costs, measured beside the floor and other providers
 	AIRFLOW_HOME="$$PWD/.airflow/bench" .venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
+
+soak: venv ## a month of nights of 500 connections in simulated time: nothing twice, nothing lost, nothing grows
+	$(PYTHON_3_3) -m tests.soak $(SOAK_ARGS)
 
 lock: venv ## renew the pinned lists, requirements/*.txt
 	PATH="$$PWD/.venv/bin:$$PATH" sh requirements/lock.sh
