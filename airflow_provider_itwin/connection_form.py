@@ -17,10 +17,10 @@ BEHAVIOUR: dict[str, Any] = {
     "hidden-fields": ["schema"],
     "relabeling": {"host": "API host", "login": "Client id", "password": "Client secret"},
     "placeholders": {
-        "host": "https://api.bentley.com (if left empty), qa-api.bentley.com, or an emulator's http://127.0.0.1:8899",
-        "login": "service-... (of a service application from https://developer.bentley.com)",
+        "host": "https://api.bentley.com (if empty), or http://127.0.0.1:8899",
+        "login": "service-..., from https://developer.bentley.com",
         "password": "the secret that belongs to the client id",
-        "port": "443 (Airflow 3.3.1 and 3.3.2 test no connection without a port; otherwise it can be left empty)",
+        "port": "443; without a port, Airflow 3.3.1 and 3.3.2 test nothing",
         "extra": '{"issuer_url": "https://ims.bentley.com", "scope": "itwin-platform"}',
     },
 }

@@ -6,7 +6,7 @@ import socketserver
 import threading
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -30,7 +30,7 @@ class PostOffice:
                     if command == "DATA":
                         lines = iter(self.rfile.readline, b".\r\n")
                         mail = message_from_bytes(b"".join(lines), policy=policy.default)
-                        office.mails.append(cast("EmailMessage", mail))
+                        office.mails.append(mail)
                         self.say("250 taken")
                 self.say("221 bye")
 

@@ -57,6 +57,7 @@ def deployment(browser: Browser, emulator: Emulator, tmp_path_factory: pytest.Te
     """An Airflow with the example DAGs, DAGs of these tests, and a connection to the emulator."""
     home = tmp_path_factory.mktemp("airflow")
     environment = itwin_connection(emulator.url, emulator.client_id, emulator.client_secret)
+    environment["AIRFLOW__CORE__TEST_CONNECTION"] = "Enabled"
     dag_files = [*sorted(EXAMPLE_DAGS.glob("*.py")), *sorted(OWN_DAGS.glob("*.py"))]
     person = (ADMIN, password_of(ADMIN))
     with Deployment(home, dag_files, environment | environment_of_people(home), person) as deployment:
