@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
+from airflow_provider_itwin.connection_form import BEHAVIOUR, FIELDS
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 
 _ASSET_URIS = [
@@ -58,15 +60,8 @@ def get_provider_info() -> dict[str, Any]:
                 "connection-type": "itwin",
                 "hook-name": "iTwin",
                 "hook-class-name": "airflow_provider_itwin.hooks.itwin.ITwinHook",
-                "ui-field-behaviour": {
-                    "hidden-fields": ["schema", "port"],
-                    "relabeling": {"host": "API host", "login": "Client id", "password": "Client secret"},
-                    "placeholders": {
-                        "host": "https://api.bentley.com (the default)",
-                        "login": "service-...",
-                        "extra": '{"issuer_url": "https://ims.bentley.com", "scope": "itwin-platform"}',
-                    },
-                },
+                "ui-field-behaviour": copy.deepcopy(BEHAVIOUR),
+                "conn-fields": copy.deepcopy(FIELDS),
             }
         ],
         "asset-uris" if AIRFLOW_V_3_0_PLUS else "dataset-uris": _ASSET_URIS,
