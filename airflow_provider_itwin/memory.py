@@ -1,8 +1,9 @@
 """
 What a run operator must not forget: across a deferral, and, where Airflow has a task state store (3.3), across a crash.
 
-The store keeps its rows over retries and over clears alike. So what is kept says which clear it belongs to, and it is
-deleted when the outcome of the run has been consumed: a retry after a lost worker finds its run, a cleared task never does.
+The store keeps its rows over retries and over clears alike. So what is kept says which clear it belongs to: a retry after a
+lost worker finds its run, a cleared task never does. It is deleted when a retry is to start a new run; a good end leaves it, for
+a worker can be lost between that and the moment at which Airflow hears of it.
 """
 
 from __future__ import annotations
@@ -126,6 +127,6 @@ class Store:
         return replace(memory, asked_at=now, from_earlier_try=True)
 
     def forget(self) -> None:
-        """Delete what was kept: the outcome has been consumed."""
+        """Delete what was kept: a retry is to start anew."""
         if self._rows is not None:
             self._rows.delete(_STORE_KEY)

@@ -232,7 +232,6 @@ class ITwinRunOperator(BaseOperator):
                 case Judge():
                     return self._judge(context, store, memory)
                 case Leave():
-                    store.forget()
                     assert memory.own is not None  # noqa: S101 (else there would be no such step)
                     tell_outlets(self, context, {"ref": memory.own.as_dict()})
                     return memory.own.run_id
@@ -363,9 +362,10 @@ class ITwinRunOperator(BaseOperator):
         self._report = report
         try:
             tell_outlets(self, context, concluded(context, self.hook, report, policy, ITwinRunFailedError))
-        except (ITwinRunFailedError, AirflowSkipException):
+        except ITwinRunFailedError:
+            # A retry is to start a new run.
             store.forget()
             raise
-        # Forgotten only now: whatever else goes wrong above, a retry judges the same run again.
-        store.forget()
+        # Nothing is forgotten: Airflow has not heard of the end yet, and a retry after a loss in this moment judges the same run
+        # again.
         return report.ref.run_id

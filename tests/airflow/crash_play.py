@@ -38,6 +38,7 @@ MOMENTS = (
     "during the wait",
     "before the outcome is dropped",
     "after the outcome is dropped",
+    "before the end is told",
 )
 """At which a worker can be lost, in their order; `request under way` is one that arrives only later."""
 
@@ -318,8 +319,11 @@ class _Play:
             self.tries[-1].in_doubt |= moment in IN_DOUBT
             self._check()
             return None
+        is_lost = outcome.state == "success" and self._moment == "before the end is told"
         self._moment = None
         self._check()
+        if is_lost:
+            return None
         if outcome.state != "deferred":
             return outcome
         assert outcome.triggers[-1].in_queue or outcome.pushed == ["run_ref"], "the run is told before it is waited for"
@@ -337,13 +341,16 @@ class _Play:
 
     def _check_end(self, outcome: Outcome) -> None:
         """Check what must hold of a task that has ended."""
-        if self.store is not None:
-            assert self.store.rows == {}, "what is kept is dropped in the end"
+        if self.store is not None and outcome.state != "success":
+            assert self.store.rows == {}, "what is kept is dropped when no run came of it"
         if outcome.state != "success":
             assert self.plot.if_active in ("fail", "skip"), f"{outcome.state}: {outcome.text}"
             assert outcome.state == "skipped" or isinstance(outcome.error, ITwinRunActiveError), outcome.text
             assert not self.tries[-1].created
             return
+        if self.store is not None:
+            kept = self.store.rows["itwin_run"]["own"]["run_id"]
+            assert kept == outcome.value, "what is kept outlives the end, for a retry after a loss in that moment"
         assert outcome.pushed[0] == "run_ref", "the run is told before it is waited for"
         assert outcome.xcoms["run_ref"]["connection_id"] == self.night
         assert outcome.xcoms["run_ref"]["run_id"] == outcome.value

@@ -61,6 +61,11 @@ def run_ids(emulator: Emulator) -> list[str]:
     return [run["id"] for run in emulator.runs(NIGHT)]
 
 
+def kept_run(store: FakeStore) -> str:
+    run: str = store.rows["itwin_run"]["own"]["run_id"]
+    return run
+
+
 def posts(emulator: Emulator) -> int:
     return sum(entry.operation == "run-storage-connection" for entry in emulator.journal)
 
@@ -82,7 +87,7 @@ def lose_worker(run_task: RunTask, clock: LeapingClock, task: Any, **arguments: 
 
 
 @ALL_MODES
-def test_keeps_what_a_later_try_needs_before_it_asks_and_drops_it_in_the_end(
+def test_keeps_what_a_later_try_needs_before_it_asks(
     emulator: Emulator, run_task: RunTask, store: FakeStore, mode: dict[str, Any]
 ) -> None:
     kept: list[Any] = []
@@ -92,14 +97,45 @@ def test_keeps_what_a_later_try_needs_before_it_asks_and_drops_it_in_the_end(
     assert key == "run_ref"
     assert rows["itwin_run"]["own"]["run_id"] == outcome.value
     # Once before the service was asked, once when the run had a name.
-    assert store.history == ["get", "set", "set", "delete"]
-    assert store.rows == {}
+    assert store.history == ["get", "set", "set"]
+    assert kept_run(store) == outcome.value
+
+
+@ALL_MODES
+def test_a_worker_lost_before_it_could_tell_of_the_end_costs_no_second_run(
+    emulator: Emulator, run_task: RunTask, store: FakeStore, mode: dict[str, Any]
+) -> None:
+    first = run_task(operator(**mode), store=store)
+    retry = run_task(operator(**mode), store=store)
+    assert (retry.state, retry.value, run_ids(emulator)) == ("success", first.value, [first.value])
+    if mode.get("wait_for_completion"):
+        assert retry.xcoms["run_report"] == first.xcoms["run_report"]
+
+
+def test_a_worker_lost_before_it_could_tell_that_the_task_is_skipped_costs_no_second_run(
+    emulator: Emulator, run_task: RunTask, store: FakeStore
+) -> None:
+    emulator.plan_run(NIGHT, "PartialSuccess")
+    for _ in range(2):
+        assert run_task(operator(**WORKER, skip_on=["PartialSuccess"]), store=store).state == "skipped"
+    assert len(run_ids(emulator)) == 1
+
+
+@ALL_MODES
+def test_a_task_that_has_succeeded_and_is_cleared_starts_a_new_run(
+    emulator: Emulator, run_task: RunTask, store: FakeStore, mode: dict[str, Any]
+) -> None:
+    first = run_task(operator(retries=2, **mode), store=store, max_tries=2)
+    emulator.finish_run(NIGHT)
+    second = run_task(operator(retries=2, **mode), store=store, max_tries=3, dag_clears=1)
+    assert run_ids(emulator) == [first.value, second.value]
+    assert kept_run(store) == second.value
 
 
 def test_keeps_it_while_deferred(emulator: Emulator, run_task: RunTask, store: FakeStore) -> None:
     outcome = run_task(operator(**DEFERRED), store=store, resume=False)
     assert outcome.state == "deferred"
-    assert store.rows["itwin_run"]["own"]["run_id"] == run_ids(emulator)[0]
+    assert kept_run(store) == run_ids(emulator)[0]
 
 
 @ALL_MODES
@@ -149,7 +185,7 @@ def test_a_retry_finds_the_run_that_a_lost_worker_had_asked_for_and_never_heard_
     assert (outcome.state, outcome.value) == ("success", started)
     assert outcome.xcoms["run_ref"]["run_id"] == started
     assert (run_ids(emulator), posts(emulator)) == ([started], 1)
-    assert store.rows == {}
+    assert kept_run(store) == started
 
 
 @WAITING
@@ -306,12 +342,12 @@ def test_a_cleared_task_starts_a_new_run_whatever_is_kept(
 
     with pytest.raises(WorkerLostError):
         run_task(operator(retries=2, **mode), store=store, max_tries=2, on_push=lost)
-    assert store.rows["itwin_run"]["own"]["run_id"] == run_ids(emulator)[0]
+    assert kept_run(store) == run_ids(emulator)[0]
     outcome = run_task(operator(retries=2, **mode), store=store, **clear)
     old, new = run_ids(emulator)
     assert (outcome.state, outcome.value) == ("success", new)
     assert outcome.value != old
-    assert store.rows == {}
+    assert kept_run(store) == new
 
 
 def test_a_cleared_task_does_not_take_up_what_an_earlier_try_had_asked_for(
@@ -359,7 +395,7 @@ def test_passes_over_what_it_cannot_read(emulator: Emulator, run_task: RunTask, 
     store.rows["itwin_run"] = row
     outcome = run_task(operator(), store=store)
     assert (outcome.state, [outcome.value]) == ("success", run_ids(emulator))
-    assert store.rows == {}
+    assert kept_run(store) == outcome.value
 
 
 def test_does_not_take_the_run_of_another_connection_for_its_own_when_the_task_has_changed(
@@ -393,8 +429,10 @@ def test_the_store_of_airflow_itself(emulator: Emulator, run_dag: Callable[..., 
         """
     )
     assert (result.states, result.tries) == ({"synchronize": ["success"]}, {"synchronize": 2})
-    assert [result.xcom("synchronize")] == run_ids(emulator)
-    assert result.rows("SELECT key, value FROM task_state_store") == []
+    [run] = run_ids(emulator)
+    assert result.xcom("synchronize") == run
+    [(kept,)] = result.rows("SELECT value FROM task_state_store WHERE dag_id = ?", result.dag_id)
+    assert run in kept
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow 3.3 is the first with a task state store")
@@ -408,15 +446,18 @@ def test_a_clear_by_airflow_itself(emulator: Emulator, run_dag: Callable[..., An
         """
     )
     assert first.states == {"synchronize": ["failed"]}
-    [(kept,)] = first.rows("SELECT value FROM task_state_store")
+    query = "SELECT value FROM task_state_store WHERE dag_id = ?"
+    [(kept,)] = first.rows(query, first.dag_id)
     [old] = run_ids(emulator)
     assert old in kept
     emulator.plan_run(NIGHT, "Success", 10)
     emulator.finish_run(NIGHT)
     first.clear_and_run("synchronize")
     assert first.rows("SELECT state FROM task_instance WHERE dag_id = ?", first.dag_id) == [("success",)]
-    assert len(run_ids(emulator)) == 2
-    assert first.rows("SELECT value FROM task_state_store") == []
+    [_, new] = run_ids(emulator)
+    [(kept,)] = first.rows(query, first.dag_id)
+    assert new in kept
+    assert new != old
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow 3.3 is the first with a task state store")
