@@ -7,4 +7,5 @@ from airflow import __version__
 AIRFLOW_VERSION: tuple[int, ...] = tuple(int(part) for part in __version__.split(".")[:2])
 
 AIRFLOW_V_3_0_PLUS = AIRFLOW_VERSION >= (3, 0)
+AIRFLOW_V_3_1_PLUS = AIRFLOW_VERSION >= (3, 1)
 AIRFLOW_V_3_3_PLUS = AIRFLOW_VERSION >= (3, 3)

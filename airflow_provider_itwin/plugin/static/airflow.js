@@ -1,0 +1,133 @@
+// What Airflow's REST API tells the person who looks. Nobody else is asked.
+
+export const ITWIN_TASK = /^ITwin/;
+const OVER = new Set(["success", "failed", "skipped", "upstream_failed", "removed"]);
+const NOT_BEGUN = new Set([null, "none", "scheduled", "queued", "restarting", "upstream_failed", "removed"]);
+const MOST_LINES = 12;
+
+export class Refusal extends Error {
+  constructor(status) {
+    super(`Airflow answers ${status}`);
+    this.status = status;
+  }
+}
+
+/** Whether nothing more is going to happen. */
+export const isOver = (state) => OVER.has(state);
+
+/** Look once at a task instance: at its latest try, or at an earlier one. */
+export async function look(place, chosen, signal) {
+  const instance = path("dags", place.dagId, "dagRuns", place.runId, "taskInstances", place.taskId);
+  const index = { map_index: place.mapIndex };
+  const task = await ask(`${instance}/${encodeURIComponent(place.mapIndex)}`, {}, signal);
+  if (task === null) {
+    return null;
+  }
+  const latest = task.try_number;
+  const number = chosen !== null && chosen < latest ? chosen : latest;
+  const seen = {
+    task: pick(task),
+    tries: latest,
+    number,
+    ours: ITWIN_TASK.test(task.operator_name ?? task.operator ?? ""),
+    ref: null,
+    report: null,
+    unreadable: false,
+    hidden: false,
+    told: null,
+  };
+  if (number < latest) {
+    const tries = await ask(`${instance}/${encodeURIComponent(place.mapIndex)}/tries`, {}, signal);
+    const earlier = tries?.task_instances?.find((one) => one.try_number === number);
+    if (earlier) {
+      seen.task = pick(earlier);
+    }
+  } else if (!NOT_BEGUN.has(task.state)) {
+    // Until a try begins, Airflow keeps what the one before it has left.
+    const left = (key) => leniently(ask(`${instance}/xcomEntries/${key}`, index, signal));
+    const [ref, report] = await Promise.all([left("run_ref"), left("run_report")]);
+    seen.hidden = ref === undefined || report === undefined;
+    seen.report = valueOf(report);
+    seen.ref = valueOf(ref) ?? seen.report?.ref ?? null;
+    seen.unreadable = Boolean(report) && seen.report === null;
+    seen.ours ||= isRef(seen.ref) && (seen.report === null || typeof seen.report === "object");
+  }
+  if (seen.ours && number > 0 && (seen.report === null || !isOver(seen.task.state))) {
+    const log = await leniently(ask(`${instance}/logs/${number}`, index, signal));
+    seen.told = log ? toldIn(log.content) : null;
+  }
+  return seen;
+}
+
+function pick({ state, start_date, end_date, try_number, max_tries }) {
+  return { state: state ?? null, start_date, end_date, try_number, max_tries };
+}
+
+function isRef(value) {
+  return typeof value?.connection_id === "string" && typeof value?.run_id === "string";
+}
+
+/** The object that an XCom holds; null if there is none, or it is kept where this API does not reach. */
+function valueOf(entry) {
+  let value = entry?.value;
+  try {
+    for (let times = 0; typeof value === "string" && times < 2; times += 1) {
+      value = JSON.parse(value);
+    }
+  } catch {
+    return null;
+  }
+  return value !== null && typeof value === "object" && !Array.isArray(value) ? value : null;
+}
+
+/** What a task has told its log about its run, and the error that it ended with. */
+function toldIn(content) {
+  const lines = [];
+  let failure = null;
+  for (const entry of Array.isArray(content) ? content : []) {
+    const event = typeof entry === "string" ? entry : entry?.event;
+    for (const error of entry?.error_detail ?? []) {
+      failure = { type: String(error.exc_type ?? ""), text: String(error.exc_value ?? "") };
+    }
+    if (typeof event === "string" && /airflow_provider_itwin|ITwin/.test(entry?.logger ?? "")) {
+      lines.push({ at: entry.timestamp ?? null, level: String(entry.level ?? "info"), text: event });
+    }
+  }
+  const states = lines.map((line) => /^Run (\S+) is (\w+) after /.exec(line.text)).filter(Boolean);
+  return { lines: lines.slice(-MOST_LINES), failure, state: states.at(-1)?.[2] ?? null };
+}
+
+/** Undefined instead of a refusal: one part that somebody may not see does not hide the others. */
+async function leniently(answer) {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof Refusal && error.status !== 401) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+const path = (...parts) => parts.map((part) => encodeURIComponent(part)).join("/");
+
+async function ask(resource, query, signal) {
+  const address = new URL(`api/v2/${resource}`, document.baseURI);
+  for (const [name, value] of Object.entries(query)) {
+    address.searchParams.set(name, value);
+  }
+  const headers = { Accept: "application/json" };
+  // The first Airflow 3.1 keeps here what later ones keep in a cookie.
+  const token = localStorage.getItem("token");
+  if (token) {
+    headers.Authorization = `Bearer ${token}`;
+  }
+  const answer = await fetch(address, { headers, signal, credentials: "same-origin", redirect: "error" });
+  if (answer.status === 404) {
+    return null;
+  }
+  if (!answer.ok) {
+    throw new Refusal(answer.status);
+  }
+  return answer.json();
+}

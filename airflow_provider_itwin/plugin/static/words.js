@@ -1,0 +1,65 @@
+// How results, durations and moments are told.
+
+const TONES = {
+  success: "good",
+  partialsuccess: "partial",
+  error: "bad",
+  timedout: "late",
+  canceled: "stopped",
+  cancelled: "stopped",
+  skipped: "skipped",
+  undetermined: "unsure",
+};
+const SIGNS = { good: "✓", partial: "!", bad: "✕", late: "◷", stopped: "■", skipped: "»", unsure: "?", plain: "·" };
+const STATES = { success: "good", failed: "bad", skipped: "skipped", up_for_retry: "late", upstream_failed: "stopped" };
+
+/** The colour of a result. */
+export const toneOf = (result) => TONES[String(result).toLowerCase()] ?? "plain";
+export const toneOfState = (state) => STATES[state] ?? "plain";
+/** The sign of a colour, for those who do not see it. */
+export const signOf = (tone) => SIGNS[tone];
+
+export const count = (number, word) => `${grouped(number)} ${word}${number === 1 ? "" : "s"}`;
+export const grouped = (number) => Number(number ?? 0).toLocaleString("en");
+
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined || !Number.isFinite(Number(seconds))) {
+    return "–";
+  }
+  if (seconds < 10) {
+    return `${Math.round(seconds * 10) / 10} s`;
+  }
+  if (seconds < 100) {
+    return `${Math.round(seconds)} s`;
+  }
+  const minutes = Math.round(seconds / 60);
+  return minutes < 100 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** How long ago a moment was. */
+export function elapsed(moment) {
+  const seconds = (Date.now() - Date.parse(moment)) / 1000;
+  return Number.isFinite(seconds) ? duration(Math.max(0, Math.round(seconds))) : "–";
+}
+
+/** A moment in the time zone that the person has chosen for Airflow. */
+export function moment(text) {
+  const date = new Date(text ?? "");
+  if (Number.isNaN(date.getTime())) {
+    return "–";
+  }
+  const style = { dateStyle: "medium", timeStyle: "long" };
+  try {
+    return date.toLocaleString("en-GB", { ...style, timeZone: chosenZone() });
+  } catch {
+    return date.toLocaleString("en-GB", { ...style, timeZone: "UTC" });
+  }
+}
+
+export const clock = (text) => moment(text).match(/\d+:\d+:\d+/)?.[0] ?? "";
+
+function chosenZone() {
+  const kept = localStorage.getItem("timezone");
+  const zone = kept?.startsWith('"') ? JSON.parse(kept) : kept;
+  return zone && zone !== "local" ? zone : undefined;
+}
