@@ -1,7 +1,7 @@
 # The workshop. "make" alone lists what can be made.
 
 .POSIX:
-.PHONY: help demo airflow bench lint test test-2.11 test-3.0 test-3.1 test-3.2 test-lowest test-matrix dist docs \
+.PHONY: help demo airflow bench lint test test-distributed test-2.11 test-3.0 test-3.1 test-3.2 test-lowest test-matrix dist docs \
     soak venv venv-2.11 venv-3.0 venv-3.1 venv-3.2 venv-lowest venv-bench lock clean distclean
 
 PYTHON_3_3 = .venv/bin/python
@@ -16,6 +16,9 @@ BENCH_ARGS =
 # What the soak is told besides: make soak SOAK_ARGS="--nights 5 --connections 100" for a small version.
 SOAK_ARGS =
 
+# What decides which processes are lost when, in the tests that lose some: make test-distributed SEED=7.
+SEED = 1
+
 # What is run on the Airflows between the oldest and the newest: where they differ for us. "make test-3.1 SHORT=tests" runs all.
 SHORT = tests/airflow/test_provider_metadata.py tests/airflow/test_itwin_hook.py tests/airflow/test_run_operator.py \
     tests/airflow/test_run_sensor.py tests/airflow/test_run_trigger.py tests/airflow/test_import_weight.py \
@@ -25,7 +28,7 @@ SHORT = tests/airflow/test_provider_metadata.py tests/airflow/test_itwin_hook.py
 ELSEWHERE = -m "not system and not publishing"
 
 help: ## list what can be made (this)
-	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
 demo: venv ## a night's synchronization through a real Airflow and the emulator, with its report
 	@$(PYTHON_3_3) -m scripts.demo
@@ -78,6 +81,9 @@ lint: venv ## style, formatting, types, and who may import whom
 
 test: venv ## all tests, on Airflow 3.3
 	AIRFLOW_HOME="$$PWD/.airflow/test-3.3" $(PYTHON_3_3) -m pytest $(PYTEST_ARGS)
+
+test-distributed: venv ## 200 connections at once on an Airflow of many processes, of which some are killed (long; SEED=1)
+	AIRFLOW_HOME="$$PWD/.airflow/test-3.3" TEST_SEED=$(SEED) TEST_NIGHT=full $(PYTHON_3_3) -m pytest tests/distributed $(PYTEST_ARGS)
 
 test-2.11: venv-2.11 ## the tests on Airflow 2.11, without those that need processes of Airflow 3
 	AIRFLOW_HOME="$$PWD/.airflow/test-2.11" $(PYTHON_2_11) -m pytest $(ELSEWHERE) $(PYTEST_ARGS)

@@ -12,8 +12,9 @@ renew() {
         "$@" pyproject.toml - -o "requirements/$list.txt"
 }
 
-# The newest of everything, for each Airflow that is supported. What builds the package and the pages is in the newest only.
-echo 'apache-airflow==3.3.2' | renew airflow-3.3 --extra dev --extra docs
+# The newest of everything, for each Airflow that is supported. What builds the package and the pages is in the newest only, and
+# so is Celery, on which the distributed tests run.
+printf '%s\n' apache-airflow==3.3.2 apache-airflow-providers-celery | renew airflow-3.3 --extra dev --extra docs
 echo 'apache-airflow==3.2.2' | renew airflow-3.2 --extra dev
 echo 'apache-airflow==3.1.8' | renew airflow-3.1 --extra dev
 echo 'apache-airflow==3.0.6' | renew airflow-3.0 --extra dev

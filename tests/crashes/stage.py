@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -13,6 +14,7 @@ import psycopg2  # type: ignore[import-untyped]
 from sqlalchemy.engine import make_url
 
 from scripts.processes import wait_until
+from tests.lots import lot
 from tests.system.deployment import COMPONENTS, Deployment
 from tests.system.rest import AirflowApi
 
@@ -28,6 +30,8 @@ TASK = "synchronize"
 SECOND = "second triggerer"
 OUTAGE_TOLERANCE = 15
 TRIGGERER_GIVEN_UP_AFTER = 6
+LONGEST_PAUSE = 2.0
+"""Seconds within which a loss comes about, after the moment that a test has waited for; TEST_SEED draws others."""
 
 IMPATIENT = {
     "AIRFLOW__CORE__PARALLELISM": "12",
@@ -136,6 +140,11 @@ class Stage(Deployment):
     def _database(self) -> str:
         return self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
 
+    def kill(self, component: str) -> None:
+        """Kill a component and what it has started, with no chance to say goodbye, a moment from now."""
+        time.sleep(lot(f"{component} {len(self._launched)}").uniform(0, LONGEST_PAUSE))
+        super().kill(component)
+
     def kill_process(self, pid: int) -> None:
         """Kill one process of this Airflow's tasks."""
         assert os.getsid(pid) == self._processes["scheduler"].pid, f"{pid} is none of ours"
@@ -150,6 +159,7 @@ class Play:
         self.api.wait_for_dag(dag_id)
         self._stage = stage
         self.dag_id = dag_id
+        self._lot = lot(f"{dag_id} {conf['itwin_conn_id']}")
         self.run_id = self.api.trigger(dag_id, conf)
 
     @classmethod
@@ -195,14 +205,19 @@ class Play:
         self.api.clear(self.dag_id, self.run_id, TASK)
 
     def kill_task(self) -> None:
-        """Kill the process of the task and nothing else, as a machine short of memory does."""
+        """Kill the process of the task and nothing else, as a machine short of memory does, a moment from now."""
+        self._pause()
         self._stage.kill_process(int(self.task["pid"]))
 
     def kill_worker(self) -> None:
-        """Kill the task and the process that watches over it, as the loss of its machine would."""
+        """Kill the task and the process that watches over it, as the loss of its machine would, a moment from now."""
+        self._pause()
         pid = int(self.task["pid"])
         watcher = psutil.Process(pid).ppid()
         assert watcher != os.getpid()
         self._stage.kill_process(watcher)
         with suppress(ProcessLookupError):
             self._stage.kill_process(pid)
+
+    def _pause(self) -> None:
+        time.sleep(self._lot.uniform(0, LONGEST_PAUSE))

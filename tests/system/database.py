@@ -40,6 +40,15 @@ def metadata_database(home: Path) -> Iterator[str]:
         _execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
+def trouble() -> str | None:
+    """Say why PostgreSQL cannot be used; None if it can."""
+    try:
+        _execute(sql.SQL("SELECT 1"))
+    except psycopg2.OperationalError as error:
+        return f"no PostgreSQL at {HOST}:{PORT} as {USER}: {error}"
+    return None
+
+
 def _execute(statement: sql.Composed) -> None:
     # Not "with connection": that opens a transaction, and databases are not made in transactions.
     connection = psycopg2.connect(host=HOST, port=PORT, user=USER, dbname="postgres", connect_timeout=5)

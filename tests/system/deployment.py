@@ -15,7 +15,7 @@ from .database import metadata_database
 from .rest import AirflowApi
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -59,6 +59,7 @@ class Deployment:
     :param dag_files: DAG files that are copied to the DAG folder
     :param environment: more environment for all the processes (connections, settings)
     :param person: name and password to ask the REST API by; None where everybody is let in as admin
+    :param components: the processes, by the names that :meth:`kill` and :meth:`restart` know, and what each is to do
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Deployment:
         dag_files: Iterable[Path],
         environment: Mapping[str, str] | None = None,
         person: tuple[str, str] | None = None,
+        components: Mapping[str, Sequence[str]] = COMPONENTS,
     ) -> None:
         self.home = home
         self.dags_folder = home / "dags"
@@ -74,6 +76,7 @@ class Deployment:
         self._dag_files = list(dag_files)
         self._more_environment = dict(environment or {})
         self._environment: dict[str, str] = {}
+        self._components = components
         self._processes: dict[str, ManagedProcess] = {}
         self._launched: dict[str, datetime] = {}
         self._resources = ExitStack()
@@ -94,7 +97,7 @@ class Deployment:
     ) -> None:
         self.stop()
 
-    def start(self, seconds: float = 240.0) -> None:
+    def start(self, seconds: float = 480.0) -> None:
         """Make the database, start the processes, wait until all are well and the DAGs are read."""
         self.dags_folder.mkdir(parents=True)
         for file in self._dag_files:
@@ -107,7 +110,7 @@ class Deployment:
             | self._more_environment
         )
         self._migrate(seconds)
-        for component in COMPONENTS:
+        for component in self._components:
             self._launch(component)
         self._wait_until_well(seconds)
         self.api.login()
@@ -162,7 +165,7 @@ class Deployment:
 
     def _launch(self, component: str) -> None:
         self._launched[component] = datetime.now(UTC)
-        self._processes[component] = self._run(component, *COMPONENTS[component])
+        self._processes[component] = self._run(component, *self._components[component])
 
     def _run(self, name: str, *arguments: str) -> ManagedProcess:
         return ManagedProcess(

@@ -1,0 +1,193 @@
+"""An Airflow spread over many processes: two schedulers, two triggerers, two Celery workers, PostgreSQL and Redis."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psutil  # type: ignore[import-untyped]
+import psycopg2  # type: ignore[import-untyped]
+from sqlalchemy.engine import make_url
+
+from scripts.airflow_health import health_of
+from tests.system.deployment import COMPONENTS, Deployment, DeploymentError
+
+from .broker import REDIS_URL, forget_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+SLOTS = 4
+"""Tasks that a worker runs at once."""
+
+SCHEDULERS = ("scheduler 1", "scheduler 2")
+TRIGGERERS = ("triggerer 1", "triggerer 2")
+WORKERS = ("worker 1", "worker 2")
+
+# A worker that was killed leaves its file behind, and the one in its place must not stumble over that.
+_WORKER = ("celery", "worker", "--skip-serve-logs", "--without-mingle", "--without-gossip")
+
+PROCESSES = (
+    {"api-server": COMPONENTS["api-server"], "dag-processor": COMPONENTS["dag-processor"]}
+    | dict.fromkeys(SCHEDULERS, COMPONENTS["scheduler"])
+    | dict.fromkeys(TRIGGERERS, COMPONENTS["triggerer"])
+    | dict.fromkeys(WORKERS, _WORKER)
+)
+
+# Losses are noticed within seconds, and not within minutes; but a machine with much to do is no loss.
+ATTENTIVE = {
+    "AIRFLOW__CELERY__BROKER_URL": REDIS_URL,
+    "AIRFLOW__CELERY__SYNC_PARALLELISM": "1",
+    "AIRFLOW__CELERY__WORKER_CONCURRENCY": str(SLOTS),
+    "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+    # No more is handed out than the workers have slots for, so what waits in the queue waits because its worker is lost.
+    "AIRFLOW__CORE__PARALLELISM": str(SLOTS),
+    # PostgreSQL is shared with others.
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "5",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_SIZE": "3",
+    "AIRFLOW__SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES": "20",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "20",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "3",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "30",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "3",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
+    "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "2",
+}
+
+
+class Attempts(NamedTuple):
+    """What Airflow knows of the night of one connection."""
+
+    connection_id: str
+    run_id: str
+    state: str | None
+    tries: int
+    began: float | None
+    """When its first try began, in seconds since the epoch."""
+
+
+class Cluster(Deployment):
+    """
+    The processes of such an Airflow, each of which can be lost.
+
+    :param home: empty folder for everything that Airflow keeps
+    :param dag_files: DAG files that are copied to the DAG folder
+    :param environment: more environment for all the processes
+    """
+
+    def __init__(self, home: Path, dag_files: Iterable[Path], environment: dict[str, str]) -> None:
+        prefix = f"airflow-test-{os.getpid()}-{secrets.token_hex(4)}-"
+        broker = {"AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__GLOBAL_KEYPREFIX": prefix}
+        workers = {
+            name: (
+                *command,
+                "--celery-hostname",
+                f"{prefix}{name.replace(' ', '-')}",
+                "--pid",
+                str(home / f"{name}.pid"),
+            )
+            for name, command in PROCESSES.items()
+            if name in WORKERS
+        }
+        super().__init__(home, dag_files, ATTENTIVE | broker | environment, components=PROCESSES | workers)
+        self._resources.callback(forget_keys, prefix)
+
+    def lose(self, name: str) -> None:
+        """Kill a process and all that it has started, at once, as the loss of its machine would."""
+        self.kill(name)
+        (self.home / f"{name}.pid").unlink(missing_ok=True)
+
+    def is_at_work(self, worker: str) -> bool:
+        """Whether a worker has a task in hand that has begun."""
+        with suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(self._processes[worker].pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    if " ".join(process.cmdline()).startswith("airflow worker -- "):
+                        return True
+        return False
+
+    def replace(self, name: str) -> None:
+        """Start a process in the place of one that was lost, and do not wait for it."""
+        self._launch(name)
+
+    def fallen(self) -> list[str]:
+        """Name the processes that have ended by themselves."""
+        return [name for name, process in self._processes.items() if process.exit_code is not None]
+
+    def attempts(self) -> list[Attempts]:
+        """Tell how far the night of each connection has come."""
+        rows = self._ask(
+            """
+            SELECT run.conf, run.run_id, task.state, task.try_number, LEAST(task.start_date, MIN(earlier.start_date))
+            FROM dag_run run
+            JOIN task_instance task USING (dag_id, run_id)
+            LEFT JOIN task_instance_history earlier USING (dag_id, run_id, task_id, map_index)
+            GROUP BY run.id, task.id
+            """
+        )
+        return [
+            Attempts(conf["connection_id"], run_id, state, tries, began and began.timestamp())
+            for conf, run_id, state, tries, began in rows
+        ]
+
+    def run_states(self) -> dict[str, int]:
+        """Count the DAG runs in each state."""
+        return dict(self._ask("SELECT state, COUNT(*) FROM dag_run GROUP BY state"))
+
+    def count_triggers(self) -> int:
+        """Count what waits in the triggerers."""
+        return int(self._ask("SELECT COUNT(*) FROM trigger")[0][0])
+
+    def task_logs(self) -> Iterator[str]:
+        """Give the log of each try of each task, as it is in its file."""
+        for file in sorted((self.home / "logs").glob("dag_id=*/**/*.log*")):
+            yield file.read_text(errors="replace")
+
+    def errors_of_tasks(self) -> set[str]:
+        """Give what tasks have failed of, each error once."""
+        lines = (line for log in self.task_logs() for line in log.splitlines() if '"error_detail"' in line)
+        found = (json.loads(line)["error_detail"] for line in lines)
+        return {f"{error['exc_type']}: {error['exc_value']}" for errors in found for error in errors}
+
+    def _all_well(self) -> bool:
+        # Airflow's health report speaks of one process of each kind; of how many there are, its database does.
+        if health_of(self.api.url).get("metadatabase", {}).get("status") != "healthy":
+            return False
+        alive = dict(
+            self._ask(
+                """
+                SELECT job_type, COUNT(*) FROM job
+                WHERE state = 'running' AND latest_heartbeat > now() - interval '10 seconds' GROUP BY job_type
+                """
+            )
+        )
+        wanted = {"SchedulerJob": len(SCHEDULERS), "TriggererJob": len(TRIGGERERS), "DagProcessorJob": 1}
+        return all(alive.get(kind, 0) >= count for kind, count in wanted.items()) and all(
+            " ready." in self.process_log(name) for name in WORKERS
+        )
+
+    def _ask(self, query: str) -> list[tuple[Any, ...]]:
+        with self._database() as cursor:
+            cursor.execute(query)
+            return list(cursor.fetchall())
+
+    @contextmanager
+    def _database(self) -> Iterator[Any]:
+        url = make_url(self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+        if not url.drivername.startswith("postgresql"):
+            raise DeploymentError("Many processes need PostgreSQL")
+        connection = psycopg2.connect(
+            host=url.host, port=url.port, user=url.username, dbname=url.database, connect_timeout=10
+        )
+        try:
+            with connection, connection.cursor() as cursor:
+                yield cursor
+        finally:
+            connection.close()
