@@ -1,7 +1,7 @@
 # The workshop. "make" alone lists what can be made.
 
 .POSIX:
-.PHONY: help demo airflow bench lint test test-distributed test-2.11 test-3.0 test-3.1 test-3.2 test-lowest test-matrix dist docs \
+.PHONY: help demo airflow bench lint test test-distributed test-2.11 test-3.0 test-3.1 test-3.2 test-lowest test-matrix dist release-check docs \
     soak venv venv-2.11 venv-3.0 venv-3.1 venv-3.2 venv-lowest venv-bench lock clean distclean
 
 PYTHON_3_3 = .venv/bin/python
@@ -114,6 +114,9 @@ dist: venv ## the package, dist/*.whl and dist/*.tar.gz, the same bytes for the 
 	$(PYTHON_3_3) -m twine check --strict dist/*
 	.venv/bin/check-wheel-contents dist
 	ls -l dist
+
+release-check: venv ## whether tag, version and changelog of this commit agree
+	@$(PYTHON_3_3) -m scripts.release
 
 docs: venv ## the documentation site, in site/
 	NO_MKDOCS_2_WARNING=1 $(PYTHON_3_3) -m mkdocs build --strict --quiet

@@ -62,6 +62,17 @@ def test_is_what_airflow_wants_of_its_own_providers() -> None:
         jsonschema.validate(value, part)
 
 
+def test_can_be_asked_before_airflow_is_there(tmp_path: Path) -> None:
+    program = (
+        "from airflow_provider_itwin.get_provider_info import get_provider_info; print(get_provider_info()['name'])"
+    )
+    environment = {"AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True, env=environment
+    )
+    assert done.stdout.strip().endswith("iTwin")
+
+
 def test_the_package_is_named_as_it_is_installed() -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     assert get_provider_info()["package-name"] == project["name"] == DISTRIBUTION
@@ -209,7 +220,10 @@ def test_survives_the_serialization_of_a_dag(monkeypatch: pytest.MonkeyPatch) ->
     json.dumps(serialized)
     assert set(restored.task_dict) == {"start", "wait", "other", "list"}
     for task_id in ("start", "wait", "other"):
-        assert [link.name for link in restored.task_dict[task_id].operator_extra_links] == ["iTwin API"]
+        assert [link.name for link in restored.task_dict[task_id].operator_extra_links] == [
+            "iTwin connection",
+            "iModel",
+        ]
     assert "connection_id" in restored.task_dict["start"].template_fields
     assert restored.task_dict["wait"].ui_color == sensors.ITwinStorageConnectionRunSensor.ui_color
 
