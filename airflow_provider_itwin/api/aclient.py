@@ -7,6 +7,7 @@ import logging
 import os
 import ssl
 from collections.abc import Awaitable, Callable
+from math import inf
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -24,7 +25,7 @@ from airflow_provider_itwin.api.poller import Poller
 from airflow_provider_itwin.api.redact import redact
 from airflow_provider_itwin.api.refusal import retry_after
 from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome, find
-from airflow_provider_itwin.api.wire import LARGEST_BODY, Authorize, Flow, NoReply, Pause, Reply, Request, Send
+from airflow_provider_itwin.api.wire import LARGEST_BODY, NO_TURN, Authorize, Flow, NoReply, Pause, Reply, Request, Send
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,10 @@ class AsyncITwinClient:
                 return result
             outcome = no_token = None
             match want:
-                case Send(request, counts):
+                case Send(request, counts, latest):
+                    if latest < inf and counts and self._budget.next_turn(self.account.clock()) > latest:
+                        outcome = NO_TURN
+                        continue
                     if counts and (seconds := self._budget.take(self.account.clock())) > 0:
                         await self._wait_for_turn(seconds)
                     outcome = await self._send(request)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from http.cookiejar import DefaultCookiePolicy
+from math import inf
 from typing import Any, Self, TypeVar
 
 import requests
@@ -26,7 +27,7 @@ from airflow_provider_itwin.api.redact import redact
 from airflow_provider_itwin.api.refusal import retry_after
 from airflow_provider_itwin.api.resources import Connection, ConnectionKind, Run, RunRef, SourceFile
 from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome, look, wait
-from airflow_provider_itwin.api.wire import LARGEST_BODY, Authorize, Flow, NoReply, Pause, Reply, Request, Send
+from airflow_provider_itwin.api.wire import LARGEST_BODY, NO_TURN, Authorize, Flow, NoReply, Pause, Reply, Request, Send
 
 log = logging.getLogger(__name__)
 
@@ -99,9 +100,12 @@ class ITwinClient:
                 return result
             outcome = no_token = None
             match want:
-                case Send(request, counts):
-                    if counts:
-                        self._take_turn()
+                case Send(request, counts, latest):
+                    if latest < inf and counts and self._budget.next_turn(self.account.clock()) > latest:
+                        outcome = NO_TURN
+                        continue
+                    if counts and (seconds := self._budget.take(self.account.clock())) > 0:
+                        self._sleep(seconds)
                     outcome = self._send(request)
                     if isinstance(outcome, Reply) and outcome.status == 429:
                         asked_for = min(retry_after(outcome) or 0.0, LONGEST_OBEDIENCE)
@@ -206,10 +210,6 @@ class ITwinClient:
     def _read(self, pages: Pages[T]) -> Generator[T]:
         while not pages.is_done:
             yield from self.carry(pages.next_page(self.account))
-
-    def _take_turn(self) -> None:
-        if (seconds := self._budget.take(self.account.clock())) > 0:
-            self._sleep(seconds)
 
     def _authorize(self, refused: Token | None, patience: float) -> Token:
         credentials = self.account.credentials

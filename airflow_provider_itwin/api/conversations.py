@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 from typing import Any, Generic, TypeVar
 
 from airflow_provider_itwin.api import operations
@@ -238,10 +239,10 @@ def examine_active(
     return Active(ref, ours=True, fresh=does_the_same and baseline.precedes(ref, sight.glance.start_date_time))
 
 
-def look_at_run(account: Account, ref: RunRef, patience: float = DEFAULT_PATIENCE) -> Flow[Sight]:
+def look_at_run(account: Account, ref: RunRef, patience: float = DEFAULT_PATIENCE, latest: float = inf) -> Flow[Sight]:
     """Look at a run without reading more than a poll needs."""
     call = operations.glance_at_run(ref.kind, ref.connection_id, ref.run_id)
-    glance, run = yield from exchange(account, call, patience)
+    glance, run = yield from exchange(account, call, patience, latest)
     return Sight(ref, glance, run)
 
 
@@ -256,15 +257,20 @@ def _look_at_new_run(account: Account, ref: RunRef) -> Flow[Sight]:
 
 
 def look_for_newest(
-    account: Account, kind: ConnectionKind, connection_id: str, since: datetime, patience: float = DEFAULT_PATIENCE
+    account: Account,
+    kind: ConnectionKind,
+    connection_id: str,
+    since: datetime,
+    patience: float = DEFAULT_PATIENCE,
+    latest: float = inf,
 ) -> Flow[Sight | None]:
     """Look at the newest run of a connection; None if it began before `since`, has not begun, or does not exist."""
-    connection = yield from exchange(account, operations.get_connection(kind, connection_id), patience)
+    connection = yield from exchange(account, operations.get_connection(kind, connection_id), patience, latest)
     ref = connection.last_run(kind, connection_id)
     if ref is None or (ref.kind, ref.connection_id) != (kind, connection_id):
         return None
     try:
-        sight = yield from look_at_run(account, ref, patience)
+        sight = yield from look_at_run(account, ref, patience, latest)
     except ITwinNotFoundError:
         # The connection names it, so it is there; it has just not got around yet.
         return None

@@ -7,6 +7,7 @@ below exist once for the synchronous and the asynchronous client, and are tested
 
 from __future__ import annotations
 
+from math import inf
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -36,7 +37,7 @@ DEFAULT_PATIENCE = 120.0
 """Seconds for which a call rides out trouble that can pass, if nobody says otherwise."""
 
 
-def exchange(account: Account, call: Call[T], patience: float = DEFAULT_PATIENCE) -> Flow[T]:
+def exchange(account: Account, call: Call[T], patience: float = DEFAULT_PATIENCE, latest: float = inf) -> Flow[T]:
     """
     Carry `call` through and give what it gives.
 
@@ -46,6 +47,7 @@ def exchange(account: Account, call: Call[T], patience: float = DEFAULT_PATIENCE
     nothing, and a run that had been started after all is answered with 303.
 
     :param patience: seconds; 0 means one try
+    :param latest: moment of the account's clock: a request whose turn would come after it is not sent at all
     :raises ITwinError: what kept it from succeeding
     """
     give_up_at = account.clock() + patience
@@ -58,7 +60,7 @@ def exchange(account: Account, call: Call[T], patience: float = DEFAULT_PATIENCE
         if refused is not None:
             refused, renewed = None, token
         request = _request(account, call, token)
-        outcome = yield Send(request)
+        outcome = yield Send(request, latest=latest)
         if in_doubt and isinstance(outcome, Reply):
             outcome = replace(outcome, in_doubt=True)
         trouble = _trouble(account, call, request, outcome)

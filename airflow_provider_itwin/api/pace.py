@@ -100,11 +100,16 @@ class RequestBudget:
         ]
         self._held_until = -float("inf")
 
-    def take(self, now: float) -> float:
-        """Take the next turn, and give the seconds to wait for it."""
+    def next_turn(self, now: float) -> float:
+        """Give the moment of the next turn without taking it."""
         turn = max(now, self._held_until)
         for meter in self._meters:
             turn = max(turn, meter.earliest())
+        return turn
+
+    def take(self, now: float) -> float:
+        """Take the next turn, and give the seconds to wait for it."""
+        turn = self.next_turn(now)
         for meter in self._meters:
             meter.count(turn)
         return turn - now

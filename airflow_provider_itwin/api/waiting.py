@@ -8,6 +8,7 @@ the poller behind all triggers ask it, so that they cannot differ.
 from __future__ import annotations
 
 import logging
+from math import inf
 from typing import TypeAlias
 
 from airflow_provider_itwin.api.account import Account
@@ -155,12 +156,16 @@ class Wait:
 def find(account: Account, order: WaitOrder) -> Flow[Finding]:
     """Look for the run of an order once; what is in the way is found, not raised."""
     ref = order.ref
+    latest = inf
+    if order.deadline is not None:
+        # To be told to hold off is no reason to judge a deadline late: then it is judged by what was seen last.
+        latest = account.clock() + max(0.0, order.deadline - account.wall()) + PATIENCE_AFTER_DEADLINE
     try:
         if ref is not None:
-            return (yield from look_at_run(account, ref, patience=0))
+            return (yield from look_at_run(account, ref, patience=0, latest=latest))
         since = read_moment(order.started_after)
         assert since is not None  # noqa: S101 (checked when the order was made)
-        return (yield from look_for_newest(account, order.kind, order.connection_id, since, patience=0))
+        return (yield from look_for_newest(account, order.kind, order.connection_id, since, patience=0, latest=latest))
     except ITwinError as error:
         return error
 

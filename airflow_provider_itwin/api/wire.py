@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
@@ -76,10 +77,12 @@ class Send(msgspec.Struct, frozen=True):
     An exchange wants this request sent; it is given a :class:`Reply` or a :class:`NoReply`.
 
     :param counts: whether the request counts against the account's limits
+    :param latest: moment of the account's clock after which its turn would come too late: it is then not sent
     """
 
     request: Request
     counts: bool = True
+    latest: float = inf
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -100,6 +103,9 @@ class Authorize(msgspec.Struct, frozen=True):
     refused: Token | None
     patience: float
 
+
+NO_TURN = NoReply("neither the service nor [itwin] lets it be asked in time")
+"""What comes of a request whose turn would have come too late."""
 
 T = TypeVar("T")
 

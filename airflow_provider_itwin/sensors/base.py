@@ -145,6 +145,9 @@ class ITwinRunSensor(BaseSensorOperator):
         self._began = time.time()
         if not self.deferrable:
             return super().execute(context)
+        return self._look_or_defer(context)
+
+    def _look_or_defer(self, context: Any) -> Any:
         order = None
         try:
             order = self._order(self._began)
@@ -168,6 +171,10 @@ class ITwinRunSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Any, event: Any = None) -> Any:
         """Conclude after a wait in the triggerer, just as a poke on the worker would."""
+        if self.end_from_trigger and event == "success":
+            # So dag.test goes on with a task that its trigger has ended, without what the trigger told.
+            self._began = time.time()
+            return self._look_or_defer(context)
         order = None
         try:
             # A task that started in the triggerer has not looked at its parameters before.

@@ -770,6 +770,35 @@ def test_the_time_limit_counts_the_time_in_the_queue(
 
 
 @WAITING
+@pytest.mark.parametrize(
+    ("asked_for", "sees_the_end"), [(290, False), (120, True)], ids=["beyond the time limit", "until shortly after it"]
+)
+def test_being_told_to_hold_off_does_not_put_the_time_limit_off(
+    emulator: Emulator,
+    run_task: RunTask,
+    clock: LeapingClock,
+    mode: dict[str, Any],
+    asked_for: int,
+    sees_the_end: bool,
+) -> None:
+    emulator.plan_run(NIGHT, "Success", 1750)
+    clock.at(
+        1695,
+        lambda: emulator.fail("get-storage-connection-run", 1, 429, {"Retry-After": str(asked_for)}),
+    )
+    outcome = run_task(operator(timeout=1800, poll_interval=5, **mode))
+    if sees_the_end:
+        assert (outcome.state, clock.elapsed < 1850) == ("success", True)
+        return
+    assert isinstance(outcome.error, ITwinWaitTimeLimitError)
+    assert 1800 <= clock.elapsed < 1840
+    # It is judged by what was seen last, and says so.
+    assert "was still" in outcome.text
+    assert "The last look at it failed" in outcome.text
+    assert "neither the service nor [itwin] lets it be asked in time" in outcome.text
+
+
+@WAITING
 def test_the_time_limit_can_pass_in_the_queue(
     emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
 ) -> None:

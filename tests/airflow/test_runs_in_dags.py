@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -285,6 +285,21 @@ def test_a_run_that_is_left_alone_skips_the_task(emulator: Emulator, run_dag: Ru
     assert result.states == {"skips": ["skipped"], "fails": ["failed"]}
     assert active in result.log
     assert run_ids(emulator, GOOD) == [active]
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="only the triggerer of Airflow 3.3 ends tasks")
+def test_a_task_that_its_trigger_has_ended_ends_well_under_dag_test_too(emulator: Emulator, run_dag: RunDag) -> None:
+    run_id = emulator.start_run(GOOD)
+    result = run_dag(
+        f"""
+        ITwinStorageConnectionRunSensor(
+            task_id="wait", connection_id="{GOOD}", run_id="{run_id}", deferrable=True, end_from_trigger=True
+        )
+        """
+    )
+    assert result.states == {"wait": ["success"]}
+    assert result.xcom("wait")["ref"]["run_id"] == run_id
+    assert result.xcom("wait", "run_report") == result.xcom("wait")
 
 
 def test_links_lead_to_the_documentation(emulator: Emulator, run_dag: RunDag) -> None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
+from airflow_provider_itwin.api import operations
+from airflow_provider_itwin.emulator import server
 from airflow_provider_itwin.exceptions import ITwinRunFailedError, ITwinTransientError
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
 from tests.airflow.single_task import FakeStore, FakeTaskInstance
@@ -279,4 +281,9 @@ class Soak:
         with platform.lock:
             for connection in list(platform.connections.values()):
                 platform.remove_connection(connection)
+            # Which forgets the runs that have ended.
+            platform.active_runs()
+        # These caches are bounded, but large enough for the runs of a whole month.
+        operations.glance_at_run.cache_clear()
+        server._find_place.cache_clear()
         self._jobs = {}
