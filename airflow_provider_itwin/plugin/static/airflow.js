@@ -3,6 +3,8 @@
 export const ITWIN_TASK = /^ITwin/;
 const OVER = new Set(["success", "failed", "skipped", "upstream_failed", "removed"]);
 const NOT_BEGUN = new Set([null, "none", "scheduled", "queued", "restarting", "upstream_failed", "removed"]);
+// run_ref and run_report: to ask for what is not there would be an error in the browser's console.
+const OURS = { xcom_key_pattern: "run_re", limit: "100" };
 const MOST_LINES = 12;
 
 export class Refusal extends Error {
@@ -44,9 +46,11 @@ export async function look(place, chosen, signal) {
     }
   } else if (!NOT_BEGUN.has(task.state)) {
     // Until a try begins, Airflow keeps what the one before it has left.
-    const left = (key) => leniently(ask(`${instance}/xcomEntries/${key}`, index, signal));
+    const listed = await leniently(ask(`${instance}/xcomEntries`, { ...index, ...OURS }, signal));
+    const keys = new Set(listed?.xcom_entries?.map((entry) => entry.key));
+    const left = (key) => (keys.has(key) ? leniently(ask(`${instance}/xcomEntries/${key}`, index, signal)) : null);
     const [ref, report] = await Promise.all([left("run_ref"), left("run_report")]);
-    seen.hidden = ref === undefined || report === undefined;
+    seen.hidden = listed === undefined || ref === undefined || report === undefined;
     seen.report = valueOf(report);
     seen.ref = valueOf(ref) ?? seen.report?.ref ?? null;
     seen.unreadable = Boolean(report) && seen.report === null;
@@ -89,8 +93,9 @@ function toldIn(content) {
     for (const error of entry?.error_detail ?? []) {
       failure = { type: String(error.exc_type ?? ""), text: String(error.exc_value ?? "") };
     }
-    if (typeof event === "string" && /airflow_provider_itwin|ITwin/.test(entry?.logger ?? "")) {
-      lines.push({ at: entry.timestamp ?? null, level: String(entry.level ?? "info"), text: event });
+    const level = String(entry?.level ?? "info");
+    if (typeof event === "string" && (/airflow_provider_itwin|ITwin/.test(entry?.logger ?? "") || level === "error")) {
+      lines.push({ at: entry.timestamp ?? null, level, text: event });
     }
   }
   const states = lines.map((line) => /^Run (\S+) is (\w+) after /.exec(line.text)).filter(Boolean);

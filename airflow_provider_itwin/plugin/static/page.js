@@ -96,7 +96,7 @@ function head(seen, sentence, choose) {
       "h2",
       { class: "title" },
       report ? badge(result ?? "no result") : seen.told?.state && isWaiting(task.state) ? badge(seen.told.state) : null,
-      h("span", {}, sentence),
+      h("span", {}, report && sentence.startsWith(`${result}: `) ? sentence.slice(result.length + 2) : sentence),
     ),
     task.state === "up_for_retry" && report && h("p", { class: "quiet" }, "Airflow is going to try this task again."),
     h(
