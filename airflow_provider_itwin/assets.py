@@ -8,6 +8,8 @@ they need not know.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +20,7 @@ from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_itwin.api.vocabulary import checked_id
 from airflow_provider_itwin.told import RUN_KEY, told_run
-from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
@@ -110,8 +112,12 @@ def run_of(event: Any) -> dict[str, Any] | None:
     extra = getattr(event, "extra", None)
     payload = extra.get("payload") if isinstance(extra, Mapping) else None
     for place in (extra, payload):
-        if isinstance(place, Mapping) and isinstance(place.get(RUN_KEY), Mapping):
-            return dict(place[RUN_KEY])
+        told = place.get(RUN_KEY) if isinstance(place, Mapping) else None
+        if isinstance(told, str):
+            with contextlib.suppress(ValueError):
+                told = json.loads(told)
+        if isinstance(told, Mapping):
+            return dict(told)
     return None
 
 
@@ -144,7 +150,9 @@ def tell(
         if isinstance(outlet, AssetAlias):
             asset = imodel()
             if asset is not None:
-                events[outlet].add(asset, extra=extra)
+                # Older Airflows look for events of aliases that are alike by hashing what is in them.
+                flat = extra if AIRFLOW_V_3_3_PLUS else {RUN_KEY: json.dumps(extra[RUN_KEY])}
+                events[outlet].add(asset, extra=flat)
         elif isinstance(outlet, _WITH_EVENTS):
             events[outlet].extra.update(extra)
 

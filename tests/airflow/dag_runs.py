@@ -161,6 +161,8 @@ def load_dag(home: Path, dag_id: str, text: str) -> Any:
         from airflow.models.dagbag import DagBag
 
         bag = DagBag(str(folder), include_examples=False)
+        # As the DAG processor does; without that, the assets of the DAG are not known, and have no events.
+        bag.sync_to_db()
     else:
         bag = BundleDagBag(dag_folder=str(folder), bundle_path=folder, bundle_name="dags-folder")
     assert not bag.import_errors, bag.import_errors

@@ -239,7 +239,9 @@ def test_an_alias_stands_for_the_imodel_that_the_connection_belongs_to(emulator:
     assert result.state == "success"
     [(uri, extra)] = events_of(result)
     assert uri == imodel_asset(MODEL_OF_GOOD, host=emulator.url).uri
-    assert extra["itwin_run"]["ref"] == result.xcom("synchronize", "run_ref")
+    told = run_of(SimpleNamespace(extra=extra))
+    assert told is not None
+    assert told["ref"] == result.xcom("synchronize", "run_ref")
 
 
 def test_an_imodel_that_cannot_be_found_out_fails_nothing(emulator: Emulator, run_dag: RunDag) -> None:
@@ -281,7 +283,11 @@ def test_events_of_tasks_and_of_watchers_read_alike() -> None:
     assert run_of(event(0)) == run_of(event(0, payload=True)) == {"ref": {"run_id": "r1"}}
 
 
-@pytest.mark.parametrize("extra", [None, {}, {"payload": None}, {"payload": "text"}, {"itwin_run": 5}, "text"], ids=str)
+@pytest.mark.parametrize(
+    "extra",
+    [None, {}, {"payload": None}, {"payload": "text"}, {"itwin_run": 5}, {"itwin_run": "no JSON"}, "text"],
+    ids=str,
+)
 def test_an_event_of_somebody_else_tells_of_no_run(extra: Any) -> None:
     assert run_of(SimpleNamespace(extra=extra)) is None
 
