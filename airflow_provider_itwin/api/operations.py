@@ -153,6 +153,9 @@ def glance_at_run(kind: ConnectionKind, connection_id: str, run_id: str) -> Call
 
 def _glance(reply: Reply) -> tuple[Glance, Run | None]:
     glance = decoded(reply.body, GlanceEnvelope).run
+    if glance.state is None:
+        # Taken for a run that goes on, it would be waited for without an end.
+        raise ITwinProtocolError("The answer is a run, but does not tell its state")
     return glance, decoded(reply.body, RunEnvelope).run if glance.is_finished else None
 
 

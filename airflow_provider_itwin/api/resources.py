@@ -257,6 +257,11 @@ class PageLinks(_Resource):
 class _Page(_Resource):
     links: PageLinks | None = None
 
+    def __post_init__(self) -> None:
+        # Taken for an empty page, what is none would end the list as if there were no more.
+        if not any(getattr(self, name) is not None for name in self.__struct_fields__):
+            raise ValueError("no page")
+
 
 class RunPage(_Page):
     """One page of runs."""
@@ -358,7 +363,10 @@ def _salvaged_resource(value: Any, shape: type[_Resource]) -> Any:
             return None
         if field.required and kept[field.name] is None:
             return None
-    return shape(**kept)
+    try:
+        return shape(**kept)
+    except ValueError:
+        return None
 
 
 def _item_type(shape: Any) -> Any:

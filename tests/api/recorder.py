@@ -27,7 +27,7 @@ class Received:
 Answering: TypeAlias = Callable[[Received], tuple[int, dict[str, str], bytes]]
 
 TOKEN = b'{"access_token":"t0ken","expires_in":3600,"token_type":"Bearer"}'
-CONNECTION = b'{"connection":{"id":"c1"}}'
+CONNECTION = b'{"connection":{"id":"c1"},"connections":[]}'
 
 
 def usual(received: Received) -> tuple[int, dict[str, str], bytes]:

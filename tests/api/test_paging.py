@@ -8,13 +8,14 @@ import pytest
 
 from airflow_provider_itwin.api import operations
 from airflow_provider_itwin.api.conversations import Pages
+from airflow_provider_itwin.api.errors import ITwinProtocolError
 from airflow_provider_itwin.api.operations import Call
 from airflow_provider_itwin.api.resources import SourceFile
 from airflow_provider_itwin.api.vocabulary import ConnectionKind
 from airflow_provider_itwin.api.wire import Reply, Request
 
 from .answers import STORAGE, documented, reply
-from .script import Script
+from .script import Script, first
 
 FILES = f"{STORAGE}/c1/sourcefiles"
 
@@ -126,9 +127,27 @@ def test_a_service_that_gives_everything_at_once() -> None:
     assert read(Script(page(0, 250), page(250, 0))) == ids(250)
 
 
-@pytest.mark.parametrize("body", [{}, {"sourceFiles": None}, {"sourceFiles": []}, {"sourceFiles": [], "_links": None}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"_links": {}},
+        {"sourceFiles": None, "_links": {"self": {"href": "x"}}},
+        {"sourceFiles": []},
+        {"sourceFiles": [], "_links": None},
+    ],
+)
 def test_there_is_nothing(body: Any) -> None:
     assert read(Script(reply(200, body))) == []
+
+
+@pytest.mark.parametrize("body", [{}, {"sourceFiles": 5}, {"files": []}, {"sourceFiles": {}, "_links": "none"}])
+def test_what_is_no_page_is_not_taken_for_the_end_of_the_list(body: Any) -> None:
+    script = Script(always=first(page(0, 100), reply(200, body), then=page(100, 1)))
+
+    assert read(script) == ids(101)
+    assert len(script.pauses) == 1
+    with pytest.raises(ITwinProtocolError, match="has not the expected content"):
+        read(Script(always=reply(200, body)))
 
 
 KINDS = ConnectionKind

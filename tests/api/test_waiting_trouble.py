@@ -26,8 +26,8 @@ from .script import WALL, Script
 
 REF = RunRef(ConnectionKind.STORAGE, "c1", "r1")
 
-BROKEN_END = reply(200, b'{"run":{"id":"r1","state":"Completed","jobs":[{"id":"\\ud800"}]}}')
-"""A run that has ended, as far as a poll reads; the rest cannot be read."""
+BROKEN_END = reply(200, b'{"run":{"id":"r1","state":"Completed","jobs":[{"id":"\\q"}]}}')
+"""A run that has ended, as far as its beginning tells; the rest is no JSON."""
 
 PASSING = [
     pytest.param(SILENCE, ITwinConnectionError, id="no answer"),
@@ -37,6 +37,10 @@ PASSING = [
     pytest.param(reply(200, {}), ITwinProtocolError, id="no run in it"),
     pytest.param(reply(302, location="/login"), ITwinProtocolError, id="redirect"),
     pytest.param(BROKEN_END, ITwinProtocolError, id="half readable"),
+    pytest.param(reply(200, {"run": {}}), ITwinProtocolError, id="a run without a state"),
+    pytest.param(
+        reply(200, {"run": {"id": "r1", "state": ["Completed"]}}), ITwinProtocolError, id="a state that is none"
+    ),
 ]
 
 
