@@ -10,8 +10,6 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from airflow_provider_itwin.version_compat import AIRFLOW_VERSION
-
 BEHAVIOUR: dict[str, Any] = {
     # The test button of Airflow 3.3.1 and 3.3.2 works for no connection whose port is empty, so it has to be there.
     "hidden-fields": ["schema"],
@@ -105,6 +103,8 @@ def widgets() -> dict[str, Any]:
 
 def _secret_widget() -> Any:
     from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget  # type: ignore[import-not-found,unused-ignore]
+
+    from airflow_provider_itwin.version_compat import AIRFLOW_VERSION
 
     if AIRFLOW_VERSION >= (3, 0):
         return BS3PasswordFieldWidget()

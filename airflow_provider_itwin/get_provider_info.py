@@ -65,7 +65,7 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "asset-uris" if AIRFLOW_V_3_0_PLUS else "dataset-uris": _ASSET_URIS,
-        "extra-links": ["airflow_provider_itwin.links.ITwinRunLink"],
+        "extra-links": ["airflow_provider_itwin.links.ITwinRunLink", "airflow_provider_itwin.links.ITwinIModelLink"],
         "config": {
             "itwin": {
                 "description": "How this provider talks to the iTwin Platform.",

@@ -1,13 +1,25 @@
-"""Links from a task to where a person can read on."""
+"""
+Links from a task to where a person can read on.
+
+On Airflow 3 a link is an XCom that Airflow writes when a try of the task ends; ours are written as soon as the run is known,
+so that they are there while the task waits, too. On Airflow 2 the same XComs are read when somebody looks.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperatorLink
+from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
+
+    from airflow_provider_itwin.api.vocabulary import RunRef
+    from airflow_provider_itwin.hooks.itwin import ITwinHook
+
+log = logging.getLogger(__name__)
 
 _PAGES = {
     "storage": "https://developer.bentley.com/apis/synchronization/operations/get-storage-connection-run/",
@@ -16,11 +28,76 @@ _PAGES = {
 }
 
 
-class ITwinRunLink(BaseOperatorLink):
-    """From a task to the description of the operation whose answer it reports."""
+class _StoredLink(BaseOperatorLink):
+    """A link whose address was written down by the task; never raises, and asks nobody but Airflow."""
 
-    name = "iTwin API"
+    key: ClassVar[str]
+
+    @property
+    def xcom_key(self) -> str:
+        """Name the XCom that has the address."""
+        return self.key
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """Give the address; never raises, and asks nobody."""
-        return _PAGES.get(getattr(operator, "kind", "storage"), _PAGES["storage"])
+        """Give the address."""
+        try:
+            found = XCom.get_value(ti_key=ti_key, key=self.key) if ti_key is not None else None
+        except Exception as error:  # noqa: BLE001 (a page with one link less is better than none)
+            log.debug("The link %s is not known: %s", self.name, error)
+            found = None
+        return (
+            found if isinstance(found, str) and found.startswith(("https://", "http://")) else self.otherwise(operator)
+        )
+
+    def otherwise(self, operator: BaseOperator) -> str:
+        """Give the address for when none was written down, empty for none."""
+        raise NotImplementedError
+
+
+class ITwinRunLink(_StoredLink):
+    """From a task to the connections of the iModel in Bentley's portal, else to the description of the operation."""
+
+    name = "iTwin connection"
+    key = "_link_ITwinRunLink"
+
+    def otherwise(self, operator: BaseOperator) -> str:
+        """Give the description of the operation whose answer the task reports."""
+        kind = getattr(operator, "kind", None)
+        if kind not in _PAGES:
+            # What is left of an operator on Airflow 2's web server knows its class by name only.
+            named = str(getattr(operator, "task_type", "")).lower()
+            kind = next((kind for kind in _PAGES if kind in named), "storage")
+        return _PAGES[kind]
+
+
+class ITwinIModelLink(_StoredLink):
+    """From a task to the iModel in Bentley's portal, if the address is known."""
+
+    name = "iModel"
+    key = "_link_ITwinIModelLink"
+
+    def otherwise(self, operator: BaseOperator) -> str:
+        """Give no address."""
+        return ""
+
+
+def write_links(
+    context: Mapping[str, Any],
+    hook: ITwinHook,
+    ref: RunRef,
+    *,
+    itwin_id: str | None = None,
+    imodel_id: str | None = None,
+) -> None:
+    """
+    Write down where the links of a task lead to, as far as addresses are known; never raises.
+
+    :param itwin_id: where the connection belongs, if that is known already, as is `imodel_id`; else the service is asked once
+    """
+    try:
+        found = hook.addresses(ref, itwin_id=itwin_id, imodel_id=imodel_id)
+        for link, address in ((ITwinRunLink, found.connection), (ITwinIModelLink, found.imodel)):
+            if address is not None:
+                context["ti"].xcom_push(key=link.key, value=address)
+    except Exception as error:  # noqa: BLE001 (no run fails for the lack of a link)
+        log.info("The task has no links to the portal: %s", error)

@@ -41,11 +41,14 @@ class Baseline:
     :param last_run: its newest run, None if there was none
     :param asked_at: the moment by the service's own clock, to the second; None if the service did not tell
     :param authentication_type: in whose name it runs, ``User`` or ``Service``; None if the service did not tell
+    :param itwin_id: where it belongs, as is `imodel_id`; None if the service did not tell
     """
 
     last_run: RunRef | None = None
     asked_at: datetime | None = None
     authentication_type: str | None = None
+    itwin_id: str | None = None
+    imodel_id: str | None = None
 
     def precedes(self, run: RunRef, started_at: datetime | None) -> bool:
         """Tell whether `run`, of the same connection, certainly began no earlier than this moment."""
@@ -89,7 +92,13 @@ def take_baseline(
         )
     except (ITwinPermissionError, ITwinNotFoundError):
         return Baseline()
-    return Baseline(connection.last_run(kind, connection_id), asked_at, connection.authentication_type)
+    return Baseline(
+        connection.last_run(kind, connection_id),
+        asked_at,
+        connection.authentication_type,
+        connection.itwin_id,
+        connection.imodel_id,
+    )
 
 
 def start_run(

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 
+from airflow_provider_itwin.api import operations
 from airflow_provider_itwin.api.account import DEFAULT_TIMEOUT, Account, Limits, Network
 from airflow_provider_itwin.api.credentials import DEFAULT_SCOPE, ClientCredentials, Credentials, ReadyToken
 from airflow_provider_itwin.api.diagnosis import diagnosis, nothing_seen, who
 from airflow_provider_itwin.api.environment import Environment
 from airflow_provider_itwin.api.errors import ITwinAuthenticationError, ITwinError, ITwinWaitTimeoutError
+from airflow_provider_itwin.api.portal import Addresses, addresses, is_known
 from airflow_provider_itwin.api.report import spoken_duration
 from airflow_provider_itwin.api.resources import Connection as ITwinConnection
 from airflow_provider_itwin.api.resources import ConnectionKind, Run, SourceFile
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from airflow_provider_itwin.api.aclient import AsyncITwinClient
     from airflow_provider_itwin.api.client import ITwinClient
     from airflow_provider_itwin.api.conversations import Baseline, StartedRun
+    from airflow_provider_itwin.api.vocabulary import RunRef
 
 T = TypeVar("T")
 
@@ -75,7 +78,9 @@ class ITwinHook(BaseHook):
     def _new_client(self) -> ITwinClient:
         from airflow_provider_itwin.api.client import ITwinClient
 
-        return ITwinClient(account_of(self.get_connection(self.itwin_conn_id)))
+        connection = self.get_connection(self.itwin_conn_id)
+        self._portal_url = _portal_of(connection)
+        return ITwinClient(account_of(connection))
 
     def get_conn(self) -> ITwinClient:
         """Give the synchronous client of the connection; the first call reads the connection, none sends anything."""
@@ -279,10 +284,25 @@ class ITwinHook(BaseHook):
             self.log.info("The names of the files could not be read, so the report gives their ids: %s", error)
         return names
 
+    def addresses(self, ref: RunRef, *, itwin_id: str | None = None, imodel_id: str | None = None) -> Addresses:
+        """
+        Give the pages about a run in Bentley's portal, or in that of the connection's `portal_url`.
+
+        :param itwin_id: where the connection belongs, if that is known already, as is `imodel_id`; else the service is asked
+        """
+        environment = self._client.account.environment
+        if not is_known(environment, self._portal_url):
+            return Addresses()
+        if itwin_id is None or imodel_id is None:
+            try:
+                found = self._client.call(operations.get_connection(ref.kind, ref.connection_id), patience=0)
+                itwin_id, imodel_id = found.itwin_id, found.imodel_id
+            except ITwinError as error:
+                self.log.info("Where connection %s belongs could not be read: %s", ref.connection_id, error)
+        return addresses(environment, self._portal_url, ref, itwin_id, imodel_id)
+
     def test_connection(self) -> tuple[bool, str]:
         """Try the connection, and say in one sentence what works, or what to fix."""
-        from airflow_provider_itwin.api import operations
-
         try:
             client = self._client
         except ITwinError as error:
@@ -379,6 +399,14 @@ def _extra_of(text: str) -> dict[str, Any]:
     if not isinstance(extra, dict):
         raise ValueError(f"The extra of the iTwin connection must be a JSON object with any of {', '.join(FIELDS)}")
     return extra
+
+
+def _portal_of(connection: Connection) -> str | None:
+    """Give the address to link to; one that makes no sense costs no run."""
+    try:
+        return _text(_extra_of(connection.extra or ""), "portal_url")
+    except ValueError:
+        return None
 
 
 def _text(extra: dict[str, Any], name: str) -> str | None:

@@ -42,7 +42,7 @@ from airflow_provider_itwin.exceptions import (
     ITwinWaitTimeLimitError,
     airflow_exceptions,
 )
-from airflow_provider_itwin.links import ITwinRunLink
+from airflow_provider_itwin.links import ITwinIModelLink, ITwinRunLink, write_links
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import XComArg
@@ -86,7 +86,7 @@ class ITwinRunOperator(BaseOperator):
     kind: ClassVar[str]
 
     template_fields: Sequence[str] = ("connection_id", "itwin_conn_id")
-    operator_extra_links = (ITwinRunLink(),)
+    operator_extra_links = (ITwinRunLink(), ITwinIModelLink())
     ui_color = "#d6ecd8"
 
     def __init__(
@@ -300,6 +300,14 @@ class ITwinRunOperator(BaseOperator):
         memory = replace(memory, own=ref, active=None, in_doubt=False)
         store.keep(memory)
         self._push_ref(context, ref)
+        known = memory.baseline
+        write_links(
+            context,
+            self.hook,
+            ref,
+            itwin_id=known.itwin_id if known else None,
+            imodel_id=known.imodel_id if known else None,
+        )
         return memory
 
     def _push_ref(self, context: Any, ref: RunRef) -> None:

@@ -30,7 +30,7 @@ from airflow_provider_itwin.conclusions import (
     understood,
 )
 from airflow_provider_itwin.exceptions import ITwinRunFailedFinalError, ITwinTriggerEventError, airflow_exceptions
-from airflow_provider_itwin.links import ITwinRunLink
+from airflow_provider_itwin.links import ITwinIModelLink, ITwinRunLink, write_links
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS, AIRFLOW_VERSION
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class ITwinRunSensor(BaseSensorOperator):
     kind: ClassVar[str]
 
     template_fields: Sequence[str] = ("connection_id", "run_id", "started_after", "itwin_conn_id")
-    operator_extra_links = (ITwinRunLink(),)
+    operator_extra_links = (ITwinRunLink(), ITwinIModelLink())
     ui_color = "#e3f0e4"
 
     def __init__(
@@ -294,6 +294,7 @@ class ITwinRunSensor(BaseSensorOperator):
             raise AirflowFailException(f"The wait for {event.order.target} ended with {event.end}, which cannot be")
         policy = ResultPolicy.of(self.fail_on, self.skip_on, self.strict)
         self._report = event.report
+        write_links(context, self.hook, event.report.ref)
         report = concluded(context, self.hook, event.report, policy, ITwinRunFailedFinalError)
         tell_outlets(self, context, report)
         return report

@@ -304,5 +304,5 @@ def test_a_task_that_its_trigger_has_ended_ends_well_under_dag_test_too(emulator
 
 def test_links_lead_to_the_documentation(emulator: Emulator, run_dag: RunDag) -> None:
     result = run_dag(f'ITwinRunStorageConnectionOperator(task_id="start", connection_id="{GOOD}")')
-    [link] = result.dag.task_dict["start"].operator_extra_links
+    link, _ = result.dag.task_dict["start"].operator_extra_links
     assert link.get_link(result.dag.task_dict["start"], ti_key=None).startswith("https://developer.bentley.com/apis/")

@@ -1,0 +1,170 @@
+"""Links from a task to the portal, or to the documentation: while it waits, after it has ended, and after it has failed."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_itwin.hooks.itwin import ITwinHook
+from airflow_provider_itwin.links import ITwinIModelLink, ITwinRunLink, write_links
+from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_itwin.emulator import Emulator
+
+    from .dag_runs import DagResult
+
+    RunDag = Callable[..., DagResult]
+
+GOOD, FAILING = "demo-storage-connection", "demo-failing-connection"
+PORTAL = "https://portal.example.com/{itwin_id}/{imodel_id}/{connection_id}"
+ITWIN, IMODEL = "0f2c3f7e-58a4-4d0b-9d3e-6f1a54b8c001", "7b6c1f6a-3b53-4a54-8d0f-2f6f0c5b1001"
+DOCUMENTATION = "https://developer.bentley.com/apis/synchronization/operations/get-storage-connection-run/"
+
+
+@pytest.fixture
+def portal(emulator: Emulator, connection: Callable[..., None]) -> str:
+    """The Airflow connection knows a portal; the page of the good connection."""
+    connection(
+        host=emulator.url,
+        login=emulator.client_id,
+        password=emulator.client_secret,
+        extra={"portal_url": PORTAL},
+    )
+    return PORTAL.format(itwin_id=ITWIN, imodel_id=IMODEL, connection_id=GOOD)
+
+
+def requests_for_connections(emulator: Emulator) -> int:
+    return sum(entry.operation == "get-storage-connection" for entry in emulator.journal)
+
+
+def link_of(result: DagResult, task_id: str) -> Any:
+    """Give the address that Airflow shows: on 3 what is stored when the task has ended, on 2 what is asked for then."""
+    if AIRFLOW_V_3_3_PLUS:
+        return result.xcom(task_id, ITwinRunLink.key)
+    key = SimpleNamespace(dag_id=result.dag_id, run_id=result.run_id, task_id=task_id, map_index=-1)
+    return ITwinRunLink().get_link(result.dag.task_dict[task_id], ti_key=key)
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
+def test_an_operator_leads_to_the_portal(portal: str, run_dag: RunDag, deferrable: bool) -> None:
+    result = run_dag(
+        f"""
+        ITwinRunStorageConnectionOperator(
+            task_id="a", connection_id="{GOOD}", wait_for_completion=True, deferrable={deferrable}
+        )
+        """
+    )
+    assert result.states == {"a": ["success"]}
+    assert link_of(result, "a") == portal
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
+def test_a_failed_task_has_its_link(portal: str, emulator: Emulator, run_dag: RunDag, deferrable: bool) -> None:
+    run_id = emulator.start_run(FAILING)
+    result = run_dag(
+        f"""
+        ITwinRunStorageConnectionOperator(
+            task_id="a", connection_id="{FAILING}", wait_for_completion=True, deferrable={deferrable},
+            retries=1, retry_delay=pendulum.duration(seconds=0),
+        )
+        ITwinStorageConnectionRunSensor(
+            task_id="b", connection_id="{FAILING}", run_id="{run_id}", deferrable={deferrable}
+        )
+        ITwinRunStorageConnectionOperator(task_id="c", connection_id="no-such-connection")
+        """
+    )
+    assert result.states == {"a": ["failed"], "b": ["failed"], "c": ["failed"]}
+    assert result.tries["a"] == 2
+    for task_id in ("a", "b"):
+        assert link_of(result, task_id).endswith(f"/{FAILING}")
+    # That one has never come to a run.
+    assert link_of(result, "c") == DOCUMENTATION
+
+
+def test_the_link_is_there_while_the_task_waits(portal: str, run_task: Callable[..., Any]) -> None:
+    task = ITwinRunStorageConnectionOperator(task_id="a", connection_id=GOOD, wait_for_completion=True, deferrable=True)
+    outcome = run_task(task, resume=False)
+    assert outcome.state == "deferred"
+    assert outcome.xcoms[ITwinRunLink.key] == portal
+
+
+def test_an_operator_asks_nobody_for_its_links(
+    emulator: Emulator, connection: Callable[..., None], run_task: Callable[..., Any]
+) -> None:
+    task = ITwinRunStorageConnectionOperator(task_id="a", connection_id=GOOD)
+    run_task(task)
+    without = requests_for_connections(emulator)
+    connection(
+        host=emulator.url, login=emulator.client_id, password=emulator.client_secret, extra={"portal_url": PORTAL}
+    )
+    run_task(ITwinRunStorageConnectionOperator(task_id="a", connection_id="demo-second-connection"))
+    assert requests_for_connections(emulator) == 2 * without
+
+
+def test_without_a_portal_nothing_is_written(emulator: Emulator, run_task: Callable[..., Any]) -> None:
+    outcome = run_task(ITwinRunStorageConnectionOperator(task_id="a", connection_id=GOOD))
+    assert outcome.state == "success"
+    assert set(outcome.xcoms) == {"run_ref"}
+
+
+@pytest.mark.parametrize("portal_url", [7, "javascript:alert(1)", ["a"], "{", "https://[half/{imodel_id}"])
+def test_a_portal_that_makes_no_sense_costs_no_run(
+    emulator: Emulator, connection: Callable[..., None], run_task: Callable[..., Any], portal_url: Any
+) -> None:
+    connection(
+        host=emulator.url,
+        login=emulator.client_id,
+        password=emulator.client_secret,
+        extra={"portal_url": portal_url},
+    )
+    outcome = run_task(ITwinRunStorageConnectionOperator(task_id="a", connection_id=GOOD))
+    assert outcome.state == "success"
+    assert set(outcome.xcoms) == {"run_ref"}
+
+
+def test_a_connection_that_cannot_be_read_costs_no_run(portal: str, emulator: Emulator) -> None:
+    from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
+
+    emulator.fail("get-storage-connection", None, status=503)
+    pushed: list[Any] = []
+    context = {"ti": SimpleNamespace(xcom_push=lambda **what: pushed.append(what))}
+    write_links(context, ITwinHook(), RunRef(ConnectionKind.STORAGE, GOOD, "r"))
+    assert pushed == []
+    # Nor does an XCom that cannot be written, or a connection that is not there.
+    emulator.heal()
+    write_links({}, ITwinHook(), RunRef(ConnectionKind.STORAGE, GOOD, "r"))
+    write_links(context, ITwinHook("nobody"), RunRef(ConnectionKind.STORAGE, GOOD, "r"))
+    assert pushed == []
+
+
+@pytest.mark.parametrize(
+    ("attributes", "page"),
+    [
+        ({"kind": "storage"}, "get-storage-connection-run"),
+        ({"kind": "manifest"}, "get-manifest-connection-run"),
+        ({"kind": "export"}, "get-export-connection-run"),
+        ({"task_type": "ITwinRunManifestConnectionOperator"}, "get-manifest-connection-run"),
+        ({"task_type": "ITwinExportConnectionRunSensor"}, "get-export-connection-run"),
+        ({"task_type": None, "kind": 7}, "get-storage-connection-run"),
+        ({}, "get-storage-connection-run"),
+    ],
+)
+@pytest.mark.parametrize("ti_key", [None, SimpleNamespace()])
+def test_a_link_never_breaks_down(attributes: dict[str, Any], page: str, ti_key: Any) -> None:
+    operator: Any = SimpleNamespace(**attributes)
+    assert ITwinRunLink().get_link(operator, ti_key=ti_key).endswith(f"/{page}/")
+    assert ITwinIModelLink().get_link(operator, ti_key=ti_key) == ""
+
+
+@pytest.mark.parametrize("stored", [7, "javascript:alert(1)", "", None, {"a": 1}])
+def test_what_is_no_address_is_not_shown(monkeypatch: pytest.MonkeyPatch, stored: Any) -> None:
+    from airflow_provider_itwin import links
+
+    monkeypatch.setattr(links, "XCom", SimpleNamespace(get_value=lambda **_: stored))
+    assert ITwinRunLink().get_link(SimpleNamespace(kind="storage"), ti_key=7) == DOCUMENTATION  # type: ignore[arg-type]

@@ -1,0 +1,70 @@
+"""Where a person can look at a connection and its iModel."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_itwin.api.environment import Environment
+from airflow_provider_itwin.api.portal import Addresses, addresses, is_known
+from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
+
+REF = RunRef(ConnectionKind.STORAGE, "a=connection", "a-run")
+PRODUCTION = Environment.of("")
+LOCAL = Environment.of("http://127.0.0.1:8899")
+
+
+@pytest.mark.parametrize(("host", "prefix"), [("", ""), ("qa-api.bentley.com", "qa-"), ("dev-api.bentley.com", "dev-")])
+def test_bentleys_own_environments_have_a_portal_each(host: str, prefix: str) -> None:
+    environment = Environment.of(host)
+    assert is_known(environment, None)
+    assert addresses(environment, None, REF, "i/twin", "i model") == Addresses(
+        f"https://{prefix}connect-itwinbridgeportal.bentley.com/i%2Ftwin/i%20model",
+        f"https://{prefix}connect-imodelhubwebsite.bentley.com/Context/i%2Ftwin/iModel/i%20model",
+    )
+
+
+@pytest.mark.parametrize(("itwin_id", "imodel_id"), [(None, "m"), ("t", None), (None, None)])
+def test_without_ids_there_is_no_address(itwin_id: str | None, imodel_id: str | None) -> None:
+    assert addresses(PRODUCTION, None, REF, itwin_id, imodel_id) == Addresses()
+
+
+def test_elsewhere_no_address_is_known() -> None:
+    assert not is_known(LOCAL, None)
+    assert not is_known(LOCAL, "")
+    assert addresses(LOCAL, None, REF, "t", "m") == Addresses()
+
+
+def test_a_portal_of_ones_own() -> None:
+    template = "https://portal.example.com/{itwin_id}/{imodel_id}?c={connection_id}#{run_id}"
+    assert is_known(LOCAL, template)
+    found = addresses(LOCAL, template, REF, "t", "m")
+    assert found == Addresses("https://portal.example.com/t/m?c=a%3Dconnection#a-run", None)
+    # The iModel of a Bentley environment has its page all the same.
+    assert addresses(PRODUCTION, template, REF, "t", "m").imodel is not None
+
+
+def test_only_what_is_asked_for_has_to_be_known() -> None:
+    assert addresses(LOCAL, "https://a.example/{connection_id}", REF, None, None).connection is not None
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "javascript:alert('{run_id}')",
+        "http://portal.example.com/{run_id}",
+        "//portal.example.com/",
+        "https://user:secret@portal.example.com/",
+        "https://[half",
+        "https://a.example/\n{run_id}",
+        "https://a.example/with space",
+        "https://a.example/" + "a" * 3000,
+        "{run_id}",
+    ],
+)
+def test_no_browser_is_sent_astray(template: str) -> None:
+    assert addresses(LOCAL, template, REF, "t", "m").connection is None
+
+
+def test_braces_are_no_code() -> None:
+    template = "http://127.0.0.1:1/{run_id.__class__}/{0}/{run_id}"
+    assert addresses(LOCAL, template, REF, "t", "m").connection == "http://127.0.0.1:1/{run_id.__class__}/{0}/a-run"
