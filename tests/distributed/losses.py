@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 PATIENCE = 60.0
 """Seconds for which a worker may be idle before it is lost all the same."""
 
+MOST_FALLEN = 3
+"""Processes that may end by themselves in a night: Airflow's own affair, as long as it is rare."""
+
 KINDS = {"worker": WORKERS, "triggerer": TRIGGERERS, "scheduler": SCHEDULERS}
 
 PAUSES = {"worker": 1.0, "triggerer": 3.0, "scheduler": 3.0}
@@ -88,6 +91,14 @@ class Fate:
             self.cluster.lose(loss.name)
             self.happened.append((now - self._began, loss.name))
             self._down[loss.name] = now + loss.down
+
+    def replace_fallen(self) -> None:
+        """Replace what has ended by itself, as a service manager does."""
+        for name in self.cluster.fallen():
+            self.happened.append((time.monotonic() - self._began, f"{name}, which fell over,"))
+            assert sum("fell over" in what for _, what in self.happened) <= MOST_FALLEN, self.happened
+            self.cluster.lose(name)
+            self.cluster.replace(name)
 
     def _is_at_work(self, name: str, now: float) -> bool:
         """Whether something is lost with it; a worker that stays idle is not waited for forever."""

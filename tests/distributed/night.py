@@ -58,7 +58,7 @@ class Night:
 
     size: Size
     lot: Random
-    emulator: Emulator = field(init=False)
+    emulator: Emulator = field(default_factory=lambda: Emulator(speed=1.0, scenario=None))
     connections: list[str] = field(init=False)
     failing: set[str] = field(init=False)
     foreign: dict[str, set[str]] = field(default_factory=dict)
@@ -67,7 +67,6 @@ class Night:
     _started: int = 0
 
     def __post_init__(self) -> None:
-        self.emulator = Emulator(speed=1.0, scenario=None)
         self.emulator.limit_rate(self.size.per_minute)
         self.connections = []
         by_imodel: dict[str, list[str]] = {}
