@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 _MOST_CONNECTIONS = 32
 _WORTH_TELLING = 5.0
+_OURS_TO_SAY = ("Content-Type",)
 
 
 class AsyncITwinClient:
@@ -61,7 +62,6 @@ class AsyncITwinClient:
             timeout=aiohttp.ClientTimeout(total=network.timeout, connect=max(1.0, network.timeout / 6)),
             connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS, ssl=await _tls(self._bundle())),
             cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("Content-Type",),
         )
         return self
 
@@ -112,10 +112,12 @@ class AsyncITwinClient:
                         log.warning("%s Trying again in %.1f s.", trouble, seconds)
                     await self._sleep(seconds)
                 case Authorize(refused, patience):
-                    try:
-                        outcome = await self._authorize(refused, patience)
-                    except ITwinError as error:
-                        no_token = error
+                    outcome = self._good_token(refused)
+                    if outcome is None:
+                        try:
+                            outcome = await self._obtain_token(patience)
+                        except ITwinError as error:
+                            no_token = error
 
     async def _wait_for_turn(self, seconds: float) -> None:
         now = self.account.clock()
@@ -129,12 +131,16 @@ class AsyncITwinClient:
             )
         await self._sleep(seconds)
 
-    async def _authorize(self, refused: Token | None, patience: float) -> Token:
+    def _good_token(self, refused: Token | None) -> Token | None:
         credentials = self.account.credentials
         if isinstance(credentials, ReadyToken):
             return Token(credentials.token)
-        if self._token is not None and self._token is not refused and self._token.is_good(self.account.clock()):
-            return self._token
+        token = self._token
+        return token if token is not None and token is not refused and token.is_good(self.account.clock()) else None
+
+    async def _obtain_token(self, patience: float) -> Token:
+        credentials = self.account.credentials
+        assert isinstance(credentials, ClientCredentials)  # noqa: S101 (any other token is always good)
         if self._renewal is None:
             self._renewal = asyncio.create_task(self._renew(credentials, patience))
             # If all who wait for it give up, nobody else would take note of its failure.
@@ -177,7 +183,13 @@ class AsyncITwinClient:
         try:
             url, proxy = self._route(request.url)
             async with self._session.request(
-                request.method, url, headers=request.headers, data=request.body, allow_redirects=False, proxy=proxy
+                request.method,
+                url,
+                headers=request.headers,
+                data=request.body,
+                skip_auto_headers=_OURS_TO_SAY if request.method == "POST" else None,
+                allow_redirects=False,
+                proxy=proxy,
             ) as response:
                 body = await _bounded_body(response)
                 if body is None:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from airflow_provider_itwin.api.errors import ITwinProtocolError
+from airflow_provider_itwin.api.pace import MOST_WATCHED
 from airflow_provider_itwin.api.resources import (
     Connection,
     ConnectionEnvelope,
@@ -32,9 +33,6 @@ T = TypeVar("T")
 
 PAGE_SIZE = 100
 """Entries of one page; every age of the API has taken this many."""
-
-_MOST_WATCHED = 16_384
-"""Runs whose polls are kept at hand, since what asks for the same run is the same each time."""
 
 _EVERYTHING = {"prefer": "return=representation"}
 
@@ -145,7 +143,7 @@ def get_run(kind: ConnectionKind, connection_id: str, run_id: str) -> Call[Run]:
     return _get_run(kind, connection_id, run_id, lambda reply: decoded(reply.body, RunEnvelope).run)
 
 
-@lru_cache(maxsize=_MOST_WATCHED)
+@lru_cache(maxsize=MOST_WATCHED)
 def glance_at_run(kind: ConnectionKind, connection_id: str, run_id: str) -> Call[tuple[Glance, Run | None]]:
     """Give the same operation as :func:`get_run`, read no further than a poll needs until the run has ended, and then whole."""
     return _get_run(kind, connection_id, run_id, _glance)

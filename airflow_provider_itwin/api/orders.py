@@ -10,12 +10,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Self
 
 import msgspec
 
 from airflow_provider_itwin.api.errors import ITwinError
-from airflow_provider_itwin.api.pace import PollSchedule
+from airflow_provider_itwin.api.pace import MOST_WATCHED, PollSchedule
 from airflow_provider_itwin.api.redact import shortened
 from airflow_provider_itwin.api.report import RunReport
 from airflow_provider_itwin.api.resources import Run, read_moment
@@ -25,6 +26,11 @@ DEFAULT_OUTAGE_TOLERANCE = 900.0
 
 _LONGEST_ERROR = 2000
 """Characters of an error in an event; half as many where one can take twelve bytes of JSON."""
+
+
+@lru_cache(maxsize=MOST_WATCHED)
+def _ref(kind: ConnectionKind, connection_id: str, run_id: str) -> RunRef:
+    return RunRef(kind, connection_id, run_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,7 @@ class WaitOrder:
     @property
     def ref(self) -> RunRef | None:
         """The run, if it is known by its id."""
-        return RunRef(self.kind, self.connection_id, self.run_id) if self.run_id else None
+        return _ref(self.kind, self.connection_id, self.run_id) if self.run_id else None
 
     def concerns(self, ref: RunRef) -> bool:
         """Tell whether `ref` can be the run that is waited for."""

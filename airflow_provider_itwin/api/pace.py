@@ -9,6 +9,8 @@ LONGEST = 120.0
 SHARE = 0.05
 JITTER = 0.1
 
+MOST_WATCHED = 16_384
+"""Runs of which what each poll needs anew is kept at hand."""
 
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 60.0
