@@ -56,6 +56,7 @@ def test_every_connection_is_synchronized_once(tmp_path: Path, capsys: pytest.Ca
         }
         with Cluster(tmp_path / "airflow", DAG_FILES, settings) as cluster:
             cluster.api.wait_for_dag("nightly")
+            ask_for_everything(night, cluster)
             stopwatch = Stopwatch()
             fate = Fate(cluster, losses)
             live_through(night, cluster, fate)
@@ -77,12 +78,17 @@ def test_every_connection_is_synchronized_once(tmp_path: Path, capsys: pytest.Ca
     assert nothing_waits, "nothing was left in the triggerers"
 
 
-def live_through(night: Night, cluster: Cluster, fate: Fate) -> None:
-    """Ask for everything at once, let processes be lost, and wait for the end of it all."""
-    night.occupy()
+def ask_for_everything(night: Night, cluster: Cluster) -> None:
+    """Let the synchronization of all connections begin at once."""
+    cluster.api.pause("nightly")
     for connection in night.connections:
         cluster.api.trigger("nightly", {"connection_id": connection})
-        fate.go_on(night.count_started() / night.runs_wanted)
+    night.occupy()
+    cluster.api.pause("nightly", paused=False)
+
+
+def live_through(night: Night, cluster: Cluster, fate: Fate) -> None:
+    """Let processes be lost, and wait for the end of it all."""
     looks = itertools.count()
 
     def is_over() -> bool:

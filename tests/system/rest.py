@@ -9,6 +9,8 @@ import requests
 
 from scripts.processes import wait_until
 
+LONGEST_ANSWER = 90.0
+"""Seconds that an answer may take: the machine may have much else to do."""
 FINAL_RUN_STATES = {"success", "failed"}
 Json = dict[str, Any]
 
@@ -52,6 +54,16 @@ class AirflowApi:
         """Start a run of a DAG; its id."""
         body = {"logical_date": None, "conf": conf or {}}
         return cast("str", self._ask("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+
+    def runs(self, dag_id: str) -> list[str]:
+        """List the runs of a DAG by their ids, oldest first."""
+        parameters: dict[str, Any] = {"order_by": "id", "limit": 100}
+        answer = self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=parameters)
+        return [str(run["dag_run_id"]) for run in answer["dag_runs"]]
+
+    def pause(self, dag_id: str, paused: bool = True) -> None:
+        """Let no run of a DAG begin, or let them again."""
+        self._ask("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": paused})
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Tell the state of a run."""
@@ -114,7 +126,7 @@ class AirflowApi:
         return self.run_state(dag_id, run_id)
 
     def _ask(self, method: str, path: str, **arguments: Any) -> Json:
-        answer = self._session.request(method, self.url + path, timeout=30, **arguments)
+        answer = self._session.request(method, self.url + path, timeout=LONGEST_ANSWER, **arguments)
         if not answer.ok:
             raise requests.HTTPError(f"{method} {path}: {answer.status_code} {answer.text[:500]}", response=answer)
         return cast("Json", answer.json())
