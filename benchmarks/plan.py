@@ -60,9 +60,9 @@ def rows(quick: bool) -> list[Row]:
         ]
     return [
         _at_interval(100, 1.0, {"ours": 3, "floor": 3, "databricks": 1, "dbt-cloud": 1}),
-        _at_interval(1000, 5.0, {"ours": 3, "floor": 3, "naive": 3, "databricks": 3, "dbt-cloud": 3}),
+        _at_interval(1000, 5.0, {"ours": 3, "floor": 3, "naive": 3, "databricks": 3, "dbt-cloud": 3}, window=20.0),
         _at_interval(3000, 12.0, {"ours": 3, "floor": 3, "databricks": 1, "dbt-cloud": 1}),
-        Row(10_000, None, {"ours": 3, "floor": 3, "idle": 1}, spread=10.0, ending=10.0),
+        Row(10_000, None, {"ours": 3, "floor": 3, "idle": 1}, spread=30.0, settle=5.0, ending=30.0),
     ]
 
 
