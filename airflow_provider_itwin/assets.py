@@ -160,9 +160,9 @@ def tell(
 def _kinds_with_events() -> tuple[type, ...]:
     if not AIRFLOW_V_3_0_PLUS:
         return (Asset,)
-    from airflow.sdk.definitions.asset import AssetRef
+    from airflow.sdk.definitions import asset as definitions
 
-    return (Asset, AssetRef)
+    return (Asset, *(kind for kind in [getattr(definitions, "AssetRef", None)] if kind))
 
 
 _WITH_EVENTS = _kinds_with_events()
