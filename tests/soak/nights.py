@@ -283,6 +283,7 @@ class Soak:
                 platform.remove_connection(connection)
             # Which forgets the runs that have ended.
             platform.active_runs()
+            platform.prints = type(platform.prints)()
         # These caches are bounded, but large enough for the runs of a whole month.
         operations.glance_at_run.cache_clear()
         server._find_place.cache_clear()
