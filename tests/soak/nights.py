@@ -287,4 +287,5 @@ class Soak:
         # These caches are bounded, but large enough for the runs of a whole month.
         operations.glance_at_run.cache_clear()
         server._find_place.cache_clear()
+        self._emulator.desk._known.clear()
         self._jobs = {}
