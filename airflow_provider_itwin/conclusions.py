@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
+from airflow_provider_itwin import metrics
 from airflow_provider_itwin.api.verdict import Outcome, ResultPolicy
 from airflow_provider_itwin.exceptions import (
     ITwinPermanentError,
@@ -125,6 +126,7 @@ def concluded(
     report = _with_file_names(hook, report)
     values = report.as_dict()
     context["ti"].xcom_push(key=REPORT_KEY, value=values)
+    metrics.run_ended(report)
     text = report.text(verdict.reason)
     if verdict.outcome is Outcome.FAIL:
         raise failure(text, values)

@@ -13,11 +13,17 @@ from typing import TypeAlias
 
 from airflow_provider_itwin.api.account import Account
 from airflow_provider_itwin.api.conversations import Sight, look_at_run, look_for_newest
-from airflow_provider_itwin.api.errors import ITwinError, ITwinNotFoundError, ITwinPermissionError
+from airflow_provider_itwin.api.errors import (
+    ITwinError,
+    ITwinNotFoundError,
+    ITwinPermissionError,
+    ITwinRateLimitError,
+)
 from airflow_provider_itwin.api.orders import DEFAULT_OUTAGE_TOLERANCE, WaitEnd, WaitEvent, WaitOrder, WaitOutcome
 from airflow_provider_itwin.api.pace import PollSchedule, backoff
 from airflow_provider_itwin.api.report import spoken_duration
 from airflow_provider_itwin.api.resources import read_moment
+from airflow_provider_itwin.api.tally import tally
 from airflow_provider_itwin.api.wire import Flow, Pause
 
 __all__ = [
@@ -87,8 +93,10 @@ class Wait:
         :return: how the wait stands; its `end` is None if it goes on
         """
         self.polls += 1
+        tally.polls += 1
         self.trouble = None
-        elapsed = self._account.wall() - self.order.began
+        now = self._account.wall()
+        elapsed = now - self.order.began
         self.pause = self._schedule.next_pause(elapsed, self._account.chance())
         if isinstance(finding, ITwinError):
             outcome = WaitOutcome(self._end_after(finding, elapsed), self.order.ref, self._state, error=finding)
@@ -96,11 +104,14 @@ class Wait:
             outcome = self._outcome_of(finding, elapsed)
         outcome = self._by_the_deadline(outcome)
         outcome.elapsed, outcome.polls = elapsed, self.polls
+        if outcome.end is not None or now >= tally.due:
+            tally.flush(now)
         return outcome
 
     def _outcome_of(self, sight: Sight | None, elapsed: float) -> WaitOutcome:
         if self._troubles:
             lasted = self._account.clock() - self._troubled_since
+            tally.note_outage(lasted)
             log.info("The service answers again for %s, after %s", self.order.target, spoken_duration(lasted))
         self._troubles = 0
         self._unseen = False
@@ -131,8 +142,11 @@ class Wait:
         if not self._troubles:
             self._troubled_since = now
         self._troubles += 1
+        if isinstance(error, ITwinRateLimitError):
+            tally.throttled += 1
         left = self._troubled_since + self.order.outage_tolerance - now
         if left <= 0:
+            tally.note_outage(now - self._troubled_since)
             return WaitEnd.OUTAGE
         self.trouble = error
         self.pause = min(backoff(self._troubles, self._account.chance(), error.retry_after), left)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 
+from airflow_provider_itwin import metrics
 from airflow_provider_itwin.api import operations
 from airflow_provider_itwin.api.account import DEFAULT_TIMEOUT, Account, Limits, Network
 from airflow_provider_itwin.api.credentials import DEFAULT_SCOPE, ClientCredentials, Credentials, ReadyToken
@@ -25,6 +26,7 @@ from airflow_provider_itwin.api.portal import Addresses, addresses, is_known
 from airflow_provider_itwin.api.report import spoken_duration
 from airflow_provider_itwin.api.resources import Connection as ITwinConnection
 from airflow_provider_itwin.api.resources import ConnectionKind, Run, SourceFile
+from airflow_provider_itwin.api.tally import tally
 from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder, WaitOutcome
 from airflow_provider_itwin.connection_form import FIELDS, behaviour, widgets
 
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from airflow_provider_itwin.api.vocabulary import RunRef
 
 T = TypeVar("T")
+
+tally.tell(metrics.waiting_cost)
 
 _LONGEST_TIMEOUT = 600.0
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
 
+from airflow_provider_itwin import metrics
 from airflow_provider_itwin.api.plan import (
     Adopt,
     IfActive,
@@ -210,9 +211,11 @@ class ITwinRunOperator(BaseOperator):
                 case Start():
                     memory = self._start(context, store, memory)
                 case Adopt(ref):
+                    metrics.run_adopted(self.kind)
                     self.log.info("Run %s is active and counts as the run of this task", ref)
                     memory = self._own(context, store, memory, ref)
                 case QueueBehind(ref):
+                    metrics.queued_behind(self.kind)
                     self.log.info("The iModel is being synchronized by run %s; queueing behind it", ref)
                     memory = self._after_wait(memory, self._wait(memory, ref, in_queue=True))
                 case WaitFor(ref):
@@ -261,6 +264,7 @@ class ITwinRunOperator(BaseOperator):
                 before = baseline
                 started = hook.ask(lambda client: client.find_started_since(before, self.connection_id, kind))
                 if started is not None:
+                    metrics.run_adopted(self.kind)
                     self.log.info(
                         "Run %s began after an earlier try of this task had asked for it; going on with that", started
                     )
@@ -269,6 +273,7 @@ class ITwinRunOperator(BaseOperator):
             store.keep(memory)
             answer = hook.start_run(self.connection_id, kind, body, baseline)
             if answer.created:
+                metrics.run_started(self.kind)
                 self.log.info("Started run %s", answer.ref)
                 return self._own(context, store, memory, answer.ref)
             since = baseline
@@ -359,6 +364,7 @@ class ITwinRunOperator(BaseOperator):
         if ending.end is WaitEnd.DEADLINE:
             raise ITwinWaitTimeLimitError(overdue_text(ending, "timeout or execution_timeout"))
         if memory.own is None:
+            self.log.info("%s has ended; it is this task's turn after %s", ending.order.target, _spoken(ending.elapsed))
             return replace(memory, active=None)
         return replace(memory, ending=ending)
 
@@ -377,3 +383,9 @@ class ITwinRunOperator(BaseOperator):
         # Nothing is forgotten: Airflow has not heard of the end yet, and a retry after a loss in this moment judges the same run
         # again.
         return report.ref.run_id
+
+
+def _spoken(seconds: float) -> str:
+    from airflow_provider_itwin.api.report import spoken_duration
+
+    return spoken_duration(seconds)

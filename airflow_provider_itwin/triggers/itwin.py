@@ -11,6 +11,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
+from airflow_provider_itwin import metrics
 from airflow_provider_itwin.api.errors import ITwinError
 from airflow_provider_itwin.api.orders import DEFAULT_OUTAGE_TOLERANCE, WaitEnd, WaitOrder, WaitOutcome
 from airflow_provider_itwin.api.report import RunReport
@@ -111,6 +112,7 @@ class ITwinRunTrigger(BaseTrigger):
             report = RunReport.of(outcome.ref, outcome.run)
             if known_result(report.result) is ExecutionResult.SUCCESS and not report.failing_tasks:
                 log.info("%s", report.text("its result is Success"))
+                metrics.run_ended(report)
                 yield TaskSuccessEvent(xcoms={"return_value": event["report"], "run_report": event["report"]})
                 return
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
