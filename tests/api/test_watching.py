@@ -253,7 +253,9 @@ def test_runs_told_long_ago_are_not_told_again_either() -> None:
 def test_runs_without_dates_are_told_once() -> None:
     service = Service()
     service.run("old", endDateTime=None, startDateTime=None)
-    cursor = service.look(None).cursor
+    first = service.look(None)
+    assert names(first) == []
+    cursor = first.cursor
     service.run("new", endDateTime="0001-01-01T00:00:00", startDateTime=None)
     finding = service.look(cursor)
     assert names(finding) == ["new"]
@@ -267,6 +269,15 @@ def test_a_run_that_ended_in_the_future_does_not_silence_the_next() -> None:
     cursor = service.look(cursor).cursor
     service.run("next")
     assert names(service.look(cursor)) == ["next"]
+
+
+def test_clocks_of_the_service_that_differ_lose_no_run() -> None:
+    service = Service()
+    cursor = service.look(None).cursor
+    service.run("a")
+    cursor = service.look(cursor).cursor
+    service.run("b", endDateTime=(service.now - timedelta(minutes=5)).isoformat())
+    assert names(service.look(cursor)) == ["b"]
 
 
 def test_what_ended_longer_ago_than_is_caught_up_is_not_told() -> None:
