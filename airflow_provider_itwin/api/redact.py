@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -33,7 +34,7 @@ def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
     """
     for secret in secrets:
         if secret:
-            text = re.sub("".join(map(_spellings, secret)), HIDDEN, text)
+            text = _pattern_of(secret).sub(HIDDEN, text)
     text = _USER.sub(f"{HIDDEN}@", text)
     text = _URL.sub(lambda url: f"{url['url']}?{HIDDEN}" if url["query"] else url[0], text)
     text = _BEARER.sub(rf"\g<scheme> {HIDDEN}", text)
@@ -64,6 +65,12 @@ def excerpt(text: str, longest: int, secrets: tuple[str, ...] = ()) -> str:
 def shortened(text: str, longest: int) -> str:
     """Give `text` in at most `longest` characters, with an ellipsis where it was cut."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+@lru_cache(maxsize=64)
+def _pattern_of(secret: str) -> re.Pattern[str]:
+    """Give a pattern for a secret; a token has a thousand signs, and in an outage it is looked for again and again."""
+    return re.compile("".join(map(_spellings, secret)))
 
 
 def _spellings(char: str) -> str:

@@ -1,0 +1,46 @@
+"""
+Every fault, met by every operation, in every way to wait.
+
+What is to come of each is written down in ``expected.txt``; here it is seen. Whatever happens, a task ends within its patience,
+with an exception of ours if with any, after a bounded number of requests, and no second run is started.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from . import table
+from .plays import PLAYS
+from .stage import LEGEND
+from .troubles import TROUBLES, Trouble
+
+if TYPE_CHECKING:
+    from .stage import Stage
+
+EXPECTED = table.read()
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.name)
+def test_what_comes_of_a_trouble(trouble: Trouble, stage: Stage, seen: table.Cells) -> None:
+    row = seen.setdefault(trouble.name, {})
+    complaints = []
+    for play, operation in table.COLUMNS:
+        once, always = (stage.perform(play, operation, trouble, always=always) for always in (trouble.is_lasting, True))
+        row[play, operation] = table.cell(once.code, always.code)
+        complaints += [
+            f"{play}, {operation}: {complaint}"
+            for performance in (once, always)
+            for complaint in performance.complaints
+        ]
+
+    assert complaints == []
+    assert row == EXPECTED.get(trouble.name)
+
+
+def test_the_table_is_whole() -> None:
+    assert list(EXPECTED) == [trouble.name for trouble in TROUBLES]
+    codes = {code for row in EXPECTED.values() for cell in row.values() for code in cell.split("/")}
+    assert codes == set(LEGEND)
+    assert {play for play, _ in table.COLUMNS} == set(PLAYS)

@@ -1,0 +1,91 @@
+"""What can go wrong with one operation of the service: every fault that the emulator knows, by the name it has in the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+MEBIBYTE = 1 << 20
+ELSEWHERE = "https://elsewhere.example.com/synchronization/imodels/storageconnections/x/runs/y"
+
+STATUSES = (
+    *(400, 401, 403, 404, 405, 406, 407, 408, 409, 410, 413, 415, 422, 423, 425, 429, 431),
+    *(500, 501, 502, 503, 504),
+)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """
+    One row of the table.
+
+    :param fault: what is scripted
+    :param oddities: liberties that the service takes besides, always
+    :param skew: seconds by which the service's clock is ahead of ours, always
+    :param timeout: seconds that one request may take
+    """
+
+    name: str
+    fault: dict[str, Any] | None = None
+    oddities: dict[str, Any] = field(default_factory=dict)
+    skew: float = 0.0
+    timeout: float = 10.0
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it is there or not, rather than now and then."""
+        return self.fault is None
+
+
+_WRONG_TYPES = {
+    "run": {"id": 7, "state": ["Completed"], "result": {"is": "Success"}, "jobs": "none", "startDateTime": 5},
+    "connection": {"id": [], "_links": "none", "authenticationType": 5},
+    "runs": {"id": "no list"},
+    "sourceFiles": 5,
+    "access_token": ["no", "text"],
+    "expires_in": "soon",
+}
+"""Wherever a type is expected, there is another."""
+
+TROUBLES = (
+    *(Trouble(f"{status}", {"status": status}) for status in STATUSES),
+    Trouble("429 in 7 s", {"status": 429, "headers": {"Retry-After": "7"}}),
+    Trouble("429 in a day", {"status": 429, "headers": {"Retry-After": "86400"}}),
+    Trouble("429 at a date", {"status": 429, "headers": {"Retry-After": "Fri, 31 Dec 2049 23:59:59 GMT"}}),
+    Trouble("503 some time", {"status": 503, "headers": {"Retry-After": "some time"}}),
+    Trouble("delay", {"kind": "delay", "seconds": 0.01}),
+    Trouble("hang", {"kind": "hang"}, timeout=0.1),
+    Trouble("reset before", {"kind": "reset-before"}),
+    Trouble("reset after", {"kind": "reset-after"}),
+    Trouble("truncated", {"kind": "truncate"}),
+    Trouble("length too short", {"kind": "short-length"}),
+    Trouble("slow body", {"kind": "slow-body", "seconds": 0.02}),
+    Trouble("body too slow", {"kind": "slow-body", "seconds": 2.0}, timeout=0.1),
+    Trouble("HTML 502", {"kind": "html"}),
+    Trouble("HTML 200", {"kind": "html", "status": 200}),
+    Trouble("half the JSON", {"kind": "invalid-json"}),
+    Trouble("a list", {"kind": "wrong-type"}),
+    Trouble("wrong types", {"status": 200, "body": _WRONG_TYPES}),
+    Trouble("an empty object", {"status": 200, "body": {}}),
+    Trouble("deep nesting", {"status": 200, "body": '{"run":' + "[" * 100_000}),
+    Trouble("no text", {"status": 200, "body": b'\xff\xfe\x00{"run":{}}'}),
+    Trouble("text/plain", {"kind": "wrong-content-type"}),
+    Trouble("empty 200", {"kind": "empty"}),
+    Trouble("empty 204", {"kind": "empty", "status": 204}),
+    Trouble("304", {"kind": "empty", "status": 304}),
+    Trouble("302 elsewhere", {"kind": "redirect", "location": ELSEWHERE}),
+    Trouble("307 elsewhere", {"kind": "redirect", "status": 307, "location": ELSEWHERE}),
+    Trouble("302 here", {"kind": "redirect", "location": "/sign-in"}),
+    Trouble("308 nowhere", {"kind": "redirect", "status": 308, "location": "http://[not a link"}),
+    Trouble("huge", {"kind": "huge", "size": 2 * MEBIBYTE}),
+    Trouble("endless", {"kind": "endless"}),
+    Trouble("gzip bomb", {"kind": "gzip-bomb", "size": 8 * MEBIBYTE}),
+    Trouble("no headers", {"kind": "bare"}),
+    Trouble("clock an hour ahead", skew=3600.0),
+    Trouble("clock a day behind", skew=-86400.0),
+    Trouble("no Location", oddities={"location": "missing"}),
+    Trouble("Location elsewhere", oddities={"location": "foreign-host"}),
+    Trouble("Location nonsense", oddities={"location": "nonsense"}),
+    Trouble("fields missing", oddities={"missing_fields": ["startDateTime", "endDateTime", "_links", "error", "jobs"]}),
+    Trouble("fields null", oddities={"null_fields": ["startDateTime", "endDateTime", "displayName", "error", "phase"]}),
+)
