@@ -15,6 +15,7 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import TypeAlias
 
 from airflow_provider_itwin.api.account import Account
@@ -48,11 +49,21 @@ class _Waiter:
 class _Watch:
     """All who wait for the same run, and when it is looked at next."""
 
-    order: WaitOrder
     waiters: list[_Waiter] = field(default_factory=list)
     due: float = 0.0
-    looked_at: float = -float("inf")
+    looked_at: float = -inf
     is_being_looked_at: bool = False
+
+    @property
+    def order(self) -> WaitOrder:
+        """What to look for: as the one wants it whose time limit comes first, so that nobody's is judged late."""
+        if len(self.waiters) == 1:
+            return self.waiters[0].wait.order
+        return min((waiter.wait.order for waiter in self.waiters), key=_limit)
+
+
+def _limit(order: WaitOrder) -> float:
+    return inf if order.deadline is None else order.deadline
 
 
 class Poller:
@@ -90,7 +101,7 @@ class Poller:
         target = (order.kind, order.connection_id, order.run_id, order.started_after)
         watch = self._watches.get(target)
         if watch is None:
-            watch = self._watches[target] = _Watch(order)
+            watch = self._watches[target] = _Watch()
         waiter = _Waiter(
             Wait(self._account, order), asyncio.get_running_loop().create_future(), contextvars.copy_context()
         )
@@ -154,6 +165,9 @@ class Poller:
                 watch = await self._due.get()
             finally:
                 self._idle -= 1
+            if not watch.waiters:
+                watch.is_being_looked_at = False
+                continue
             try:
                 finding = await self._look(watch.order)
                 watch.is_being_looked_at = False

@@ -29,6 +29,7 @@ class Sky:
         self.now = 1000.0
         self.ends: dict[str, float] = {}
         self.looks: list[tuple[float, str]] = []
+        self.limits: list[tuple[float, float | None]] = []
         self.trouble: dict[str, list[Exception]] = {}
         self.under_way = self.most_under_way = 0
         self.look_takes = look_takes
@@ -45,6 +46,7 @@ class Sky:
     async def look(self, order: WaitOrder) -> Finding:
         run_id = order.run_id or ""
         self.looks.append((self.now, run_id))
+        self.limits.append((self.now, order.deadline))
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         for _ in range(3 if self.look_takes else 0):
@@ -96,6 +98,15 @@ async def test_several_who_wait_for_one_run_share_its_looks_and_keep_their_deadl
     assert ends == [WaitEnd.FINISHED, WaitEnd.DEADLINE, *[WaitEnd.FINISHED] * 30, WaitEnd.DEADLINE]
     of_a = [moment for moment, run_id in sky.looks if run_id == "a"]
     assert len(of_a) <= 9, of_a
+
+
+async def test_those_who_share_a_look_have_it_as_the_most_hurried_needs_it() -> None:
+    sky = Sky()
+    sky.ends["a"] = 1055.0
+    await sky.wait(sky.order("a"), sky.order("a", deadline=1025.0), sky.order("a", deadline=1900.0))
+    asked = [limit for _, limit in sky.limits]
+    assert asked[:2] == [1025.0, 1025.0]
+    assert asked[-1] == 1900.0
 
 
 async def test_the_quickest_sets_the_pace_for_all_who_wait_for_one_run() -> None:
