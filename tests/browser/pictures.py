@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Page
 
 PICTURES = Path(__file__).parents[2] / "docs" / "images"
 
 
-def photograph(what: Page | Locator, name: str) -> None:
-    """Make a picture of a page, or of a part of it, and put it where the documentation has its pictures."""
+def photograph(page: Page, name: str, height: int = 1300) -> None:
+    """Make a picture of a page as a tall window shows it, and put it where the documentation has its pictures."""
     if "ITWIN_PICTURES" in os.environ:
-        what.screenshot(path=PICTURES / f"{name}.png", animations="disabled")
+        page.set_viewport_size({"width": 1280, "height": height})
+        # Airflow draws its grid anew.
+        page.wait_for_timeout(2000)
+        page.screenshot(path=PICTURES / f"{name}.png", animations="disabled")

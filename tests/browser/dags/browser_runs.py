@@ -13,6 +13,8 @@ with DAG(
     dag_id="browser_runs",
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    # The browser and Airflow's own processes want something of the machine, too.
+    max_active_tasks=3,
     params={"connection_id": Param("demo-storage-connection", type="string")},
 ):
     synchronize = ITwinRunStorageConnectionOperator(

@@ -1,0 +1,352 @@
+"""A person opens the tab *iTwin run* of task instances of all sorts."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from scripts.airflow_health import health_of
+from scripts.airflow_home import airflow_command, free_ports, server_environment
+from scripts.processes import ManagedProcess, wait_until
+from tests.system.rest import AirflowApi
+
+from .contrast import poor_contrasts
+from .people import STRANGER, VIEWER
+from .pictures import photograph
+from .run_tab import PATIENCE, RunTab
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Page
+
+    from airflow_provider_itwin.emulator import Emulator
+    from tests.system.deployment import Deployment
+
+pytestmark = pytest.mark.system
+
+CONNECTIONS = (
+    "demo-storage-connection",
+    "demo-failing-connection",
+    "browser-huge",
+    "browser-endless",
+    "browser-moody",
+    "browser-hostile",
+)
+SOON = 2.0
+"""Seconds that the tab of a run of any size may take."""
+
+HEADINGS = ("The run's own error", "Files that did not come through cleanly", "Timeline", "Connectors")
+NOTHING_TO_SEE = "This task runs no synchronization of the iTwin Platform."
+
+
+@pytest.fixture(scope="module")
+def runs(deployment: Deployment) -> dict[str, str]:
+    """The run of the DAG for each connection; all are started at once."""
+    deployment.api.wait_for_dag("browser_runs")
+    deployment.api.wait_for_dag("browser_mapped")
+    started = {one: deployment.api.trigger("browser_runs", {"connection_id": one}) for one in CONNECTIONS}
+    return started | {"mapped": deployment.api.trigger("browser_mapped")}
+
+
+@pytest.fixture
+def tab(page: Page, deployment: Deployment) -> RunTab:
+    """The tab, for the admin."""
+    return RunTab(page, deployment.api.url)
+
+
+@pytest.fixture
+def ended(deployment: Deployment, runs: dict[str, str]) -> Callable[..., str]:
+    """Give a function that gives the run of a DAG for a connection when its task has ended in `state`."""
+
+    def wait(connection: str, state: str = "success") -> str:
+        deployment.api.wait_for_task("browser_runs", runs[connection], "synchronize", state, seconds=240)
+        return runs[connection]
+
+    return wait
+
+
+def test_a_good_run(tab: RunTab, ended: Callable[..., str], deployment: Deployment) -> None:
+    run_id = ended("demo-storage-connection")
+
+    content = tab.open("browser_runs", run_id)
+
+    expect(tab.title).to_have_text(re.compile(r"^✓ Success12 files in \d+ s, 23 warnings, 4 other issues$"))
+    expect(content.locator(".jobs li")).to_have_count(5)
+    expect(content.locator(".bar.file")).to_have_count(12)
+    expect(content.get_by_role("table").get_by_role("row")).to_have_count(6)
+    expect(content.get_by_role("row", name="MSTN")).to_contain_text("3 Success")
+    expect(content.get_by_text("Files that did not come through")).to_have_count(0)
+    photograph(tab.page, "run-tab-success-light")
+
+    raw = content.locator("#raw pre")
+    expect(raw).to_have_text("")
+    content.get_by_text("Raw JSON").focus()
+    tab.page.keyboard.press("Enter")
+    expect(raw).to_be_visible()
+    report = deployment.api.xcom("browser_runs", run_id, "synchronize", "run_report")
+    assert json.loads(raw.inner_text()) == report
+
+    assert tab.complaints == []
+    assert {request.url.split("/", 3)[2] for request in tab.requests} == {deployment.api.url.split("/", 3)[2]}
+    ours = [request for request in tab.requests if "/itwin-run/" in request.url or "xcomEntries" in request.url]
+    assert {request.method for request in ours} == {"GET"}
+    assert not any(re.search(r"eyJ|token=", request.url) for request in tab.requests), "no token in an address"
+
+
+def test_a_failed_run(tab: RunTab, ended: Callable[..., str]) -> None:
+    content = tab.open("browser_runs", ended("demo-failing-connection", "failed"))
+
+    expect(tab.title).to_contain_text("✕ Error")
+    expect(tab.title).to_contain_text("3 Error, 2 Success")
+    expect(content.get_by_text("Three of five files could not be synchronized.")).to_be_visible()
+    files = content.locator(".failing > li")
+    expect(files).to_have_count(3)
+    revit = files.filter(has_text="PD-ARC-Deck.rvt")
+    for text in (
+        "REVIT",
+        "TAE_BRG_1021",
+        "The file was saved by a version of Revit that is not supported.",
+        "Save the file with a supported version of Revit.",
+        "You can fix this.",
+    ):
+        expect(revit).to_contain_text(text)
+    link = revit.get_by_role("link")
+    expect(link).to_have_attribute("href", "https://kb.example.com/itwin/unsupported-file-version")
+    expect(link).to_have_attribute("rel", "noopener noreferrer")
+    expect(link).to_have_attribute("target", "_blank")
+    photograph(tab.page, "run-tab-failure-light")
+
+
+def test_a_run_that_goes_on(tab: RunTab, runs: dict[str, str], deployment: Deployment) -> None:
+    run_id = runs["browser-endless"]
+    deployment.api.wait_for_task("browser_runs", run_id, "synchronize", "deferred", seconds=240)
+
+    content = tab.open("browser_runs", run_id)
+
+    expect(tab.title).to_contain_text("Waiting for the run")
+    ref = deployment.api.xcom("browser_runs", run_id, "synchronize", "run_ref")
+    expect(content.locator(".facts")).to_contain_text(ref["run_id"])
+    expect(content.locator(".facts")).to_contain_text("browser-endless (storage)")
+    expect(content.locator("[data-since]")).to_have_text(re.compile(r"^\d+(\.\d)? (s|min)$"))
+    expect(content.locator(".told")).to_contain_text(f"Started run storage/browser-endless/{ref['run_id']}")
+    expect(content.locator(".badge")).to_have_text(re.compile("Queued|NotStarted|Executing"))
+    assert tab.complaints == []
+    photograph(tab.page, "run-tab-waiting-light")
+
+
+def test_the_end_of_a_run_is_shown_to_who_watches(tab: RunTab, deployment: Deployment) -> None:
+    deployment.api.wait_for_dag("browser_runs")
+    # What a browser loads but once is not to be waited for in the short life of this run.
+    tab.page.goto(f"{deployment.api.url}/dags", timeout=PATIENCE)
+    run_id = deployment.api.trigger("browser_runs", {"connection_id": "browser-slow"})
+
+    content = tab.open("browser_runs", run_id)
+    expect(content.locator("h2")).to_contain_text(re.compile("not begun|at work|Waiting"))
+
+    expect(tab.title).to_contain_text("✓ Success", timeout=240_000)
+    expect(content.get_by_role("status")).to_have_text(re.compile("^Success: "))
+    # What has ended is not asked about any more.
+    tab.page.wait_for_timeout(1000)
+    tab.requests.clear()
+    tab.page.wait_for_timeout(5000)
+    assert not any("xcomEntries" in request.url for request in tab.requests)
+
+
+def test_a_huge_run_is_there_at_once(tab: RunTab, ended: Callable[..., str]) -> None:
+    content = tab.open("browser_runs", ended("browser-huge"))
+
+    expect(tab.title).to_contain_text("5000 files")
+    expect(content.get_by_role("listitem").filter(has_text="12,000 warnings")).to_be_visible()
+    expect(content.locator(".histogram .column")).to_have_count(24)
+    expect(content.get_by_role("img")).to_have_attribute("aria-label", re.compile("4,993 Success"))
+    expect(content.locator(".failing > li")).to_have_count(7)
+    photograph(tab.page, "run-tab-huge-light")
+
+    # On a machine that does other things besides, the first look need not be the quickest.
+    took: list[float] = []
+    while not took or (min(took) >= SOON and len(took) < 8):
+        tab.page.get_by_role("link", name="Details", exact=True).click()
+        expect(content).to_have_count(0)
+        began = time.monotonic()
+        tab.page.get_by_role("link", name="iTwin run").click()
+        content.locator(".histogram").wait_for(timeout=PATIENCE)
+        took.append(time.monotonic() - began)
+    assert min(took) < SOON, took
+
+
+def test_an_earlier_try(tab: RunTab, ended: Callable[..., str]) -> None:
+    run_id = ended("browser-moody")
+    content = tab.open("browser_runs", run_id)
+    expect(tab.title).to_contain_text("✓ Success")
+
+    content.get_by_label("Try").focus()
+    content.get_by_label("Try").select_option("1")
+    expect(tab.title).to_contain_text("Try 1 of 2.")
+    expect(content.locator(".failure")).to_contain_text("its result is Error")
+    expect(content.locator(".facts")).to_contain_text("failed")
+    expect(content.get_by_label("Try")).to_be_focused()
+
+    tab.open("browser_runs", run_id, query="?try_number=1")
+    expect(tab.title).to_contain_text("Try 1 of 2.")
+    content.get_by_label("Try").select_option("2")
+    expect(tab.title).to_contain_text("✓ Success")
+
+
+def test_what_a_run_says_is_text_and_nothing_else(tab: RunTab, ended: Callable[..., str]) -> None:
+    content = tab.open("browser_runs", ended("browser-hostile", "failed"))
+
+    files = content.locator(".failing > li")
+    expect(files).to_have_count(2)
+    expect(files.first).to_contain_text("<img src=x onerror=window.hacked=1>.dgn")
+    expect(files.first).to_contain_text("</script><script>window.hacked=5</script>")
+    expect(content).to_contain_text("<script>window.hacked=4</script>")
+    content.get_by_text("Raw JSON").click()
+    expect(content.locator("#raw pre")).to_contain_text("window.hacked=7")
+    # What is no web page is no link.
+    expect(files.first.get_by_role("link")).to_have_count(0)
+    expect(files.nth(1).get_by_role("link")).to_have_attribute("href", re.compile(r"^https://kb\.example\.com/"))
+    expect(content.locator("script, img, iframe, svg, b, i, [onclick]")).to_have_count(0)
+    assert tab.page.evaluate("window.hacked") is None
+
+
+@pytest.mark.parametrize(
+    ("map_index", "connection", "files"), [(0, "demo-second-connection", 5), (1, "demo-partial-connection", 4)]
+)
+def test_each_of_the_mapped_tasks_shows_its_own_run(
+    tab: RunTab, runs: dict[str, str], deployment: Deployment, map_index: int, connection: str, files: int
+) -> None:
+    deployment.api.wait_for_run("browser_mapped", runs["mapped"])
+
+    content = tab.open("browser_mapped", runs["mapped"], map_index=map_index)
+
+    expect(content.locator(".facts")).to_contain_text(connection)
+    expect(content.locator(".numbers")).to_contain_text(f"{files} files")
+
+
+def test_other_tasks_are_left_in_peace(tab: RunTab, runs: dict[str, str], ended: Callable[..., str]) -> None:
+    run_id = ended("demo-storage-connection")
+
+    content = tab.open("browser_runs", run_id, "somebody_elses")
+
+    expect(content.locator("p.note")).to_have_text(NOTHING_TO_SEE)
+    assert content.inner_text().strip().splitlines()[-1] == NOTHING_TO_SEE
+    assert tab.complaints == []
+
+
+def test_a_viewer_sees_the_run(page_of: Callable[..., Page], deployment: Deployment, ended: Callable[..., str]) -> None:
+    tab = RunTab(page_of(VIEWER), deployment.api.url)
+    tab.open("browser_runs", ended("demo-storage-connection"))
+
+    expect(tab.title).to_contain_text("12 files")
+
+
+def test_who_may_not_see_what_tasks_did_sees_nothing_of_it(
+    page_of: Callable[..., Page], deployment: Deployment, ended: Callable[..., str], emulator: Emulator
+) -> None:
+    tab = RunTab(page_of(STRANGER), deployment.api.url)
+
+    content = tab.open("browser_runs", ended("demo-failing-connection", "failed"))
+
+    expect(content.locator("p.note")).to_contain_text("You may not see what this task did")
+    assert "PD-ARC-Deck" not in tab.page.content()
+    assert "demo-failing-connection" not in content.inner_text()
+    ours = [request for request in tab.requests if "/itwin-run/" in request.url]
+    assert {request.url.rsplit("/", 1)[1].split(".")[-1] for request in ours} <= {"js", "css", "svg"}
+    assert not any("xcomEntries" in request.url for request in tab.requests)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("connection", "state"), [("demo-failing-connection", "failed"), ("browser-huge", "success")])
+def test_it_can_be_read_and_used_without_a_mouse(
+    page_of: Callable[..., Page],
+    deployment: Deployment,
+    ended: Callable[..., str],
+    connection: str,
+    state: str,
+    scheme: str,
+) -> None:
+    page = page_of(color_scheme=scheme)
+    content = RunTab(page, deployment.api.url).open("browser_runs", ended(connection, state))
+    expect(content.get_by_role("heading", level=2)).to_be_visible()
+    expect(page.get_by_test_id("itwin-run")).to_have_attribute("data-theme", scheme)
+
+    assert poor_contrasts(content) == []
+    # Nothing is told by colour alone.
+    for badge in content.locator(".badge").all():
+        assert re.fullmatch(r"\S \w+", badge.inner_text())
+    assert content.locator("[data-tone]:not(.badge, .state, .dot, .bar, .part)").count() == 0
+
+    headings = content.get_by_role("heading", level=3).all_inner_texts()
+    assert headings == [heading for heading in HEADINGS if heading in headings]
+    assert len(headings) >= 3
+
+    content.get_by_role("link").first.focus()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if content.locator("summary:focus").count():
+            break
+    page.keyboard.press("Enter")
+    expect(content.locator("#raw pre")).to_be_visible()
+
+
+@pytest.fixture
+def below_a_path(deployment: Deployment) -> Iterator[AirflowApi]:
+    """One more API server of the same Airflow, which lives below a path of its host."""
+    port = free_ports(1)[0]
+    url = f"http://127.0.0.1:{port}/of/us"
+    settings = server_environment(port) | {"AIRFLOW__API__BASE_URL": url}
+    server = ManagedProcess(
+        "api-server-below-a-path",
+        airflow_command("api-server"),
+        environment={**deployment.environment, **settings},
+        log=deployment.logs / "api-server-below-a-path.log",
+    )
+    try:
+        if not wait_until(lambda: bool(health_of(url)), 120, every=0.5):
+            pytest.fail(server.tail(100))
+        yield AirflowApi(url)
+    finally:
+        server.stop()
+
+
+def test_it_finds_its_way_below_a_path(
+    page_of: Callable[..., Page], below_a_path: AirflowApi, ended: Callable[..., str]
+) -> None:
+    tab = RunTab(page_of(url=below_a_path.url), below_a_path.url)
+
+    content = tab.open("browser_runs", ended("demo-storage-connection"))
+
+    expect(tab.title).to_contain_text("12 files")
+    expect(content.locator(".jobs li").first).to_have_css("display", "grid")
+    icon = tab.page.get_by_role("link", name="iTwin run").get_by_role("img")
+    assert icon.evaluate("image => image.naturalWidth") > 0
+    assert {request.url.split("/", 3)[3][:6] for request in tab.requests} == {"of/us/"}
+    assert tab.complaints == []
+
+
+def test_it_is_dark_where_airflow_is(
+    page_of: Callable[..., Page], deployment: Deployment, ended: Callable[..., str]
+) -> None:
+    page = page_of(color_scheme="dark")
+    tab = RunTab(page, deployment.api.url)
+    content = tab.open("browser_runs", ended("demo-failing-connection", "failed"))
+
+    expect(page.get_by_test_id("itwin-run")).to_have_attribute("data-theme", "dark")
+    expect(content).to_have_css("color", "rgb(244, 244, 245)")
+    expect(tab.title).to_be_visible()
+    photograph(page, "run-tab-failure-dark")
+    tab.open("browser_runs", ended("demo-storage-connection"))
+    expect(content.locator(".jobs li")).to_have_count(5)
+    photograph(page, "run-tab-success-dark")
+    tab.open("browser_runs", ended("browser-huge"))
+    expect(content.locator(".histogram .column")).to_have_count(24)
+    photograph(page, "run-tab-huge-dark")
+
+    page.evaluate("document.documentElement.classList.replace('dark', 'light')")
+    expect(content).to_have_css("color", "rgb(24, 24, 27)")
