@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 AT_ONCE = 6
-LONGEST = 300.0
+LONGEST = 600.0
 
 
 @pytest.fixture(scope="package")
@@ -35,8 +35,12 @@ def scenes(stage: Stage, request: pytest.FixtureRequest) -> Iterator[dict[Scene,
         if isinstance(item, pytest.Function) and item.path.parent == HERE and hasattr(item, "callspec")
     ]
     wanted: list[Scene] = [given["scene"] for given in parameters if "scene" in given]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
         yield {scene: pool.submit(scene, stage) for scene in wanted}
+    finally:
+        # Whoever interrupts the tests does not want to see the scenes that have not begun.
+        pool.shutdown(cancel_futures=True)
 
 
 @pytest.fixture

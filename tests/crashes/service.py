@@ -61,12 +61,12 @@ class Service:
             for entry in self.emulator.journal
         )
 
-    def wait_for_runs(self, count: int, seconds: float = 90.0) -> None:
+    def wait_for_runs(self, count: int, seconds: float = 180.0) -> None:
         """Wait until so many runs of the connection ``night`` have been started."""
         assert wait_until(lambda: len(self.run_ids()) >= count, seconds), f"there are only {self.run_ids()}"
 
     def wait_for_more(
-        self, operation: str = LOOK, connection_id: str | None = NIGHT, more: int = 2, seconds: float = 90.0
+        self, operation: str = LOOK, connection_id: str | None = NIGHT, more: int = 2, seconds: float = 180.0
     ) -> None:
         """Wait until something has been asked a few times more."""
         before = self.count(operation, connection_id)

@@ -75,7 +75,7 @@ def lost_at(stage: Stage, moment: str, words: str) -> None:
     name = f"lost_when_{moment}"
     with stage.service(name) as service:
         play, sign = Play.stalling(stage, "crash_on_worker", name, moment)
-        assert wait_until(sign.exists, 90.0)
+        assert wait_until(sign.exists, 180.0)
         assert play.xcom("run_ref") is None
         play.kill_worker()
         goes_on_with_the_run(play, service, words)
@@ -85,7 +85,7 @@ def lost_at(stage: Stage, moment: str, words: str) -> None:
 def worker_lost_before_the_deferral(stage: Stage) -> None:
     with stage.service("before_the_deferral") as service:
         play, sign = Play.stalling(stage, "crash_deferred", "before_the_deferral", "kept")
-        assert wait_until(sign.exists, 90.0)
+        assert wait_until(sign.exists, 180.0)
         play.kill_task()
         play.wait_for("deferred", tries=2)
         [run] = service.run_ids()
@@ -100,7 +100,7 @@ def worker_lost_after_the_deferral(stage: Stage) -> None:
         play, sign = Play.stalling(stage, "crash_deferred", "after_the_deferral", "judging")
         play.wait_for("deferred")
         service.finish()
-        assert wait_until(sign.exists, 90.0)
+        assert wait_until(sign.exists, 180.0)
         play.kill_worker()
         assert play.end() == "success"
         assert service.run_ids() == [play.xcom()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -149,6 +150,15 @@ class Cluster(Deployment):
         """Give the log of each try of each task, as it is in its file."""
         for file in sorted((self.home / "logs").glob("dag_id=*/**/*.log*")):
             yield file.read_text(errors="replace")
+
+    def count_handed_out_again(self) -> int:
+        """Count the tasks that were taken out of the queue and put in again, for nobody had taken them."""
+        return int(self._ask("SELECT COUNT(*) FROM log WHERE event = 'stuck in queued reschedule'")[0][0])
+
+    def count_adopted(self) -> int:
+        """Count the tasks that one scheduler has taken over from the other."""
+        found = (re.findall(r"Adopted the following (\d+) tasks", self.process_log(name)) for name in SCHEDULERS)
+        return sum(int(count) for counts in found for count in counts)
 
     def errors_of_tasks(self) -> set[str]:
         """Give what tasks have failed of, each error once."""

@@ -66,6 +66,8 @@ def test_every_connection_is_synchronized_once(tmp_path: Path, capsys: pytest.Ca
             words = Counter(dict.fromkeys(WORDS, 0))
             for log in cluster.task_logs():
                 words.update(name for name, said in WORDS.items() if said in log)
+            words["tasks queued anew, lost with a worker"] = cluster.count_handed_out_again()
+            words["tasks taken over from a lost scheduler"] = cluster.count_adopted()
             account = Account(seed(), night, fate.happened, attempts, words, seconds)
             with capsys.disabled():
                 print("", *account.lines(), sep="\n")
