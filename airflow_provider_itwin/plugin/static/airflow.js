@@ -54,7 +54,11 @@ export async function look(place, chosen, signal) {
     seen.report = valueOf(report);
     seen.ref = valueOf(ref) ?? seen.report?.ref ?? null;
     seen.unreadable = Boolean(report) && seen.report === null;
-    seen.ours ||= isRef(seen.ref) && (seen.report === null || typeof seen.report === "object");
+    seen.ours ||= isRef(seen.ref);
+    if (!seen.ours) {
+      // Somebody else's values, which happen to have the same names.
+      Object.assign(seen, { ref: null, report: null, unreadable: false });
+    }
   }
   if (seen.ours && number > 0 && (seen.report === null || !isOver(seen.task.state))) {
     const log = await leniently(ask(`${instance}/logs/${number}`, index, signal));

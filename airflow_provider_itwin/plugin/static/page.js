@@ -62,6 +62,15 @@ export function show(seen, choose, open) {
   if (!seen.ours && !seen.report) {
     return [h("p", { class: "note quiet" }, sentence)];
   }
+  try {
+    return whole(seen, sentence, choose, open);
+  } catch {
+    // Written by a version that tells other things, or tells them otherwise.
+    return [h("p", { class: "note" }, "This page does not understand the report; here it is as it was written."), raw(seen, open)];
+  }
+}
+
+function whole(seen, sentence, choose, open) {
   const { report } = seen;
   return [
     head(seen, sentence, choose),
@@ -295,11 +304,11 @@ function raw({ report, ref }, open) {
   if (!value) {
     return null;
   }
-  const whole = h("pre", {});
-  const fold = h("details", { id: "raw", open: open.has("raw") }, h("summary", {}, "Raw JSON"), whole);
+  const text = h("pre", {});
+  const fold = h("details", { id: "raw", open: open.has("raw") }, h("summary", {}, "Raw JSON"), text);
   const fill = () => {
-    if (fold.open && !whole.firstChild) {
-      whole.append(JSON.stringify(value, null, 2));
+    if (fold.open && !text.firstChild) {
+      text.append(JSON.stringify(value, null, 2));
     }
   };
   fold.addEventListener("toggle", fill);
