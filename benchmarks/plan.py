@@ -59,10 +59,10 @@ def rows(quick: bool) -> list[Row]:
             _at_interval(1000, 3.0, {"ours": 1, "floor": 1}, window=4.0),
         ]
     return [
-        _at_interval(100, 1.0, {"ours": 3, "floor": 3, "databricks": 1, "dbt-cloud": 1}),
-        _at_interval(1000, 5.0, {"ours": 3, "floor": 3, "naive": 3, "databricks": 3, "dbt-cloud": 3}, window=20.0),
-        _at_interval(3000, 12.0, {"ours": 3, "floor": 3, "databricks": 1, "dbt-cloud": 1}),
-        Row(10_000, None, {"ours": 3, "floor": 3, "idle": 1}, spread=30.0, settle=5.0, ending=30.0),
+        _at_interval(100, 1.0, {"ours": 1, "floor": 1, "databricks": 1, "dbt-cloud": 1}),
+        _at_interval(1000, 5.0, {"ours": 3, "floor": 3, "naive": 1, "databricks": 3, "dbt-cloud": 3}, window=20.0),
+        _at_interval(3000, 12.0, {"ours": 1, "floor": 1, "databricks": 1, "dbt-cloud": 1}),
+        Row(10_000, None, {"ours": 3, "floor": 1, "idle": 1}, spread=30.0, settle=5.0, ending=30.0),
     ]
 
 
@@ -72,7 +72,7 @@ def _at_interval(waits: int, interval: float, subjects: dict[str, int], window: 
 
 def big_polls(quick: bool) -> Row:
     """Give the row of runs with 5,000 files."""
-    row = Row(4, 0.5, {"ours": 3, "floor": 3}, spread=0.5, settle=1.0, window=10.0, ending=0.5)
+    row = Row(4, 0.5, {"ours": 1, "floor": 1}, spread=0.5, settle=1.0, window=10.0, ending=0.5)
     return replace(row, subjects={"ours": 1}, window=3.0) if quick else row
 
 
