@@ -6,6 +6,7 @@ import configparser
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +33,7 @@ make() {
     done
 }
 git() { echo "git $*"; }
-itwin-emulator() { "$PYTHON" -m airflow_provider_itwin.emulator "$@" --check-only >/dev/null 2>&1 || true; }
+itwin-emulator() { timeout 5 "$PYTHON" -m airflow_provider_itwin.emulator "$@" || [ $? = 124 ]; }
 airflow() {
     "$PYTHON" -c 'import sys; from airflow.cli.cli_parser import get_parser; get_parser().parse_args(sys.argv[1:])' "$@"
 }
@@ -73,10 +74,10 @@ def is_known(variable: str) -> bool:
 
 
 def check_connection(value: str) -> None:
+    from airflow.sdk import Connection
+
     from airflow_provider_itwin.api.account import Account
     from airflow_provider_itwin.hooks.itwin import account_of
-
-    from airflow.sdk import Connection
 
     is_json = value.lstrip().startswith("{")
     connection: Any = Connection.from_json(value, "a") if is_json else Connection.from_uri(value, "a")
@@ -91,6 +92,8 @@ def check_connection(value: str) -> None:
 )
 def test_shell(page: Path, own_airflow: Path) -> None:
     code = "\n".join(block.code for block in blocks_of(page) if block.language == "sh")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        code = code.replace("8899", str(server.getsockname()[1]))
     code = code.replace(".venv/bin/", f"{PRESENT}/" if PRESENT.exists() else f"{Path(sys.executable).parent}/")
     code = re.sub(
         r"^(\S+/pre-commit) install$", r"\1 validate-config $CHECKOUT/.pre-commit-config.yaml", code, flags=re.M
@@ -136,6 +139,13 @@ def test_json(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     else:
         report = RunReport.from_dict(value).as_dict()
         assert {name: report[name] for name in value} == value, "a report would be another one"
+
+
+@pytest.mark.parametrize("block", blocks("text"), ids=str)
+def test_text(block: Block) -> None:
+    # What tasks say is the short form of a report that is shown on the same page.
+    summaries = [json.loads(other.code)["summary"] for other in blocks("json") if "summary" in other.code]
+    assert any(summary in block.code for summary in summaries)
 
 
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
