@@ -166,7 +166,7 @@ def test_a_huge_run_is_there_at_once(tab: RunTab, ended: Callable[..., str]) -> 
     expect(content.locator(".histogram .column")).to_have_count(24)
     expect(content.get_by_role("img")).to_have_attribute("aria-label", re.compile("4,993 Success"))
     expect(content.locator(".failing > li")).to_have_count(7)
-    photograph(tab.page, "run-tab-huge-light")
+    photograph(tab.page, "run-tab-huge-light", height=2300)
 
     # On a machine that does other things besides, the first look need not be the quickest.
     took: list[float] = []
@@ -346,7 +346,7 @@ def test_it_is_dark_where_airflow_is(
     photograph(page, "run-tab-success-dark")
     tab.open("browser_runs", ended("browser-huge"))
     expect(content.locator(".histogram .column")).to_have_count(24)
-    photograph(page, "run-tab-huge-dark")
+    photograph(page, "run-tab-huge-dark", height=2300)
 
     page.evaluate("document.documentElement.classList.replace('dark', 'light')")
     expect(content).to_have_css("color", "rgb(24, 24, 27)")
