@@ -64,10 +64,13 @@ def make_dag(dag_id: str, *, retries: int, **arguments: Any) -> DAG:
     return dag
 
 
-# One retry is for our own loss; Airflow takes more of them for tasks that it starts while its API server is away.
-on_worker = make_dag("crash_on_worker", retries=3, deferrable=False)
+# One retry is for our own loss; Airflow takes one for each time that it starts a task while its API server is away, and on a busy
+# machine that takes its time to come back.
+MANY = 12
+
+on_worker = make_dag("crash_on_worker", retries=MANY, deferrable=False)
 on_worker_once = make_dag("crash_on_worker_once", retries=0, deferrable=False)
-deferred = make_dag("crash_deferred", retries=3, deferrable=True)
+deferred = make_dag("crash_deferred", retries=MANY, deferrable=True)
 deferred_once = make_dag("crash_deferred_once", retries=0, deferrable=True)
 
 with DAG(dag_id="crash_sensor", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC")):
@@ -79,6 +82,6 @@ with DAG(dag_id="crash_sensor", schedule=None, start_date=pendulum.datetime(2026
         run_id=start.output,
         poll_interval=1,
         deferrable=True,
-        retries=3,
+        retries=MANY,
         retry_delay=timedelta(seconds=1),
     )
