@@ -114,8 +114,8 @@ class DagRunner:
             dag_id=dag_id,
             run_id=run.run_id,
             state=str(run.state),
-            **self._tasks_of(dag_id),
-            xcoms=self._xcoms_of(dag_id),
+            **self._tasks_of(dag_id, run.run_id),
+            xcoms=self._xcoms_of(dag_id, run.run_id),
             log="\n".join([console.out, console.err, self._log.text]),
             runner=self,
             dag=dag,
@@ -126,20 +126,24 @@ class DagRunner:
         with sqlite3.connect(self._home / "airflow.db") as database:
             return database.execute(statement, values).fetchall()
 
-    def _tasks_of(self, dag_id: str) -> dict[str, Any]:
+    def _tasks_of(self, dag_id: str, run_id: str) -> dict[str, Any]:
         states: dict[str, list[str]] = {}
         tries: dict[str, int] = {}
         for task_id, state, try_number in self.rows(
-            "SELECT task_id, state, try_number FROM task_instance WHERE dag_id = ? ORDER BY map_index", dag_id
+            "SELECT task_id, state, try_number FROM task_instance WHERE dag_id = ? AND run_id = ? ORDER BY map_index",
+            dag_id,
+            run_id,
         ):
             states.setdefault(task_id, []).append(state)
             tries[task_id] = max(try_number, tries.get(task_id, 0))
         return {"states": states, "tries": tries}
 
-    def _xcoms_of(self, dag_id: str) -> dict[tuple[str, str], Any]:
+    def _xcoms_of(self, dag_id: str, run_id: str) -> dict[tuple[str, str], Any]:
         xcoms: dict[tuple[str, str], Any] = {}
         for task_id, key, map_index, value in self.rows(
-            "SELECT task_id, key, map_index, value FROM xcom WHERE dag_id = ? ORDER BY map_index", dag_id
+            "SELECT task_id, key, map_index, value FROM xcom WHERE dag_id = ? AND run_id = ? ORDER BY map_index",
+            dag_id,
+            run_id,
         ):
             loaded = _loaded(value)
             if map_index < 0:

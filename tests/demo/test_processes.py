@@ -83,6 +83,15 @@ def test_how_it_ended_and_its_last_words_are_kept(start: Callable[[str], Managed
     assert process.tail(2) == "two\nthree"
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let an interruption raise; a shell that starts tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interruption_waits_until_what_is_started_is_noted_down() -> None:
     noted = []
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import random
+import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from .simulated_time import SimulatedClock, SimulatedLoop
 
 _DAY = 86400.0
+_AT_REST = 5
+"""Sockets of a process in which nobody talks: the service's, and the event loop's own."""
 _TRIES = 6
 _FAULTS = ("status", "reset-before", "reset-after", "truncate", "invalid-json", "html", "empty")
 _STATUSES = (500, 502, 503, 504, 429)
@@ -118,6 +121,7 @@ class Soak:
         night.counts["requests"] = self.workshop.requests - requests
         self._tidy_up()
         await asyncio.sleep(max(0.0, began + _DAY - self._clock.now()))
+        await _closed()
         night.state = State.now()
         return night
 
@@ -289,3 +293,12 @@ class Soak:
         server._find_place.cache_clear()
         self._emulator.desk._known.clear()
         self._jobs = {}
+
+
+async def _closed() -> None:
+    """Let the ends of conversations that are over be closed, for five seconds of real time at most."""
+    for _ in range(100):
+        if sockets() <= _AT_REST:
+            return
+        threading.Event().wait(0.05)
+        await asyncio.sleep(0)
