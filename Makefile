@@ -10,6 +10,9 @@ PYTHON_2_11 = .venv-2.11/bin/python
 # What pytest is told besides, for instance: make test PYTEST_ARGS="-k report -x"
 PYTEST_ARGS =
 
+# Where they have their Airflow, below .airflow; two runs at once need two such places.
+TEST_HOME = test-3.3
+
 # What the bench is told besides: make bench BENCH_ARGS=--quick for a small version.
 BENCH_ARGS =
 
@@ -80,7 +83,7 @@ lint: venv ## style, formatting, types, and who may import whom
 	.venv/bin/lint-imports
 
 test: venv ## all tests, on Airflow 3.3
-	AIRFLOW_HOME="$$PWD/.airflow/test-3.3" $(PYTHON_3_3) -m pytest $(PYTEST_ARGS)
+	AIRFLOW_HOME="$$PWD/.airflow/$(TEST_HOME)" $(PYTHON_3_3) -m pytest $(PYTEST_ARGS)
 
 test-distributed: venv ## 200 connections at once on an Airflow of many processes, of which some are killed (long; SEED=1)
 	AIRFLOW_HOME="$$PWD/.airflow/test-3.3" TEST_SEED=$(SEED) TEST_NIGHT=full $(PYTHON_3_3) -m pytest tests/distributed $(PYTEST_ARGS)
