@@ -14,7 +14,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("operators", "sensors", "plugin"),
     ("triggers", "conclusions", "memory", "messages"),
     ("hooks", "assets", "lineage", "retry"),
-    ("exceptions", "links"),
+    ("exceptions", "settings", "links"),
     ("api",),
     ("emulator",),
 )

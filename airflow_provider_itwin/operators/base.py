@@ -322,7 +322,7 @@ class ITwinRunOperator(BaseOperator):
     def _wait(self, memory: Memory, ref: RunRef, *, in_queue: bool) -> WaitEvent:
         """Wait for `ref`: here on the worker, or by deferring the task."""
         from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder
-        from airflow_provider_itwin.hooks.itwin import outage_tolerance
+        from airflow_provider_itwin.settings import outage_tolerance
 
         with airflow_exceptions():
             order = WaitOrder(

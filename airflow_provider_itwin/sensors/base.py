@@ -250,7 +250,7 @@ class ITwinRunSensor(BaseSensorOperator):
     def _order(self, began: float) -> WaitOrder:
         from airflow_provider_itwin.api.vocabulary import ConnectionKind
         from airflow_provider_itwin.api.waiting import WaitOrder
-        from airflow_provider_itwin.hooks.itwin import outage_tolerance
+        from airflow_provider_itwin.settings import outage_tolerance
 
         after = self.started_after
         if isinstance(after, datetime):

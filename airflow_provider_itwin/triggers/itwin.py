@@ -16,14 +16,15 @@ from airflow_provider_itwin.api.errors import ITwinError
 from airflow_provider_itwin.api.orders import DEFAULT_OUTAGE_TOLERANCE, WaitEnd, WaitOrder, WaitOutcome
 from airflow_provider_itwin.api.report import RunReport
 from airflow_provider_itwin.api.vocabulary import ConnectionKind, ExecutionResult, known_result
-from airflow_provider_itwin.hooks.itwin import ITwinHook, outage_tolerance
+from airflow_provider_itwin.hooks.itwin import ITwinHook
+from airflow_provider_itwin.settings import outage_tolerance
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 
 if AIRFLOW_V_3_0_PLUS:
     from airflow_provider_itwin.triggers.events import ITwinRunEventTrigger as ITwinRunEventTrigger
 
-log = logging.getLogger(__name__)
 # One for all: a trigger's own logger takes as much memory as its wait, and what is logged finds its task's log either way.
+log = logging.getLogger(__name__)
 
 GRACE_OF_FRAMEWORK = 60.0
 """Seconds by which Airflow's own limit for a deferral lies behind ours, for a task that starts in the triggerer."""

@@ -72,13 +72,13 @@ def leap(clock: LeapingClock, monkeypatch: pytest.MonkeyPatch) -> None:
 
     import airflow_provider_itwin.operators.base
     import airflow_provider_itwin.sensors.base
+    from airflow_provider_itwin import settings
     from airflow_provider_itwin.api import aclient, client, sharing
     from airflow_provider_itwin.api.account import Account
-    from airflow_provider_itwin.hooks import itwin as hooks
 
     account = partial(Account, clock=clock.monotonic, wall=clock.now)
     shim: Any = SimpleNamespace(time=clock.now, monotonic=clock.monotonic, sleep=clock.sleep)
-    monkeypatch.setattr(hooks, "Account", account)
+    monkeypatch.setattr(settings, "Account", account)
     monkeypatch.setattr(client, "ITwinClient", partial(client.ITwinClient, sleep=clock.sleep))
     monkeypatch.setattr(
         sharing, "AsyncITwinClient", partial(aclient.AsyncITwinClient, sleep=clock.sleep_asynchronously)

@@ -14,7 +14,8 @@ from airflow.providers.common.compat.module_loading import import_string
 
 from airflow_provider_itwin.connection_form import FIELDS
 from airflow_provider_itwin.get_provider_info import get_provider_info
-from airflow_provider_itwin.hooks.itwin import ITwinHook, account_of
+from airflow_provider_itwin.hooks.itwin import ITwinHook
+from airflow_provider_itwin.settings import account_of
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS, AIRFLOW_VERSION
 
 from .test_provider_metadata import schema

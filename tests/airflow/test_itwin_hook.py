@@ -21,7 +21,8 @@ from airflow_provider_itwin.api.errors import (
     ITwinWaitTimeoutError,
 )
 from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
-from airflow_provider_itwin.hooks.itwin import ITwinHook, account_of
+from airflow_provider_itwin.hooks.itwin import ITwinHook
+from airflow_provider_itwin.settings import account_of
 
 from .single_task import first_found
 

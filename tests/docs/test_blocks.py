@@ -77,7 +77,7 @@ def check_connection(value: str) -> None:
     from airflow.sdk import Connection
 
     from airflow_provider_itwin.api.account import Account
-    from airflow_provider_itwin.hooks.itwin import account_of
+    from airflow_provider_itwin.settings import account_of
 
     is_json = value.lstrip().startswith("{")
     connection: Any = Connection.from_json(value, "a") if is_json else Connection.from_uri(value, "a")

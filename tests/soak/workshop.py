@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import airflow_provider_itwin.operators.base
-from airflow_provider_itwin import memory
+from airflow_provider_itwin import memory, settings
 from airflow_provider_itwin.api import aclient, client, sharing
 from airflow_provider_itwin.api.account import Account
-from airflow_provider_itwin.hooks import itwin as hooks
 from tests.airflow.single_task import ExecutorSafeguard, rebuilt, through_json
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ class Workshop:
         shim: Any = SimpleNamespace(time=clock.now, monotonic=clock.monotonic, sleep=clock.sleep)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ExecutorSafeguard, "test_mode", True)
-            patch.setattr(hooks, "Account", partial(Account, clock=clock.monotonic, wall=clock.now))
+            patch.setattr(settings, "Account", partial(Account, clock=clock.monotonic, wall=clock.now))
             patch.setattr(airflow_provider_itwin.operators.base, "time", shim)
             patch.setattr(client, "ITwinClient", self._watched_client())
             patch.setattr(sharing, "AsyncITwinClient", self._watched_async_client())
