@@ -20,6 +20,7 @@ class Figures(msgspec.Struct):
     What one repeat of a case comes to.
 
     :param cpu: seconds of CPU for a poll, the idle process's own taken off; None where nobody polled
+    :param collecting: seconds of that in which garbage was collected, of all that Airflow has loaded
     :param memory: bytes for a wait, at the peak, over the idle process
     :param lag: seconds that a ticker was late from the first start to the last end: median, 99 of 100, most
     :param window_lag: the same in the window, when nothing starts or ends
@@ -32,6 +33,7 @@ class Figures(msgspec.Struct):
     waits: int
     interval: float | None
     cpu: float | None
+    collecting: float | None
     memory: float
     connections: int
     tokens: int
@@ -67,6 +69,7 @@ def figures_of(case: Case, outcome: Outcome, whole: Counts, window: Counts) -> F
         waits=case.waits,
         interval=case.interval,
         cpu=(outcome.window_cpu - idle) / window.polls if window.polls else None,
+        collecting=outcome.window_collecting / window.polls if window.polls else None,
         memory=(outcome.peak_memory - outcome.idle_memory) / case.waits,
         connections=whole.connections,
         tokens=whole.tokens,

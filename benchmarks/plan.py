@@ -52,6 +52,9 @@ def rows(quick: bool) -> list[Row]:
     Starts are spread over one interval, as those of a night are, so that polls are spread too. Intervals grow with the number
     of waits to keep all at some 100 to 250 polls a second, which the slowest can still follow; 10,000 waits have the default
     schedule in its first and busiest minutes, a thousand polls a second, where no other provider can follow.
+
+    The row that is compared closely has a window of 90 seconds: a full collection of garbage, which goes through all that
+    Airflow has loaded and takes as long as hundreds of polls, comes once in about 45 seconds for either of the two.
     """
     if quick:
         return [
@@ -60,7 +63,8 @@ def rows(quick: bool) -> list[Row]:
         ]
     return [
         _at_interval(100, 1.0, {"ours": 1, "floor": 1, "databricks": 1, "dbt-cloud": 1}),
-        _at_interval(1000, 5.0, {"ours": 3, "floor": 3, "naive": 1, "databricks": 3, "dbt-cloud": 3}, window=20.0),
+        _at_interval(1000, 5.0, {"ours": 3, "floor": 3}, window=90.0),
+        _at_interval(1000, 5.0, {"naive": 1, "databricks": 3, "dbt-cloud": 3}, window=20.0),
         _at_interval(3000, 12.0, {"ours": 1, "floor": 1, "databricks": 1, "dbt-cloud": 1}),
         Row(10_000, None, {"ours": 3, "floor": 1, "idle": 1}, spread=30.0, settle=5.0, ending=30.0),
     ]

@@ -49,6 +49,7 @@ def _waits(results: Results) -> str:
         "interval",
         "who",
         "CPU/poll, ms",
+        "of it GC",
         "x floor",
         "memory/wait, KB",
         "connections",
@@ -72,7 +73,8 @@ def _waits(results: Results) -> str:
         + "\n\nEach case has a process and a server of its own, each on its own processor if there are two. Triggers run as in "
         "Airflow's triggerer: its own code around each, with its portal, without database and supervisor. CPU is that of the "
         "whole process in a window in which nothing starts or ends, without what it takes when nobody waits, for each poll that "
-        "the server counted. The floor is a coroutine for each wait over one session with one token, that asks at the same "
+        "the server counted; of it GC is what the garbage collector takes, which goes through all that Airflow has loaded. The "
+        "floor is a coroutine for each wait over one session with one token, that asks at the same "
         "moments and decodes two fields; without ticks, each asks at a moment of its own, so that fewer share a wake-up. Memory "
         "is the peak over the process before the first wait. Late is beyond the longest pause that the schedule allows. A row "
         "without a provider means that it could not follow: its polls alone would take more than a processor, or its memory "
@@ -90,6 +92,7 @@ def _row(results: Results, repeats: Sequence[Figures], waits: int) -> tuple[str,
         "default" if first.interval is None else f"{first.interval:g} s",
         _NAMES.get(first.subject, first.subject) + behind + again,
         _figure(median(repeats, lambda one: one.cpu), 1000, "{:.3f}"),
+        _figure(median(repeats, lambda one: one.collecting), 1000, "{:.3f}"),
         _figure(floor, 1, "{:.2f}"),
         _figure(median(repeats, lambda one: one.memory), 1 / 1024, "{:.1f}"),
         _figure(median(repeats, lambda one: one.connections), 1, "{:,.0f}"),

@@ -80,6 +80,7 @@ class Outcome(msgspec.Struct):
     :param window_began: begin of the window
     :param window_ended: end of the window
     :param window_cpu: seconds of CPU in it, of all threads
+    :param window_collecting: seconds of that in which the garbage collector looked through what the process holds
     :param idle_cpu: seconds of CPU that the process without waits takes in a second
     :param idle_memory: bytes of the process without waits
     :param peak_memory: most bytes while there were waits
@@ -99,6 +100,7 @@ class Outcome(msgspec.Struct):
     window_began: float = 0.0
     window_ended: float = 0.0
     window_cpu: float = 0.0
+    window_collecting: float = 0.0
     idle_cpu: float = 0.0
     idle_memory: int = 0
     peak_memory: int = 0
@@ -136,6 +138,22 @@ class _Ticker:
         self._task.cancel()
 
 
+class _Collections:
+    """Adds up the CPU of the garbage collector."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._began = 0.0
+        gc.callbacks.append(self._hear)
+
+    def _hear(self, phase: str, _: dict[str, int]) -> None:
+        now = time.process_time()
+        if phase == "start":
+            self._began = now
+        else:
+            self.seconds += now - self._began
+
+
 class _Ends:
     """Notes when each wait ended."""
 
@@ -171,7 +189,7 @@ class _Ends:
 
 async def measure(case: Case) -> Outcome:
     """Measure."""
-    ends, ticker = _Ends(), _Ticker()
+    ends, ticker, collections = _Ends(), _Ticker(), _Collections()
     subject = SUBJECTS[case.subject](case.port, case.certificate, case.interval, ends.hear)
     await _warm_up(subject, ends)
     outcome = Outcome()
@@ -186,11 +204,13 @@ async def measure(case: Case) -> Outcome:
     starting = asyncio.create_task(_start_all(subject, case, outcome.began, finishes))
     await _until(window_begins)
     lags = ticker.taken()
+    collecting = collections.seconds
     cpu, outcome.window_began = time.process_time(), time.monotonic()
     if profiler is not None:
         profiler.begin()
     await _until(window_ends)
     outcome.window_cpu, outcome.window_ended = time.process_time() - cpu, time.monotonic()
+    outcome.window_collecting = collections.seconds - collecting
     if profiler is not None:
         outcome.profile = profiler.end()
     outcome.window_lags = ticker.taken()

@@ -15,6 +15,7 @@ import pendulum
 from airflow.providers.common.compat.sdk import DAG, Param, task
 
 from airflow_provider_itwin.operators.itwin import ITwinListSourceFilesOperator, ITwinRunManifestConnectionOperator
+from airflow_provider_itwin.sensors.itwin import ITwinManifestConnectionRunSensor
 
 with DAG(
     dag_id="itwin_manifest_sync",
@@ -51,11 +52,16 @@ with DAG(
             ]
         }
 
-    ITwinRunManifestConnectionOperator(
-        task_id="synchronize",
+    start = ITwinRunManifestConnectionOperator(
+        task_id="start_synchronization",
         connection_id="{{ params.connection_id }}",
         body=make_manifest(files.output),
-        wait_for_completion=True,
+    )
+
+    ITwinManifestConnectionRunSensor(
+        task_id="wait_for_synchronization",
+        connection_id="{{ params.connection_id }}",
+        run_id=start.output,
         deferrable=True,
         timeout=6 * 60 * 60,
     )

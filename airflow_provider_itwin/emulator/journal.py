@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO, overload
+
+_ASIDES = re.compile("[?#]")
 
 HIDDEN_PARAMETERS = ("token", "secret", "password", "sig", "code", "assertion")
 """A query parameter with one of these in its name is journaled without its value."""
@@ -43,7 +46,7 @@ class JournalEntry(NamedTuple):
     fault: str | None = None
     """The scripted fault that this request met."""
     location: str | None = None
-    """The Location header of the answer."""
+    """The Location header of the answer, without what may be secret: a query or a fragment."""
 
     def as_dict(self) -> dict[str, Any]:
         """Give the entry as JSON data."""
@@ -136,3 +139,11 @@ def journaled_query(query: Mapping[str, str]) -> dict[str, str]:
         name: "***" if any(part in name.lower() for part in HIDDEN_PARAMETERS) else value
         for name, value in query.items()
     }
+
+
+def journaled_location(location: str | None) -> str | None:
+    """Give a Location without its query and fragment; that of a run has neither, and where a login goes on has tokens there."""
+    if location is None:
+        return None
+    beginning = _ASIDES.split(location, maxsplit=1)[0]
+    return location if beginning == location else f"{beginning}?***"

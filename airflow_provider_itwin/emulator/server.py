@@ -18,7 +18,13 @@ from airflow_provider_itwin.emulator import answers, identifiers, sending, token
 from airflow_provider_itwin.emulator.answers import Answer, ApiError
 from airflow_provider_itwin.emulator.calls import Call
 from airflow_provider_itwin.emulator.clock import http_date
-from airflow_provider_itwin.emulator.journal import Journal, JournalEntry, journaled_headers, journaled_query
+from airflow_provider_itwin.emulator.journal import (
+    Journal,
+    JournalEntry,
+    journaled_headers,
+    journaled_location,
+    journaled_query,
+)
 from airflow_provider_itwin.emulator.operations import ROUTER, Handler, Operation
 from airflow_provider_itwin.emulator.platform import Platform
 
@@ -225,7 +231,7 @@ class Gateway:
             connection_id=params.get("connectionId"),
             run_id=params.get("runId"),
             fault=None if fault is None else fault.kind,
-            location=answer.headers.get("Location"),
+            location=journaled_location(answer.headers.get("Location")),
         )
         self.journal.add(entry)
 

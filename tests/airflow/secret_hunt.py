@@ -2,7 +2,7 @@
 Runs DAGs in which every secret is echoed by whoever could, with everything logged, in the Airflow of ``AIRFLOW_HOME``.
 
 A process of its own, started by ``test_no_secret_anywhere.py``, which then looks for the secrets in all that is left: the
-database, the files, and what this process has printed.
+database, the files, what this process has printed, and what the emulator shows of it.
 """
 
 from __future__ import annotations
@@ -14,20 +14,27 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import requests
+
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_VERSION
+from tests.faults.troubles import TROUBLES, Trouble
 
 SECRET = "MARKER+client/secret=of&nobody"
 PROXY_PASSWORD = "MARKERproxypassword"
 SIGNED_URL = "https://files.example.com/Tower.dgn?sv=2026&se=tomorrow&sig=MARKERsignature%2Fof%3Durl"
 OPAQUE_TOKEN = "MARKERopaque0123456789token"
 
-STATUSES = (400, 401, 403, 404, 409, 410, 422, 429, 500, 503)
-KINDS = ("html", "invalid-json", "wrong-type", "truncate", "redirect")
 OPERATIONS = ("get-storage-connection", "run-storage-connection", "get-storage-connection-run")
+
+PAGES_OF_REQUESTS = ("", "emulator/journal?limit=100000")
+PAGES = (*PAGES_OF_REQUESTS, "emulator", "emulator/watch", "emulator/runs?limit=100000")
+
+SCRIPTED = tuple(trouble for trouble in TROUBLES if trouble.fault is not None)
 
 _DAG = """\
 import pendulum
@@ -146,50 +153,79 @@ def echoing(emulator: Any, token: str) -> list[str]:
     location = f"https://elsewhere.example.com/?token={quote(everything)}"
     headers = {"x-correlation-id": everything.replace("\n", " "), "Location": location}
     lines = []
-    faults: list[tuple[str, dict[str, Any]]] = [
-        *(
-            (f"{operation}_{status}", {"operation": operation, "status": status})
-            for operation in OPERATIONS
-            for status in STATUSES
-        ),
-        *(
-            (f"{operation}_{kind}", {"operation": operation, "kind": kind})
-            for operation in OPERATIONS
-            for kind in KINDS
-        ),
-    ]
-    for number, (name, fault) in enumerate(faults):
+    for number, (operation, trouble) in enumerate(product(OPERATIONS, SCRIPTED)):
+        scripted = trouble.fault or {}
         connection_id = f"echo-{number}"
         emulator.add_connection(connection_id=connection_id, files=["Tower.dgn"])
-        body = bodies[number % len(bodies)] if "status" in fault else None
-        emulator.fail(**fault, times=None, headers=headers, body=body, location=location, connection_id=connection_id)
+        fault: dict[str, Any] = {"body": bodies[number % len(bodies)] if "kind" not in scripted else None}
+        fault |= {"location": location} | scripted | {"headers": headers | scripted.get("headers", {})}
+        emulator.fail(operation, None, connection_id=connection_id, **fault)
         lines.append(
-            f"RunStorage(task_id='{name}', connection_id='{connection_id}', wait_for_completion=True, timeout=600, "
-            f"deferrable={bool(number % 2)})"
+            f"RunStorage(task_id='echo_{number}', connection_id='{connection_id}', wait_for_completion=True, timeout=600, "
+            f"itwin_conn_id='{'hurried' if trouble.timeout < 1 else 'itwin_default'}', deferrable={bool(number % 2)})"
         )
     return lines
 
 
-def no_token(status: int, body: Callable[[str], Any]) -> Callable[[Any, str], list[str]]:
-    """Tell how the token endpoint refuses, and echoes the form that it was sent."""
+def at_odds(trouble: Trouble) -> Callable[[Any, str], list[str]]:
+    """Tell how the service is at odds with its documentation, or with our clock, in all that it says."""
 
     def chapter(emulator: Any, token: str) -> list[str]:
-        everything = echo(token)
-        emulator.fail("token", None, status, body=body(everything), headers={"x-correlation-id": everything})
-        return ["RunStorage(task_id='no_token', connection_id='never')"]
+        connection_id = trouble.name.replace(" ", "-")
+        emulator.add_connection(connection_id=connection_id, files=["Tower.dgn"])
+        for oddity, value in trouble.oddities.items():
+            setattr(emulator.oddities, oddity, value)
+        emulator.platform.clock.skew = trouble.skew
+        return [
+            f"RunStorage(task_id='{name}', connection_id='{connection_id}', wait_for_completion=True, timeout=600, {mode})"
+            for name, mode in _MODES.items()
+        ]
 
     return chapter
 
 
+def no_token(fault: dict[str, Any]) -> Callable[[Any, str], list[str]]:
+    """Tell what goes wrong at the token endpoint, which echoes the form that it was sent."""
+
+    def chapter(emulator: Any, token: str) -> list[str]:
+        everything = echo(token)
+        echoing = {name: made(everything) for name, made in fault.items() if callable(made)}
+        echoing.setdefault("headers", {"x-correlation-id": everything} | fault.get("headers", {}))
+        emulator.fail("token", None, **{"location": f"/?token={quote(everything)}", **fault, **echoing})
+        return ["RunStorage(task_id='no_token', connection_id='never', itwin_conn_id='hurried')"]
+
+    return chapter
+
+
+_ECHOES: tuple[dict[str, Any], ...] = (
+    {"status": 400, "body": lambda everything: {"error": everything, "error_description": everything}},
+    {"status": 401, "body": lambda everything: {"error": "invalid_client", "error_description": everything}},
+    {"status": 500, "body": lambda everything: everything},
+    {"status": 403, "body": lambda everything: b"\xff" + everything.encode()},
+    {"status": 200, "body": lambda everything: {"access_token": f"{SECRET} {everything}"}},
+)
+
+
 def chapters() -> Iterator[tuple[str, Callable[[Any, str], list[str]]]]:
     """Give what is to happen, one DAG after the other."""
-    for chapter in (good, failing, refused, echoing):
+    for chapter in (good, refused, echoing):
         yield chapter.__name__, chapter
-    yield "no_token_0", no_token(400, lambda everything: {"error": everything, "error_description": everything})
-    yield "no_token_1", no_token(401, lambda everything: {"error": "invalid_client", "error_description": everything})
-    yield "no_token_2", no_token(500, lambda everything: everything)
-    yield "no_token_3", no_token(403, lambda everything: b"\xff" + everything.encode())
-    yield "no_token_4", no_token(200, lambda everything: {"access_token": f"{SECRET} {everything}"})
+    for number, fault in enumerate((*_ECHOES, *(trouble.fault or {} for trouble in SCRIPTED))):
+        yield f"no_token_{number}", no_token(fault)
+    for number, trouble in enumerate(trouble for trouble in TROUBLES if trouble.is_lasting):
+        yield f"at_odds_{number}", at_odds(trouble)
+    # The last, for what is scripted here is shown wherever runs are.
+    yield failing.__name__, failing
+
+
+def pages_of(emulator: Any, paths: tuple[str, ...]) -> str:
+    """Give what the emulator shows in a browser, and to whoever asks what it was asked."""
+    shown = []
+    for path in paths:
+        page = requests.get(f"{emulator.url}/{path}", timeout=60)
+        page.raise_for_status()
+        shown.append(page.text)
+    return "\n".join(shown)
 
 
 def connect(conn_id: str, host: str, extra: dict[str, Any] | None = None, **fields: Any) -> None:
@@ -217,12 +253,14 @@ def main() -> None:
     clock = LeapingClock()
     leap(clock, pytest.MonkeyPatch())
     states: dict[str, dict[str, str]] = {}
+    pages = ""
     with Emulator(clock=clock, client_secret=SECRET, token_lifetime=1e8) as emulator:
         token = emulator.make_token(emulator.client_id)
         # One token for all, so that the scripts above can echo it.
         TokenDesk.make = lambda *_, **__: token  # type: ignore[method-assign]
         proxies = dict.fromkeys(("http", "https"), f"http://somebody:{PROXY_PASSWORD}@127.0.0.1:9")
         connect("itwin_default", emulator.url)
+        connect("hurried", emulator.url, {"timeout": 0.1})
         connect("by_opaque_token", emulator.url, {"token": OPAQUE_TOKEN}, login=None, password=None)
         connect("by_proxy", emulator.url, {"proxies": proxies})
         connect(
@@ -237,8 +275,12 @@ def main() -> None:
             run = dag.test()
             states[dag_id] = {f"{ti.task_id}": str(ti.state) for ti in run.get_task_instances()}
             emulator.heal()
+            emulator.oddities.reset()
+            clock.skew = 0.0
+            pages += pages_of(emulator, PAGES if dag_id != failing.__name__ else PAGES_OF_REQUESTS)
+            emulator.journal.clear()
     keep_a_trigger()
-    Path(sys.argv[1]).write_text(json.dumps({"states": states, "markers": markers(token)}))
+    Path(sys.argv[1]).write_text(json.dumps({"states": states, "markers": markers(token), "pages": pages}))
 
 
 def keep_serialized(dag: Any) -> None:

@@ -44,7 +44,7 @@ LOOKS_BETWEEN = 20
 """Looks at the clock between two looks at Airflow's database."""
 
 
-@pytest.mark.usefixtures("services", "interruptible")
+@pytest.mark.usefixtures("services")
 def test_every_connection_is_synchronized_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     size = SIZES[os.environ.get("TEST_NIGHT", "small")]
     night = Night(size, lot("night"))

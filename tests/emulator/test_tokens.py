@@ -189,10 +189,14 @@ def test_client_that_the_platform_does_not_know(emulator: Emulator) -> None:
 def test_nothing_secret_is_journaled_or_shown(api: Api, emulator: Emulator) -> None:
     emulator.add_connection(connection_id="one")
     api.get(f"{STORAGE}/one", params={"access_token": api.token, "sig": "s3cr3t"})
+    for end in ("?state=s3cr3t", "#access_token=s3cr3t"):
+        emulator.fail(kind="redirect", location=f"https://login.example.com/callback{end}")
+        api.get(f"{STORAGE}/one")
     text = json.dumps([entry.as_dict() for entry in emulator.journal])
     text += (
         json.dumps(emulator.overview(), default=str) + json.dumps(emulator.watch()) + repr(emulator.platform.clients)
     )
     for secret in (api.token, emulator.client_secret, "s3cr3t", "Bearer"):
         assert secret not in text
-    assert [entry.client_id for entry in emulator.journal] == [emulator.client_id] * 2
+    assert [entry.client_id for entry in emulator.journal] == [emulator.client_id] * 4
+    assert [entry.location for entry in emulator.journal][2:] == ["https://login.example.com/callback?***"] * 2

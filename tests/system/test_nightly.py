@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_provider_itwin.emulator import Emulator
 
     from .deployment import Deployment
@@ -18,7 +23,26 @@ MANY = "itwin_sync_many_connections"
 
 
 @pytest.fixture(scope="module")
-def good_night(deployment: Deployment) -> str:
+def command_lines() -> Iterator[set[str]]:
+    """What anybody on this machine could see of our processes, from the moment on that a test asks for it."""
+    seen: set[str] = set()
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.1):
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):
+                    seen.add(" ".join(process.cmdline()))
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    yield seen
+    over.set()
+    looking.join()
+
+
+@pytest.fixture(scope="module")
+def good_night(deployment: Deployment, command_lines: set[str]) -> str:
     """A run of the nightly DAG that has gone well; its id."""
     api = deployment.api
     api.wait_for_dag(NIGHTLY)
@@ -126,6 +150,12 @@ def test_no_log_has_the_secret(deployment: Deployment, emulator: Emulator, good_
 
     assert any("wait_for_synchronization" in text for text in written)
     assert not [text for text in written if emulator.client_secret in text]
+
+
+def test_no_process_shows_the_secret(emulator: Emulator, good_night: str, command_lines: set[str]) -> None:
+    assert any("scheduler" in line for line in command_lines)
+    assert any("triggerer" in line for line in command_lines)
+    assert not [line for line in command_lines if emulator.client_secret in line]
 
 
 def test_many_connections_each_have_a_task(deployment: Deployment) -> None:

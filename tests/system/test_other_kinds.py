@@ -24,13 +24,13 @@ def test_a_manifest_is_synchronized_and_its_urls_are_shown_to_nobody(deployment:
     dag_id = "itwin_manifest_sync"
     run_id = run(deployment, dag_id)
 
-    report = deployment.api.xcom(dag_id, run_id, "synchronize", "run_report")
+    report = deployment.api.xcom(dag_id, run_id, "wait_for_synchronization", "run_report")
     assert report["ref"]["kind"] == "manifest"
     assert report["result"] == "Success"
-    rendered = deployment.api.task_instance(dag_id, run_id, "synchronize")["rendered_fields"]
+    rendered = deployment.api.task_instance(dag_id, run_id, "start_synchronization")["rendered_fields"]
     assert "https://storage.example.com/" in str(rendered["body"])
     assert "made-for-this-run" not in str(rendered)
-    assert "made-for-this-run" not in deployment.api.log(dag_id, run_id, "synchronize")
+    assert "made-for-this-run" not in deployment.api.log(dag_id, run_id, "start_synchronization")
 
 
 def test_an_export_names_the_files_that_it_has_written(deployment: Deployment) -> None:
