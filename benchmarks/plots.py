@@ -29,7 +29,7 @@ def draw(results: Results, directory: Path) -> list[Path]:
 
 def _picture(results: Results, path: Path, title: str, what: Callable[[Figures], float | None]) -> Path:
     pyplot = import_module("matplotlib.pyplot")
-    figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    figure, axes = pyplot.subplots(figsize=(8, 4))
     for subject, style in _STYLES.items():
         points = _points(results, subject, what)
         if points:
@@ -37,10 +37,15 @@ def _picture(results: Results, path: Path, title: str, what: Callable[[Figures],
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks(results.sizes(), [f"{size:,}" for size in results.sizes()])
+    axes.set_xticks([], minor=True)
+    ticker = import_module("matplotlib.ticker")
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(ticker.NullLocator())
     axes.set_xlabel("waits in one triggerer")
     axes.set_ylabel(title)
     axes.grid(visible=True, which="both", alpha=0.3)
-    axes.legend()
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     figure.tight_layout()
     figure.savefig(path, dpi=120, metadata={"Software": None})
     pyplot.close(figure)
