@@ -32,7 +32,7 @@ PITFALLS: dict[str, dict[str, list[str]]] = {
             "test_is_cancelled_cleanly",
             "test_says_when_it_is_killed_that_the_run_goes_on",
         ],
-        "airflow/test_run_operator.py": ["test_tells_on_kill_that_the_run_goes_on"],
+        "airflow/run_operator/test_starting.py": ["test_tells_on_kill_that_the_run_goes_on"],
         "airflow/test_durable_runs.py": ["test_a_cleared_task_starts_a_new_run_whatever_is_kept"],
     },
     "time limits begin anew with the triggerer, bypass the task, or fail a job that has ended in time": {
@@ -40,29 +40,32 @@ PITFALLS: dict[str, dict[str, list[str]]] = {
             "test_a_run_that_ended_while_the_triggerer_was_down_counts_as_ended",
             "test_a_run_that_goes_on_when_the_triggerer_is_back_is_overdue",
         ],
-        "airflow/test_run_operator.py": ["test_the_time_limit", "test_the_execution_timeout_holds_while_deferred"],
-        "airflow/test_run_sensor.py": ["test_a_limit_of_airflow_itself_is_a_time_limit_too"],
+        "airflow/run_operator/test_limits.py": [
+            "test_the_time_limit",
+            "test_the_execution_timeout_holds_while_deferred",
+        ],
+        "airflow/run_sensor/test_settings.py": ["test_a_limit_of_airflow_itself_is_a_time_limit_too"],
         "crashes/test_lost_triggerers.py": ["test_a_run_that_ended_counts_although_the_limit_passed_too"],
     },
     "a retry, a lost worker or a lost answer starts the job a second time": {
         "airflow/test_crash_orderings.py": ["test_every_moment_of_one_loss", "test_any_order_of_losses"],
-        "airflow/test_run_operator.py": [
+        "airflow/run_operator/test_active.py": [
             "test_takes_the_run_that_it_started_itself_for_its_own_when_the_answer_is_lost",
             "test_a_run_that_ends_before_its_lost_answer_is_asked_for_again_is_not_started_twice",
-            "test_rides_out_an_outage_while_waiting",
         ],
+        "airflow/run_operator/test_trouble.py": ["test_rides_out_an_outage_while_waiting"],
         "crashes/test_lost_workers.py": ["test_no_lost_worker_loses_a_run"],
         "soak/test_soak.py": ["test_three_nights_lose_nothing_start_nothing_twice_and_leave_nothing_behind"],
     },
     "a canceled job, an unknown result or an event that makes no sense passes for a success": {
-        "airflow/test_run_operator.py": [
+        "airflow/run_operator/test_results.py": [
             "test_what_each_result_means_by_default",
             "test_either_spelling_of_canceled",
             "test_a_finished_run_without_a_result_fails",
-            "test_a_broken_event_never_passes_for_success",
-            "test_does_not_defer_for_a_run_that_has_ended_already",
         ],
-        "airflow/test_run_sensor.py": ["test_an_event_that_makes_no_sense_never_passes_for_success"],
+        "airflow/run_operator/test_events.py": ["test_a_broken_event_never_passes_for_success"],
+        "airflow/run_operator/test_starting.py": ["test_does_not_defer_for_a_run_that_has_ended_already"],
+        "airflow/run_sensor/test_settings.py": ["test_an_event_that_makes_no_sense_never_passes_for_success"],
     },
     "a token expires in the middle of a wait": {
         "api/test_drivers_tokens.py": [
@@ -70,7 +73,7 @@ PITFALLS: dict[str, dict[str, list[str]]] = {
             "test_a_token_is_renewed_ahead_of_its_end",
             "test_a_token_that_was_revoked_is_replaced_in_passing",
         ],
-        "airflow/test_run_operator.py": ["test_uses_a_secret_that_is_changed_just_before_it_asks_for_its_run"],
+        "airflow/run_operator/test_trouble.py": ["test_uses_a_secret_that_is_changed_just_before_it_asks_for_its_run"],
     },
     "each poll opens a session, and a limit of requests or a 5xx ends the wait": {
         "airflow/test_run_trigger.py": [
@@ -78,10 +81,10 @@ PITFALLS: dict[str, dict[str, list[str]]] = {
             "test_rides_out_an_outage_and_says_so_once",
         ],
         "api/test_sharing.py": ["test_nothing_is_left_open"],
-        "airflow/test_run_operator.py": ["test_being_told_to_hold_off_does_not_put_the_time_limit_off"],
+        "airflow/run_operator/test_limits.py": ["test_being_told_to_hold_off_does_not_put_the_time_limit_off"],
     },
     "the remote reason is lost on its way to the user": {
-        "airflow/test_run_sensor.py": [
+        "airflow/run_sensor/test_reports.py": [
             "test_a_failed_run_reads_the_same_in_each_mode",
             "test_an_outage_says_what_was_in_the_way",
         ],
@@ -104,7 +107,7 @@ PITFALLS: dict[str, dict[str, list[str]]] = {
         "airflow/test_run_trigger.py": ["test_an_event_stays_small_whatever_the_size_of_the_run"],
     },
     "what a task knew before its deferral is gone after it, and XComs are gone with the next try": {
-        "airflow/test_run_operator.py": ["test_gives_the_run_id_and_pushes_its_name_in_every_mode"],
+        "airflow/run_operator/test_starting.py": ["test_gives_the_run_id_and_pushes_its_name_in_every_mode"],
         "airflow/test_durable_runs.py": [
             "test_a_retry_goes_on_with_the_run_that_a_lost_worker_was_waiting_for",
             "test_keeps_it_while_deferred",
@@ -117,7 +120,7 @@ PITFALLS: dict[str, dict[str, list[str]]] = {
         ],
     },
     "starting in the triggerer skips checks, mapping and templates": {
-        "airflow/test_run_sensor.py": [
+        "airflow/run_sensor/test_triggerer.py": [
             "test_the_same_outcome_when_it_starts_in_the_triggerer",
             "test_cannot_start_with_what_only_a_worker_can_work_out",
         ],
@@ -131,8 +134,8 @@ PITFALLS: dict[str, dict[str, list[str]]] = {
         "airflow/test_connection_form.py": ["test_every_setting_has_a_field_that_says_what_it_is"],
     },
     "very short deferrals, events of an earlier deferral, and triggerers that come and go": {
-        "airflow/test_run_sensor.py": ["test_does_not_defer_for_a_run_that_has_ended"],
-        "airflow/test_run_operator.py": ["test_the_end_of_another_run_never_passes_for_that_of_ours"],
+        "airflow/run_sensor/test_reports.py": ["test_does_not_defer_for_a_run_that_has_ended"],
+        "airflow/run_operator/test_events.py": ["test_the_end_of_another_run_never_passes_for_that_of_ours"],
         "airflow/test_run_trigger.py": ["test_goes_on_where_it_was_after_a_restart"],
         "crashes/test_lost_triggerers.py": ["test_the_other_waits_go_on_and_a_second_triggerer_takes_them_over"],
     },

@@ -1,0 +1,145 @@
+"""How long a run operator waits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_itwin.exceptions import (
+    ITwinWaitTimeLimitError,
+)
+from tests.airflow.single_task import Outcome
+
+from .night import (
+    DEFERRED,
+    NIGHT,
+    RIVAL,
+    WAITING,
+    operator,
+    run_ids,
+    runs,
+    starts,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_itwin.emulator import Emulator
+    from tests.airflow.leaping_time import LeapingClock
+
+    RunTask = Callable[..., Outcome]
+
+
+@WAITING
+@pytest.mark.parametrize("timeout", [1800, 1800.0, timedelta(minutes=30)], ids=str)
+def test_the_time_limit(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any], timeout: Any
+) -> None:
+    emulator.plan_run(NIGHT, "Success", 7200)
+    outcome = run_task(operator(timeout=timeout, **mode))
+    assert outcome.state == "up_for_retry"
+    assert isinstance(outcome.error, ITwinWaitTimeLimitError)
+    for words in ("Executing", "30 min", "timeout", "goes on in the cloud", run_ids(emulator)[0]):
+        assert words in outcome.text
+    assert 1800 <= clock.elapsed < 1830
+    assert outcome.pushed == ["run_ref"]
+
+
+@WAITING
+def test_the_time_limit_counts_the_time_in_the_queue(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+) -> None:
+    emulator.plan_run(RIVAL, "Success", 1200)
+    emulator.plan_run(NIGHT, "Success", 1200)
+    emulator.start_run(RIVAL)
+    outcome = run_task(operator(timeout=1800, **mode))
+    assert isinstance(outcome.error, ITwinWaitTimeLimitError)
+    assert run_ids(emulator)[0] in outcome.text
+    assert "queued" not in outcome.text
+    assert 1800 <= clock.elapsed < 1830
+
+
+@WAITING
+@pytest.mark.parametrize(
+    ("asked_for", "sees_the_end"), [(290, False), (120, True)], ids=["beyond the time limit", "until shortly after it"]
+)
+def test_being_told_to_hold_off_does_not_put_the_time_limit_off(
+    emulator: Emulator,
+    run_task: RunTask,
+    clock: LeapingClock,
+    mode: dict[str, Any],
+    asked_for: int,
+    sees_the_end: bool,
+) -> None:
+    emulator.plan_run(NIGHT, "Success", 1750)
+    clock.at(
+        1695,
+        lambda: emulator.fail("get-storage-connection-run", 1, 429, {"Retry-After": str(asked_for)}),
+    )
+    outcome = run_task(operator(timeout=1800, poll_interval=5, **mode))
+    if sees_the_end:
+        assert (outcome.state, clock.elapsed < 1850) == ("success", True)
+        return
+    assert isinstance(outcome.error, ITwinWaitTimeLimitError)
+    assert 1800 <= clock.elapsed < 1840
+    # It is judged by what was seen last, and says so.
+    assert "was still" in outcome.text
+    assert "The last look at it failed" in outcome.text
+    assert "neither the service nor [itwin] lets it be asked in time" in outcome.text
+
+
+@WAITING
+def test_the_time_limit_can_pass_in_the_queue(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+) -> None:
+    emulator.plan_run(RIVAL, "Success", 7200)
+    foreign = emulator.start_run(RIVAL)
+    outcome = run_task(operator(timeout=1800, **mode))
+    assert isinstance(outcome.error, ITwinWaitTimeLimitError)
+    assert outcome.state == "up_for_retry"
+    assert foreign in outcome.text
+    assert "behind which this task queued" in outcome.text
+    assert runs(emulator) == []
+
+
+@WAITING
+def test_the_time_limit_can_pass_behind_a_run_that_it_may_not_see(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+) -> None:
+    emulator.plan_run(RIVAL, "Success", 7200)
+    foreign = emulator.start_run(RIVAL)
+    emulator.fail("get-storage-connection-run", None, 404, connection_id=RIVAL)
+    outcome = run_task(operator(timeout=1800, **mode), most_parts=100)
+    assert isinstance(outcome.error, ITwinWaitTimeLimitError)
+    assert foreign in outcome.text
+    assert 1800 <= clock.elapsed < 2000
+    assert len(starts(emulator)) < 200
+
+
+@WAITING
+def test_a_run_that_ended_before_anybody_looked_counts_as_ended_however_late_it_is(
+    emulator: Emulator, run_task: RunTask, mode: dict[str, Any]
+) -> None:
+    emulator.plan_run(NIGHT, "Success", 1700)
+    outcome = run_task(operator(timeout=1800, poll_interval=86_400, **mode))
+    assert outcome.state == "success"
+
+
+@pytest.mark.parametrize(
+    ("limits", "seconds"),
+    [
+        ({"execution_timeout": timedelta(minutes=30)}, 1800),
+        ({"execution_timeout": timedelta(minutes=30), "timeout": 3600}, 1800),
+        ({"execution_timeout": timedelta(hours=2), "timeout": 900}, 900),
+    ],
+)
+def test_the_execution_timeout_holds_while_deferred(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, limits: dict[str, Any], seconds: float
+) -> None:
+    emulator.plan_run(NIGHT, "Success", 7200)
+    outcome = run_task(operator(**limits, **DEFERRED))
+    assert isinstance(outcome.error, ITwinWaitTimeLimitError)
+    assert seconds <= clock.elapsed < seconds + 30
+    assert "execution_timeout" in outcome.text

@@ -1,0 +1,179 @@
+"""What a run operator starts, and what it leaves behind; on the worker and deferred alike."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException
+
+from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
+from tests.airflow.single_task import Outcome
+
+from .night import (
+    ALL_MODES,
+    DEFERRED,
+    NIGHT,
+    WAITING,
+    operations,
+    operator,
+    run_ids,
+    runs,
+    starts,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_itwin.emulator import Emulator
+    from tests.airflow.leaping_time import LeapingClock
+
+    RunTask = Callable[..., Outcome]
+
+
+# Starting, and the XComs
+
+
+@ALL_MODES
+def test_gives_the_run_id_and_pushes_its_name_in_every_mode(
+    emulator: Emulator, run_task: RunTask, mode: dict[str, Any]
+) -> None:
+    outcome = run_task(operator(**mode))
+    [run_id] = run_ids(emulator)
+    assert (outcome.state, outcome.value) == ("success", run_id)
+    assert outcome.xcoms["run_ref"] == {"kind": "storage", "connection_id": NIGHT, "run_id": run_id}
+    assert bool(outcome.triggers) == (mode == DEFERRED)
+    if mode["wait_for_completion"]:
+        assert runs(emulator)[0]["state"] == "Completed"
+        assert outcome.pushed == ["run_ref", "run_report"]
+        report = outcome.xcoms["run_report"]
+        assert (report["ref"]["run_id"], report["state"], report["result"]) == (run_id, "Completed", "Success")
+        assert report["totals"]["tasks"] == 2
+    else:
+        assert outcome.pushed == ["run_ref"]
+        assert runs(emulator)[0]["state"] != "Completed"
+
+
+@WAITING
+def test_pushes_the_name_of_the_run_before_it_looks_at_it(
+    emulator: Emulator, run_task: RunTask, mode: dict[str, Any]
+) -> None:
+    seen: dict[str, list[str | None]] = {}
+    run_task(operator(**mode), on_push=lambda key: seen.setdefault(key, operations(emulator)))
+    assert "run-storage-connection" in seen["run_ref"]
+    assert "get-storage-connection-run" not in seen["run_ref"]
+
+
+def test_really_defers_and_the_trigger_knows_all_that_is_needed(emulator: Emulator, run_task: RunTask) -> None:
+    outcome = run_task(operator(poll_interval=45, timeout=7200, **DEFERRED), resume=False)
+    assert outcome.state == "deferred"
+    [run_id] = run_ids(emulator)
+    path, kwargs = outcome.triggers[0].serialize()
+    assert path == "airflow_provider_itwin.triggers.itwin.ITwinRunTrigger"
+    wanted = {
+        "itwin_conn_id": "itwin_default",
+        "kind": "storage",
+        "connection_id": NIGHT,
+        "run_id": run_id,
+        "poll_interval": 45,
+    }
+    assert kwargs.items() >= wanted.items()
+    assert outcome.xcoms["run_ref"]["run_id"] == run_id
+
+
+def test_does_not_defer_for_a_run_that_has_ended_already(emulator: Emulator, run_task: RunTask) -> None:
+    emulator.plan_run(NIGHT, "Success", duration=0)
+    outcome = run_task(operator(**DEFERRED))
+    assert (outcome.state, outcome.triggers) == ("success", [])
+    assert outcome.xcoms["run_report"]["result"] == "Success"
+
+
+@WAITING
+def test_waits_as_often_as_it_is_told(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+) -> None:
+    emulator.plan_run(NIGHT, "Success", duration=600)
+    run_task(operator(poll_interval=100, **mode))
+    looks = operations(emulator).count("get-storage-connection-run")
+    assert 7 <= looks <= 8
+    assert 600 <= clock.elapsed < 800
+
+
+@pytest.mark.parametrize("policy", ["queue", "attach", "fail", "skip"])
+@ALL_MODES
+def test_starts_a_run_if_the_imodel_is_free(
+    emulator: Emulator, run_task: RunTask, policy: str, mode: dict[str, Any]
+) -> None:
+    outcome = run_task(operator(if_active=policy, **mode))
+    assert outcome.state == "success"
+    assert [outcome.value] == run_ids(emulator)
+    assert starts(emulator) == [202]
+
+
+# Killing
+
+
+def test_tells_on_kill_that_the_run_goes_on(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    operator().on_kill()
+    said = capsys.readouterr().out + caplog.text
+    assert "goes on in the cloud" in said
+    assert "run_ref" in said
+
+
+# Bad parameters
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"if_active": "qeue"}, "if_active must be one of queue, attach, fail, skip, not 'qeue'"),
+        ({"if_active": None}, "if_active must be one of queue"),
+        ({"poll_interval": 0}, "poll_interval must be a positive number of seconds"),
+        ({"poll_interval": -5}, "poll_interval must be a positive number"),
+        ({"poll_interval": "10"}, "poll_interval must be a positive number"),
+        ({"poll_interval": float("nan")}, "poll_interval must be a positive number"),
+        ({"poll_interval": float("inf")}, "poll_interval must be a positive number"),
+        ({"poll_interval": True}, "poll_interval must be a positive number"),
+        ({"timeout": 0}, "timeout must be a positive number of seconds, a timedelta, or None"),
+        ({"timeout": timedelta(seconds=-1)}, "timeout must be a positive number"),
+        ({"timeout": "1 hour"}, "timeout must be a positive number"),
+        ({"timeout": float("inf")}, "timeout must be a positive number"),
+        ({"fail_on": ["Eror"]}, "fail_on names 'Eror', which is no result of a run; the results are Success"),
+        ({"fail_on": "Eror"}, "fail_on names 'Eror'"),
+        ({"fail_on": [None]}, "fail_on names None"),
+        ({"fail_on": None}, "fail_on"),
+        ({"skip_on": ["Completed"]}, "skip_on names 'Completed'"),
+        ({"skip_on": None}, "skip_on"),
+        ({"fail_on": ["Error"], "skip_on": ["error"]}, "cannot stand in both fail_on and skip_on"),
+    ],
+    ids=str,
+)
+def test_bad_parameters_are_refused_in_the_dag_file(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        operator(**arguments)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("timeout", [60, 0.5, timedelta(hours=1), None])
+def test_good_parameters_are_taken_as_they_are(timeout: Any) -> None:
+    task = operator(
+        if_active="attach",
+        wait_for_completion=True,
+        deferrable=True,
+        poll_interval=timedelta(seconds=30),
+        timeout=timeout,
+        fail_on={"Error"},
+        skip_on=("Skipped",),
+        strict=True,
+        durable=False,
+        preflight=False,
+    )
+    assert (task.if_active, task.deferrable, task.poll_interval, task.timeout) == ("attach", True, 30.0, timeout)
+
+
+def test_needs_a_connection_id() -> None:
+    with pytest.raises((TypeError, AirflowException), match="connection_id"):
+        ITwinRunStorageConnectionOperator(task_id="synchronize")  # type: ignore[call-arg]

@@ -1,0 +1,19 @@
+"""The connection of these tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .night import NIGHT
+
+if TYPE_CHECKING:
+    from airflow_provider_itwin.emulator import Emulator
+
+
+@pytest.fixture
+def emulator(emulator: Emulator) -> Emulator:
+    """A connection of two files, and the plan of its runs."""
+    emulator.add_connection(connection_id=NIGHT, files=["Tower.dgn", "Roof.rvt"])
+    return emulator

@@ -1,0 +1,181 @@
+"""What a run sensor gives, and what it says."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+)
+
+from airflow_provider_itwin.exceptions import (
+    ITwinPermanentError,
+    ITwinRunFailedFinalError,
+    ITwinTransientError,
+)
+from tests.airflow.single_task import Outcome
+
+from .night import DAWN, EACH_MODE, MODES, NIGHT, sensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_itwin.emulator import Emulator
+    from tests.airflow.leaping_time import LeapingClock
+
+    RunTask = Callable[..., Outcome]
+
+
+def in_each_mode(run_task: RunTask, **arguments: Any) -> list[Outcome]:
+    return [run_task(sensor(**arguments | mode)) for mode in MODES.values()]
+
+
+@pytest.mark.parametrize("result", ["Success", "PartialSuccess", "Skipped"])
+def test_gives_the_same_report_in_each_mode(emulator: Emulator, run_task: RunTask, result: str) -> None:
+    failing = ["Roof.rvt"] if result == "PartialSuccess" else []
+    emulator.plan_run(NIGHT, result, 600, failing=failing, warnings=3)
+    poked, rescheduled, deferred = in_each_mode(run_task, run_id=emulator.start_run(NIGHT))
+    assert poked.value == rescheduled.value == deferred.value
+    assert poked.value["result"] == result
+    assert poked.value["totals"]["tasks"] == 2
+    assert poked.xcoms == rescheduled.xcoms == deferred.xcoms == {"run_report": poked.value}
+
+
+def test_a_failed_run_reads_the_same_in_each_mode(emulator: Emulator, run_task: RunTask) -> None:
+    emulator.plan_run(NIGHT, "Error", 600, failing=[{"file": "Roof.rvt", "message": "It leaks."}])
+    run_id = emulator.start_run(NIGHT)
+    poked, rescheduled, deferred = in_each_mode(run_task, run_id=run_id)
+    assert poked.text == rescheduled.text == deferred.text
+    for words in ("Roof.rvt", "It leaks.", run_id, NIGHT, "its result is Error"):
+        assert words in poked.text
+    for outcome in (poked, rescheduled, deferred):
+        assert isinstance(outcome.error, ITwinRunFailedFinalError)
+        assert outcome.error.report == outcome.xcoms["run_report"] == poked.xcoms["run_report"]
+
+
+@EACH_MODE
+def test_defers_or_pokes_as_it_is_told(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+) -> None:
+    emulator.plan_run(NIGHT, "Success", 600)
+    outcome = run_task(sensor(run_id=emulator.start_run(NIGHT), poll_interval=100, **mode))
+    looks = [entry for entry in emulator.journal if entry.operation == "get-storage-connection-run"]
+    assert 7 <= len(looks) <= 8
+    assert 600 <= clock.elapsed < 720
+    assert len(outcome.triggers) == (1 if mode.get("deferrable") else 0)
+    assert outcome.parts == {"poke": 1, "reschedule": 7}.get(mode.get("mode", ""), 2)
+
+
+def test_does_not_defer_for_a_run_that_has_ended(emulator: Emulator, run_task: RunTask) -> None:
+    run_id = emulator.start_run(NIGHT)
+    emulator.finish_run(NIGHT)
+    outcome = run_task(sensor(run_id=run_id, deferrable=True))
+    assert (outcome.state, outcome.triggers) == ("success", [])
+
+
+@EACH_MODE
+def test_a_run_that_came_through_in_part_warns_and_names_the_files(
+    emulator: Emulator, run_task: RunTask, caplog: pytest.LogCaptureFixture, mode: dict[str, Any]
+) -> None:
+    emulator.plan_run(NIGHT, "PartialSuccess", 60, failing=[{"file": "Tower.dgn", "message": "No reference."}])
+    caplog.set_level(logging.INFO)
+    run_task(sensor(run_id=emulator.start_run(NIGHT), **mode))
+    [warning] = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    for words in ("Tower.dgn", "No reference.", "PartialSuccess"):
+        assert words in warning
+
+
+@EACH_MODE
+@pytest.mark.parametrize("timeout", [1800, 1800.0, timedelta(minutes=30)], ids=str)
+def test_the_time_limit_tells_what_the_run_was_doing(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any], timeout: Any
+) -> None:
+    emulator.plan_run(NIGHT, "Success", 7200)
+    run_id = emulator.start_run(NIGHT)
+    outcome = run_task(sensor(run_id=run_id, timeout=timeout, **mode))
+    assert isinstance(outcome.error, AirflowSensorTimeout)
+    for words in (run_id, NIGHT, "Executing", "30 min", "timeout", "goes on in the cloud"):
+        assert words in outcome.text
+    assert 1800 <= clock.elapsed < 1900
+
+
+@EACH_MODE
+def test_the_time_limit_for_a_run_that_never_began(emulator: Emulator, run_task: RunTask, mode: dict[str, Any]) -> None:
+    outcome = run_task(sensor(started_after=DAWN, timeout=1800, **mode))
+    assert isinstance(outcome.error, AirflowSensorTimeout)
+    assert "had not been seen" in outcome.text
+    assert DAWN in outcome.text
+
+
+@EACH_MODE
+def test_a_run_that_ended_before_anybody_looked_counts_as_ended(
+    emulator: Emulator, run_task: RunTask, mode: dict[str, Any]
+) -> None:
+    emulator.plan_run(NIGHT, "Success", 1700)
+    outcome = run_task(sensor(run_id=emulator.start_run(NIGHT), timeout=1800, poll_interval=3600, **mode))
+    assert outcome.state == "success"
+
+
+@EACH_MODE
+def test_states_that_nobody_knows_are_waited_through(
+    emulator: Emulator, run_task: RunTask, mode: dict[str, Any]
+) -> None:
+    emulator.plan_run(NIGHT, "Success", 600, states=[("Pondering", 0.5), ("Succeeded", 0.25), ("Failed", 0.25)])
+    assert run_task(sensor(run_id=emulator.start_run(NIGHT), **mode)).state == "success"
+
+
+@EACH_MODE
+def test_a_new_run_may_be_invisible_for_a_while(emulator: Emulator, run_task: RunTask, mode: dict[str, Any]) -> None:
+    emulator.oddities.invisible_for = 40
+    assert run_task(sensor(run_id=emulator.start_run(NIGHT), **mode)).state == "success"
+
+
+@EACH_MODE
+def test_a_run_that_nobody_knows_is_given_up_after_a_minute(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+) -> None:
+    outcome = run_task(sensor(run_id="no-such-run", poll_interval=7, **mode))
+    assert isinstance(outcome.error, ITwinPermanentError)
+    assert "404" in outcome.text
+    assert 60 <= clock.elapsed < 80
+
+
+@EACH_MODE
+def test_an_outage_says_what_was_in_the_way(emulator: Emulator, run_task: RunTask, mode: dict[str, Any]) -> None:
+    emulator.plan_run(NIGHT, "Success", 60)
+    emulator.fail("get-storage-connection-run", None, 503)
+    outcome = run_task(sensor(run_id=emulator.start_run(NIGHT), **mode))
+    assert isinstance(outcome.error, ITwinTransientError)
+    for words in ("outage_tolerance", "503", "may be going on"):
+        assert words in outcome.text
+
+
+@EACH_MODE
+@pytest.mark.parametrize(("strict", "state"), [(False, "success"), (True, "failed")])
+def test_a_success_with_failures_in_it(
+    emulator: Emulator, run_task: RunTask, mode: dict[str, Any], strict: bool, state: str
+) -> None:
+    emulator.oddities.success_with_failure = True
+    emulator.plan_run(NIGHT, "Success", 60, failing=["Tower.dgn"])
+    outcome = run_task(sensor(run_id=emulator.start_run(NIGHT), strict=strict, **mode))
+    assert outcome.state == state
+
+
+@EACH_MODE
+def test_uses_a_secret_that_was_changed_while_it_waited(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, connection: Callable[..., None], mode: dict[str, Any]
+) -> None:
+    client_id, _ = emulator.add_client("service-rotated", "first", everywhere=True)
+    connection(host=emulator.url, login=client_id, password="first")
+    emulator.plan_run(NIGHT, "Success", 3600)
+
+    def rotate() -> None:
+        emulator.add_client(client_id, "second", everywhere=True)
+        emulator.revoke_tokens()
+        connection(host=emulator.url, login=client_id, password="second")
+
+    clock.at(600, rotate)
+    assert run_task(sensor(run_id=emulator.start_run(NIGHT), **mode)).state == "success"

@@ -1,0 +1,98 @@
+"""Which run a sensor waits for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+)
+
+from tests.airflow.single_task import Outcome
+
+from .night import DAWN, EACH_MODE, NIGHT, sensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_itwin.emulator import Emulator
+    from tests.airflow.leaping_time import LeapingClock
+
+    RunTask = Callable[..., Outcome]
+
+
+@EACH_MODE
+def test_waits_for_a_run_that_begins_later(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+) -> None:
+    emulator.plan_run(NIGHT, "Success", 600)
+    old = emulator.start_run(NIGHT)
+    clock.sleep(900)
+    clock.at(1200, lambda: emulator.start_run(NIGHT))
+    outcome = run_task(sensor(started_after=clock.utcnow(), **mode))
+    first, second = emulator.runs(NIGHT)
+    assert first["id"] == old
+    assert (outcome.state, outcome.value["ref"]["run_id"]) == ("success", second["id"])
+
+
+@EACH_MODE
+def test_does_not_take_an_older_run_that_is_still_going_on(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+) -> None:
+    emulator.plan_run(NIGHT, "Success", 600)
+    emulator.start_run(NIGHT)
+    clock.sleep(60)
+    outcome = run_task(sensor(started_after=clock.utcnow(), timeout=1800, **mode))
+    assert isinstance(outcome.error, AirflowSensorTimeout)
+
+
+@EACH_MODE
+def test_takes_a_run_that_has_ended_already(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+) -> None:
+    moment = clock.utcnow()
+    clock.sleep(60)
+    run_id = emulator.start_run(NIGHT)
+    emulator.finish_run(NIGHT)
+    clock.sleep(60)
+    outcome = run_task(sensor(started_after=moment, **mode))
+    assert (outcome.state, outcome.value["ref"]["run_id"], outcome.triggers) == ("success", run_id, [])
+
+
+def moments(moment: datetime) -> dict[str, Any]:
+    """All ways to say a moment."""
+    return {
+        "aware": moment,
+        "naive": moment.replace(tzinfo=None),
+        "Z": moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "no zone": moment.strftime("%Y-%m-%dT%H:%M:%S"),
+        "space": moment.strftime("%Y-%m-%d %H:%M:%S+00:00"),
+        "elsewhere": moment.astimezone(tz=datetime.fromisoformat("2026-01-01T00:00:00+05:30").tzinfo).isoformat(),
+        "str": str(moment),
+    }
+
+
+@EACH_MODE
+@pytest.mark.parametrize("form", moments(datetime(2026, 1, 1, tzinfo=UTC)))
+def test_however_the_moment_is_said(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any], form: str
+) -> None:
+    emulator.plan_run(NIGHT, "Success", 600)
+    run_id = emulator.start_run(NIGHT)
+    begun = clock.utcnow()
+    before, after = moments(begun - timedelta(seconds=30))[form], moments(begun + timedelta(seconds=30))[form]
+    outcome = run_task(sensor(started_after=before, **mode))
+    assert (outcome.state, outcome.value["ref"]["run_id"]) == ("success", run_id)
+    assert run_task(sensor(started_after=after, timeout=120, **mode)).state == "failed"
+
+
+@EACH_MODE
+def test_a_run_id_has_the_last_word(emulator: Emulator, run_task: RunTask, mode: dict[str, Any]) -> None:
+    first = emulator.start_run(NIGHT)
+    emulator.finish_run(NIGHT)
+    emulator.start_run(NIGHT)
+    emulator.finish_run(NIGHT, result="Error")
+    outcome = run_task(sensor(run_id=first, started_after=DAWN, **mode))
+    assert (outcome.state, outcome.value["ref"]["run_id"]) == ("success", first)
