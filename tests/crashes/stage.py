@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from scripts.processes import wait_until
 from tests.lots import lot
 from tests.system.deployment import COMPONENTS, Deployment
-from tests.system.rest import AirflowApi
+from tests.system.rest import FINAL_RUN_STATES, AirflowApi
 
 from .service import Service
 
@@ -138,6 +138,15 @@ class Stage(Deployment):
             self.restart(name)
         return fallen
 
+    def look_after(self, *plays: Play, seconds: float = 240.0) -> None:
+        """Start again whatever falls over, however late it does, until all plays have ended."""
+
+        def all_have_ended() -> bool:
+            self.restart_what_fell_over()
+            return all(play.has_ended for play in plays)
+
+        assert wait_until(all_have_ended, seconds, every=0.5), self.last_words()
+
     @property
     def _database(self) -> str:
         return self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
@@ -187,6 +196,11 @@ class Play:
     def wait_for_words(self, words: str, seconds: float = 180.0) -> None:
         """Wait until the log of the task says something."""
         assert wait_until(lambda: words in self.log(), seconds, every=0.5), f"nothing of {words!r} in\n{self.log()}"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the DAG run is over."""
+        return self.api.run_state(self.dag_id, self.run_id) in FINAL_RUN_STATES
 
     def end(self, seconds: float = 240.0) -> str:
         """Wait for the end of the DAG run; the state of the task."""
