@@ -17,4 +17,5 @@ AIRFLOW_VERSION: tuple[int, ...] = tuple(int(part) for part in _airflow_version(
 
 AIRFLOW_V_3_0_PLUS = AIRFLOW_VERSION >= (3, 0)
 AIRFLOW_V_3_1_PLUS = AIRFLOW_VERSION >= (3, 1)
+AIRFLOW_V_3_2_PLUS = AIRFLOW_VERSION >= (3, 2)
 AIRFLOW_V_3_3_PLUS = AIRFLOW_VERSION >= (3, 3)

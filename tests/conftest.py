@@ -7,9 +7,10 @@ from typing import Any
 
 
 def pytest_configure() -> None:
-    """Make of a SIGTERM what Ctrl-C is, so that fixtures are torn down."""
+    """Make of a SIGTERM what Ctrl-C is, so that fixtures are torn down; a second one ends the process as it is."""
     signal.signal(signal.SIGTERM, _interrupt)
 
 
 def _interrupt(*_: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     raise KeyboardInterrupt

@@ -134,7 +134,7 @@ def _start_answer(reply: Reply) -> StartAnswer:
 def _as_json(body: Mapping[str, Any]) -> bytes:
     try:
         return msgspec.json.encode(body)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, msgspec.EncodeError) as error:
         raise ValueError(f"The body of the run cannot be sent as JSON: {error}") from error
 
 

@@ -13,10 +13,9 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Self
 
-import msgspec
-
 from airflow_provider_itwin.api.errors import ITwinError
 from airflow_provider_itwin.api.pace import MOST_WATCHED, PollSchedule
+from airflow_provider_itwin.api.reading import converted
 from airflow_provider_itwin.api.redact import shortened
 from airflow_provider_itwin.api.report import RunReport
 from airflow_provider_itwin.api.resources import Run, read_moment
@@ -165,7 +164,7 @@ class WaitEvent:
         :raises ValueError: if it is not one that :meth:`WaitOutcome.as_event` gave, so that nothing strange passes for success
         """
         try:
-            read = msgspec.convert(event, cls)
+            read = converted(event, cls)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"The trigger's event cannot be understood ({error}): {event!r:.300}") from error
         if not read._is_consistent:

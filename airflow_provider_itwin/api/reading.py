@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What reading raises for a body that is no JSON."""
@@ -27,6 +29,18 @@ def read_json(body: bytes) -> Any:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return msgspec.json.decode(mended(body))
+
+
+def converted(values: Any, shape: type[T]) -> T:
+    """
+    Give plain values as a `shape`.
+
+    :raises ValueError: if they are something else; before msgspec 0.21 its own errors are none
+    """
+    try:
+        return msgspec.convert(values, shape)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
 
 
 def mended(body: bytes) -> bytes:

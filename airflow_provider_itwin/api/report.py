@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import msgspec
 
+from airflow_provider_itwin.api.reading import converted
 from airflow_provider_itwin.api.redact import excerpt, shortened
 from airflow_provider_itwin.api.resources import Job, Run, RunRef, Task
 from airflow_provider_itwin.api.timeline import ConnectorTotals, Timeline, issues_of, most_common
@@ -208,7 +209,7 @@ class RunReport:
 
         :raises ValueError: if it is something else
         """
-        return msgspec.convert(values, cls)
+        return converted(values, cls)
 
     @property
     def summary(self) -> str:

@@ -13,14 +13,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-import msgspec
-
 from airflow_provider_itwin.api import operations
 from airflow_provider_itwin.api.account import Account
 from airflow_provider_itwin.api.conversations import Pages, look_at_run
 from airflow_provider_itwin.api.errors import ITwinNotFoundError
 from airflow_provider_itwin.api.exchange import exchange
 from airflow_provider_itwin.api.operations import Call
+from airflow_provider_itwin.api.reading import converted
 from airflow_provider_itwin.api.report import RunReport
 from airflow_provider_itwin.api.resources import Glance, GlancePage, decoded
 from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
@@ -65,7 +64,7 @@ class Cursor:
 
         :raises ValueError: if it is something else
         """
-        cursor = msgspec.convert(values, cls)
+        cursor = converted(values, cls)
         if cursor.since.tzinfo is None:
             raise ValueError(f"since must name its zone: {cursor.since}")
         return cursor

@@ -93,9 +93,15 @@ class ITwinHook(BaseHook):
             yield client
 
     async def _account_async(self) -> Account:
-        from airflow.providers.common.compat.connection import get_async_connection
+        from airflow.providers.common.compat.sdk import Connection
 
-        return account_of(await get_async_connection(self.itwin_conn_id, hook=type(self)))
+        if hasattr(Connection, "aextra_dejson"):
+            return account_of(await self.aget_connection(self.itwin_conn_id))
+        from asgiref.sync import sync_to_async
+
+        # Before Airflow 3.3.2 each way to read a connection ends in a synchronous call to the supervisor, to have the secrets
+        # masked, which must not happen on the triggerer's event loop. The helper of common-compat knows that since 1.23 only.
+        return account_of(await sync_to_async(self.get_connection)(self.itwin_conn_id))
 
     async def wait_async(self, order: WaitOrder) -> WaitOutcome:
         """

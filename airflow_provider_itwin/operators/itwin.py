@@ -72,7 +72,7 @@ class _RunWithBodyOperator(ITwinRunOperator):
             )
         try:
             msgspec.json.encode(body)
-        except (TypeError, ValueError, RecursionError) as error:
+        except (TypeError, ValueError, RecursionError, msgspec.EncodeError) as error:
             raise ValueError(f"body cannot be written as JSON: {error}") from error
         return body
 

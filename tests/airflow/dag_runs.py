@@ -10,6 +10,8 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -159,18 +161,30 @@ def load_dag(home: Path, dag_id: str, text: str) -> Any:
     for file in folder.glob("*.py"):
         file.unlink()
     (folder / f"{dag_id}.py").write_text(text)
+    bag = _bag_of(folder)
+    assert not bag.import_errors, bag.import_errors
+    return bag.dags[dag_id]
+
+
+def _bag_of(folder: Path) -> Any:
     try:
         from airflow.dag_processing.dagbag import BundleDagBag
     except ImportError:
-        from airflow.models.dagbag import DagBag
+        from airflow.models import dagbag
 
-        bag = DagBag(str(folder), include_examples=False)
+        if hasattr(dagbag, "BundleDagBag"):  # Airflow 3.1
+            return dagbag.BundleDagBag(dag_folder=str(folder), bundle_path=folder)
+        bag = dagbag.DagBag(str(folder), include_examples=False)
         # As the DAG processor does; without that, the assets of the DAG are not known, and have no events.
-        bag.sync_to_db()
-    else:
-        bag = BundleDagBag(dag_folder=str(folder), bundle_path=folder, bundle_name="dags-folder")
-    assert not bag.import_errors, bag.import_errors
-    return bag.dags[dag_id]
+        if AIRFLOW_V_3_0_PLUS:
+            from airflow.dag_processing.bundles.manager import DagBundlesManager
+
+            DagBundlesManager().sync_bundles_to_db()  # type: ignore[no-untyped-call]
+            bag.sync_to_db("dags-folder", None)
+        else:
+            bag.sync_to_db()
+        return bag
+    return BundleDagBag(dag_folder=str(folder), bundle_path=folder, bundle_name="dags-folder")
 
 
 def _loaded(value: Any) -> Any:

@@ -21,7 +21,7 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
-from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,7 +61,7 @@ class FakeTaskInstance:
         self.pushed: list[str] = []
         self.start_date: Any = None
         self._on_push = on_push
-        if AIRFLOW_V_3_3_PLUS:
+        if AIRFLOW_V_3_0_PLUS:
             self.get_first_reschedule_date = lambda context: self.start_date
 
     def xcom_push(self, key: str, value: Any, **_: Any) -> None:

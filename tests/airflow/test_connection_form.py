@@ -16,7 +16,7 @@ from airflow_provider_itwin.connection_form import FIELDS
 from airflow_provider_itwin.get_provider_info import get_provider_info
 from airflow_provider_itwin.hooks.itwin import ITwinHook
 from airflow_provider_itwin.settings import account_of
-from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS, AIRFLOW_VERSION
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_2_PLUS
 
 from .test_provider_metadata import schema
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from .leaping_time import LeapingClock
 
 
-on_older = pytest.mark.skipif(AIRFLOW_VERSION >= (3, 0), reason="the form of Flask AppBuilder went with Airflow 2")
-on_newer = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow 2.11 does not read forms from the metadata")
+on_older = pytest.mark.skipif(AIRFLOW_V_3_0_PLUS, reason="the form of Flask AppBuilder went with Airflow 2")
+on_newer = pytest.mark.skipif(not AIRFLOW_V_3_2_PLUS, reason="Airflow reads forms from the metadata since 3.2")
 
 BY_HAND = {"verify", "proxies"}
 """Fields that a form of Flask AppBuilder would spoil."""
@@ -82,7 +82,7 @@ def test_the_browser_gets_the_form_from_the_metadata() -> None:
     assert form.extra_fields["issuer_url"]["schema"]["title"] == "Token issuer"
 
 
-@on_newer
+@pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="the stand-ins are those of Airflow 3")
 def test_the_hook_methods_serve_an_airflow_without_flask_appbuilder(monkeypatch: pytest.MonkeyPatch) -> None:
     # Airflow 3.0 and 3.1 ask the hook, and put these in the place of what is not installed.
     service = import_string("airflow.api_fastapi.core_api.services.ui.connections.HookMetaService")

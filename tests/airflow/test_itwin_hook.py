@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -485,6 +486,25 @@ def test_what_goes_wrong_is_an_error_of_its_own_kind(emulator: Emulator, connect
 
 
 # The asynchronous client
+
+
+async def test_reads_the_connection_off_the_event_loop_unless_airflow_can_without_blocking(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.providers.common.compat.sdk import Connection
+
+    threads: list[int] = []
+    read = ITwinHook.get_connection
+
+    def noted(conn_id: str) -> Any:
+        threads.append(threading.get_ident())
+        return read(conn_id)
+
+    monkeypatch.setattr(ITwinHook, "get_connection", staticmethod(noted))
+    async with ITwinHook().async_client() as client:
+        assert client.account.environment.api == emulator.url
+    assert bool(threads) != hasattr(Connection, "aextra_dejson")
+    assert threading.get_ident() not in threads
 
 
 async def test_all_in_a_loop_share_one_client(emulator: Emulator, connection: Callable[..., None]) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from airflow_provider_itwin.hooks.itwin import ITwinHook
 from airflow_provider_itwin.operators import itwin as operators
 from airflow_provider_itwin.sensors import itwin as sensors
 from airflow_provider_itwin.settings import outage_tolerance
-from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_2_PLUS
 
 from .single_task import first_found
 
@@ -56,8 +57,8 @@ def test_is_what_airflow_wants_of_its_own_providers() -> None:
     for name, value in info.items():
         assert name in wanted["properties"], name
         part = {"definitions": wanted.get("definitions", {}), **wanted["properties"][name]}
-        if not AIRFLOW_V_3_3_PLUS and name == "connection-types":
-            # Airflow 2.11 does not know yet that forms can be described here.
+        if not AIRFLOW_V_3_2_PLUS and name == "connection-types":
+            # Airflow 3.1 does not know yet that forms can be described here.
             known = part["items"]["properties"]
             value = [{key: entry[key] for key in entry if key in known} for entry in value]
         jsonschema.validate(value, part)
@@ -152,7 +153,7 @@ def test_airflow_finds_the_hook() -> None:
     assert (info.package_name, info.hook_name) == (DISTRIBUTION, "iTwin")
 
 
-@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="what tasks ask on Airflow 3")
+@pytest.mark.skipif(not AIRFLOW_V_3_2_PLUS, reason="tasks ask a manager of their own since Airflow 3.2")
 def test_tasks_find_the_hook() -> None:
     manager = import_string("airflow.sdk.providers_manager_runtime.ProvidersManagerTaskRuntime")
     info = manager().hooks["itwin"]
@@ -163,6 +164,10 @@ def test_tasks_find_the_hook() -> None:
 def test_airflow_finds_the_links_and_the_form() -> None:
     manager = ProvidersManager()
     assert "airflow_provider_itwin.links.ITwinRunLink" in manager.extra_links_class_names
+    if AIRFLOW_V_3_0_PLUS and not AIRFLOW_V_3_2_PLUS and find_spec("wtforms") is None:
+        # These ask the hook for its form, and only where the library of the old forms is installed.
+        assert "itwin" not in manager.field_behaviours
+        return
     behaviour = manager.field_behaviours["itwin"]
     hidden = behaviour.get("hidden_fields", behaviour.get("hidden-fields"))
     assert hidden == ["schema"]

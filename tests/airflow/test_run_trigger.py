@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_itwin.api import sharing
 from airflow_provider_itwin.api.waiting import WaitEnd, WaitEvent
 from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
-from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_1_PLUS
 
 from .single_task import event_of, first_found, rebuilt, through_json
 
@@ -247,7 +247,7 @@ def test_an_airflow_connection_that_is_not_there_is_a_refusal_and_no_breakdown(e
     assert "nobody" in str(event.error)
 
 
-@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow 2.11 asks its database directly")
+@pytest.mark.skipif(not AIRFLOW_V_3_1_PLUS, reason="Airflow 3.1 is the first that lets a trigger ask here")
 def test_nor_when_the_triggerer_asks_a_supervisor_for_it(emulator: Emulator, airflow_home: Path) -> None:
     from airflow.sdk.execution_time.supervisor import InProcessTestSupervisor
 
