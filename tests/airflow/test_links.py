@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_itwin.hooks.itwin import ITwinHook
 from airflow_provider_itwin.links import ITwinIModelLink, ITwinRunLink, write_links
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
-from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,7 @@ def requests_for_connections(emulator: Emulator) -> int:
 
 def link_of(result: DagResult, task_id: str) -> Any:
     """Give the address that Airflow shows: on 3 what is stored when the task has ended, on 2 what is asked for then."""
-    if AIRFLOW_V_3_3_PLUS:
+    if AIRFLOW_V_3_0_PLUS:
         return result.xcom(task_id, ITwinRunLink.key)
     key = SimpleNamespace(dag_id=result.dag_id, run_id=result.run_id, task_id=task_id, map_index=-1)
     return ITwinRunLink().get_link(result.dag.task_dict[task_id], ti_key=key)

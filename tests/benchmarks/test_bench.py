@@ -8,7 +8,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
 from benchmarks import decoding, schedule
 from benchmarks.certificate import write_certificate
 from benchmarks.criteria import judge
@@ -19,7 +19,7 @@ from benchmarks.report import report
 from benchmarks.results import Results
 
 pytestmark = pytest.mark.skipif(
-    not AIRFLOW_V_3_0_PLUS, reason="the bench runs triggers as the triggerer of Airflow 3 does"
+    not AIRFLOW_V_3_3_PLUS, reason="the bench runs triggers as the triggerer of Airflow 3.3 does"
 )
 
 SMALL = Row(20, 0.5, {"ours": 1, "floor": 1}, spread=0.5, settle=0.5, window=2.0, ending=0.5)

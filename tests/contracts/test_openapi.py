@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,9 @@ def test_nothing_undocumented_is_ever_answered(tmp_path: Path) -> None:
         if os.getenv("CI") == "true":
             pytest.fail("schemathesis is not installed, and on a build server nothing is left out")
         pytest.skip("schemathesis is not installed")
+    if tuple(map(int, version("schemathesis").split(".")[:2])) < (4, 30):
+        # With the packages of an older Airflow's time; the emulator is the same on all of them.
+        pytest.skip("an older schemathesis follows redirects, and takes unknown parameters of a query for forbidden")
     (tmp_path / "hooks_for_emulator.py").write_text(HOOKS)
     with Emulator(speed=1) as emulator:
         environment = os.environ | {
