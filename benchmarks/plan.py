@@ -66,7 +66,9 @@ def rows(quick: bool) -> list[Row]:
         _at_interval(1000, 5.0, {"ours": 3, "floor": 3}, window=90.0),
         _at_interval(1000, 5.0, {"naive": 1, "databricks": 3, "dbt-cloud": 3}, window=20.0),
         _at_interval(3000, 12.0, {"ours": 1, "floor": 1, "databricks": 1, "dbt-cloud": 1}),
-        Row(10_000, None, {"ours": 3, "floor": 1, "idle": 1}, spread=30.0, settle=5.0, ending=30.0),
+        Row(
+            10_000, None, {"ours": 3, "floor": 1, "without portal": 1, "idle": 1}, spread=30.0, settle=5.0, ending=30.0
+        ),
     ]
 
 

@@ -13,6 +13,7 @@ _NAMES = {
     "ours": "**this package**",
     "floor": "floor",
     "naive": "floor without ticks",
+    "without portal": "this package, Airflow's portal off",
     "idle": "triggers that ask nobody",
 }
 _WORDS = {True: "met", False: "**not met**", None: "-"}
@@ -71,12 +72,13 @@ def _waits(results: Results) -> str:
         "## Waits over TLS on loopback\n\n"
         + _table(columns, rows)
         + "\n\nEach case has a process and a server of its own, each on its own processor if there are two. Triggers run as in "
-        "Airflow's triggerer: its own code around each, with its portal, without database and supervisor. CPU is that of the "
-        "whole process in a window in which nothing starts or ends, without what it takes when nobody waits, for each poll that "
-        "the server counted; of it GC is what the garbage collector takes, which goes through all that Airflow has loaded. The "
-        "floor is a coroutine for each wait over one session with one token, that asks at the same "
-        "moments and decodes two fields; without ticks, each asks at a moment of its own, so that fewer share a wake-up. Memory "
-        "is the peak over the process before the first wait. Late is beyond the longest pause that the schedule allows. A row "
+        "Airflow's triggerer: its own code around each, with its portal, without database and supervisor. CPU is that of "
+        "the whole process in a window in which nothing starts or ends, without what it takes when nobody waits, for each "
+        "poll that the server counted; of it GC is what the garbage collector takes, which goes through all that Airflow "
+        "has loaded. The floor is a coroutine for each wait over one session with one token, that asks at the same moments "
+        "and decodes two fields; without ticks, each asks at a moment of its own, so that fewer share a wake-up. The "
+        "portal, in which Airflow 3.3 runs each trigger, is off where AIRFLOW_DISABLE_GREENBACK_PORTAL is true. Memory is "
+        "the peak over the process before the first wait. Late is beyond the longest pause that the schedule allows. A row "
         "without a provider means that it could not follow: its polls alone would take more than a processor, or its memory "
         "gigabytes."
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import random
 import ssl
 import time
@@ -98,6 +99,14 @@ class Ours(Triggers):
     def is_right(self, payload: Any) -> bool:
         """Tell whether the wait ended with a finished run."""
         return bool(payload["end"] == "finished" and payload["report"]["result"] == "Success")
+
+
+class OursWithoutPortal(Ours):
+    """The same in a triggerer that is told to run triggers without the portal that Airflow 3.3 puts each of them in."""
+
+    def __init__(self, port: int, certificate: str, interval: float | None, hear: Hear) -> None:
+        os.environ["AIRFLOW_DISABLE_GREENBACK_PORTAL"] = "true"
+        super().__init__(port, certificate, interval, hear)
 
 
 class DbtCloud(Triggers):
@@ -240,6 +249,7 @@ class NaiveFloor(Floor):
 
 SUBJECTS: dict[str, type[Subject]] = {
     "ours": Ours,
+    "without portal": OursWithoutPortal,
     "floor": Floor,
     "naive": NaiveFloor,
     "dbt-cloud": DbtCloud,

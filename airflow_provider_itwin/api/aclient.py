@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from math import inf
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -81,9 +81,10 @@ class AsyncITwinClient:
         """
         return await self.carry(exchange(self.account, call, patience))
 
-    async def wait(self, order: WaitOrder) -> WaitOutcome:
+    def wait(self, order: WaitOrder) -> Coroutine[Any, Any, WaitOutcome]:
         """Wait as `order` says, sharing looks with all who wait here; trouble is told by the outcome, not raised."""
-        return await self._poller.wait(order)
+        # No coroutine around that of the poller: there are thousands of these.
+        return self._poller.wait(order)
 
     async def carry(self, flow: Flow[T]) -> T:
         """Carry a conversation through: do what it wants, tell it what came of it, and give what it ends with."""

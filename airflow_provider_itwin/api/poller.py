@@ -2,7 +2,7 @@
 One poller for all waits of an account: it asks for everybody, and asks once where several wait for the same run.
 
 A trigger only awaits a future. Airflow 3.3 runs each trigger in a portal that taxes every await, so the asking is done by a
-few workers in tasks of their own, from a heap of due times.
+few workers in tasks of their own, from a heap of due times. There are as few of them as keep up with what is due.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import contextvars
 import heapq
 import itertools
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from math import inf
@@ -24,8 +25,19 @@ from airflow_provider_itwin.api.waiting import Finding, Wait
 
 log = logging.getLogger(__name__)
 
+FEW_WORKERS = 10
+"""
+Looks that are under way at once while that many keep up.
+
+A look holds some thirty objects until it is done, and Python collects garbage whenever there are 700 more than before: with
+twice as many looks at once, collecting garbage was measured to take an eighth of all their work.
+"""
+
 MOST_WORKERS = 30
-"""Looks that are under way at once, at most."""
+"""Looks that are under way at once, at most, when the service takes its time."""
+
+CALM = 60.0
+"""Seconds of keeping up after which few looks at once are enough again."""
 
 FRESH = 1.0
 """Seconds for which a finding is fresh enough that a newcomer need not ask again."""
@@ -70,8 +82,8 @@ class Poller:
     """
     Looks at runs for all who wait for them.
 
-    Belongs to one event loop. Its workers are started when somebody waits, as many as are needed, and stopped by
-    :meth:`close`.
+    Belongs to one event loop. Its workers are started when looks are due, as many as are needed, and stopped when none are left,
+    or by :meth:`close`.
 
     :param account: for its clock
     :param look: looks once for the run of an order; what is in the way is found, not raised
@@ -90,11 +102,12 @@ class Poller:
         self._watches: dict[_Target, _Watch] = {}
         self._heap: list[tuple[float, int, _Watch]] = []
         self._sequence = itertools.count()
-        self._due: asyncio.Queue[_Watch] = asyncio.Queue()
+        self._due: deque[_Watch] = deque()
         self._earlier = asyncio.Event()
         self._clock: asyncio.Task[None] | None = None
-        self._workers: list[asyncio.Task[None]] = []
-        self._idle = 0
+        self._workers: set[asyncio.Task[None]] = set()
+        self._most = FEW_WORKERS
+        self._behind_at = -inf
 
     async def wait(self, order: WaitOrder) -> WaitOutcome:
         """Wait as `order` says; several that wait for the same run share its looks, and keep their own rules."""
@@ -123,7 +136,8 @@ class Poller:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._clock, self._workers = None, []
+        self._clock = None
+        self._workers.clear()
 
     def _schedule(self, watch: _Watch, due: float) -> None:
         watch.due = due
@@ -140,9 +154,13 @@ class Poller:
                 # An entry is void when its watch was scheduled anew since, or has nobody left.
                 if watch.due == due and watch.waiters and not watch.is_being_looked_at:
                     watch.is_being_looked_at = True
-                    self._hand_out(watch)
+                    self._due.append(watch)
+            self._put_to_work(now)
             self._earlier.clear()
-            await self._rest(max(TICK, self._heap[0][0] - now) if self._heap else None)
+            if self._due:
+                await self._rest(TICK)
+            else:
+                await self._rest(max(TICK, self._heap[0][0] - now) if self._heap else None)
 
     async def _rest(self, seconds: float | None) -> None:
         """Wait until something is due, or until something is due earlier than was known."""
@@ -153,18 +171,22 @@ class Poller:
             async with asyncio.timeout(seconds):
                 await self._earlier.wait()
 
-    def _hand_out(self, watch: _Watch) -> None:
-        self._due.put_nowait(watch)
-        if self._due.qsize() > self._idle and len(self._workers) < MOST_WORKERS:
-            self._workers.append(asyncio.create_task(self._work()))
+    def _put_to_work(self, now: float) -> None:
+        """Start workers for what is due: a few, and more and more of them while looks are late."""
+        if self._due and now - self._due[0].due > 2 * TICK:
+            self._most = min(MOST_WORKERS, self._most + 2)
+            self._behind_at = now
+        elif now - self._behind_at > CALM:
+            self._most = FEW_WORKERS
+        for _ in range(min(len(self._due), self._most - len(self._workers))):
+            worker = asyncio.create_task(self._work())
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
 
     async def _work(self) -> None:
-        while True:
-            self._idle += 1
-            try:
-                watch = await self._due.get()
-            finally:
-                self._idle -= 1
+        """Look at what is due until nothing is."""
+        while self._due:
+            watch = self._due.popleft()
             if not watch.waiters:
                 watch.is_being_looked_at = False
                 continue

@@ -18,10 +18,11 @@ LARGEST_BODY = 64 * 1024 * 1024
 """Bytes of one answer, after decompression, that a driver accepts; a run of 5,000 files takes about five million."""
 
 
-# Each poll makes several of these, and structs are made in a tenth of the time that frozen dataclasses take.
+# Each poll makes several of these, and structs are made in a tenth of the time that frozen dataclasses take. Those that
+# can be part of no cycle are nothing for the garbage collector to know.
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """One HTTP request, complete."""
 
     method: str
@@ -33,7 +34,7 @@ class Request(msgspec.Struct, frozen=True):
         return f"Request({self.method!r}, {self.url!r})"
 
 
-class Reply(msgspec.Struct, frozen=True):
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """
     One HTTP answer, complete.
 
@@ -66,13 +67,13 @@ def server_time(reply: Reply) -> datetime | None:
     return http_date(reply.headers.get("date"))
 
 
-class NoReply(msgspec.Struct, frozen=True):
+class NoReply(msgspec.Struct, frozen=True, gc=False):
     """There was no complete answer; `reason` is free of secrets."""
 
     reason: str
 
 
-class Send(msgspec.Struct, frozen=True):
+class Send(msgspec.Struct, frozen=True, gc=False):
     """
     An exchange wants this request sent; it is given a :class:`Reply` or a :class:`NoReply`.
 
@@ -92,7 +93,7 @@ class Pause(msgspec.Struct, frozen=True):
     trouble: ITwinError | None = None
 
 
-class Authorize(msgspec.Struct, frozen=True):
+class Authorize(msgspec.Struct, frozen=True, gc=False):
     """
     An exchange wants a :class:`~.credentials.Token`; if there is none to be had, the error is thrown into it.
 

@@ -14,7 +14,7 @@ from airflow_provider_itwin.api.account import Account
 from airflow_provider_itwin.api.conversations import Sight
 from airflow_provider_itwin.api.errors import ITwinConnectionError, ITwinNotFoundError
 from airflow_provider_itwin.api.orders import WaitEnd, WaitOrder, WaitOutcome
-from airflow_provider_itwin.api.poller import MOST_WORKERS, Poller
+from airflow_provider_itwin.api.poller import Poller
 from airflow_provider_itwin.api.resources import Glance, Run, RunRef
 from airflow_provider_itwin.api.vocabulary import ConnectionKind
 from airflow_provider_itwin.api.waiting import Finding
@@ -25,14 +25,12 @@ from .script import CREDENTIALS, PRODUCTION
 class Sky:
     """A service whose runs are finished at set times, and a clock that leaps from one look to the next."""
 
-    def __init__(self, look_takes: float = 0.0) -> None:
+    def __init__(self) -> None:
         self.now = 1000.0
         self.ends: dict[str, float] = {}
         self.looks: list[tuple[float, str]] = []
         self.limits: list[tuple[float, float | None]] = []
         self.trouble: dict[str, list[Exception]] = {}
-        self.under_way = self.most_under_way = 0
-        self.look_takes = look_takes
         self.account = Account(
             PRODUCTION, CREDENTIALS, clock=lambda: self.now, wall=lambda: self.now, chance=lambda: 0.5
         )
@@ -47,11 +45,6 @@ class Sky:
         run_id = order.run_id or ""
         self.looks.append((self.now, run_id))
         self.limits.append((self.now, order.deadline))
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
-        for _ in range(3 if self.look_takes else 0):
-            await asyncio.sleep(0)
-        self.under_way -= 1
         if self.trouble.get(run_id):
             trouble = self.trouble[run_id].pop(0)
             if isinstance(trouble, ITwinConnectionError | ITwinNotFoundError):
@@ -114,16 +107,6 @@ async def test_the_quickest_sets_the_pace_for_all_who_wait_for_one_run() -> None
     sky.ends["a"] = 1019.5
     await sky.wait(sky.order("a", interval=60.0), sky.order("a", interval=5.0))
     assert [moment for moment, _ in sky.looks][-1] <= 1025.0
-
-
-async def test_a_bounded_number_of_looks_is_under_way_at_once() -> None:
-    sky = Sky(look_takes=1.0)
-    for number in range(300):
-        sky.ends[str(number)] = 1000.0
-    outcomes = await sky.wait(*(sky.order(str(number)) for number in range(300)))
-    assert all(outcome.end is WaitEnd.FINISHED for outcome in outcomes)
-    assert 1 < sky.most_under_way <= MOST_WORKERS
-    assert len(sky.looks) == 300
 
 
 async def test_trouble_is_ridden_out_with_growing_pauses_and_does_not_hold_up_others() -> None:
