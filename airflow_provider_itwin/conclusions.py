@@ -23,6 +23,7 @@ from airflow_provider_itwin.exceptions import (
     ITwinTransientError,
     ITwinTriggerEventError,
 )
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_1_PLUS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 REPORT_KEY = "run_report"
 REF_KEY = "run_ref"
+_TRY_KEY = "try_number"
 PATIENCE_BEFORE_DEFERRING = 10.0
 """Seconds of trouble that the look before a deferral rides out on the worker; the trigger has more patience."""
 
@@ -63,6 +65,28 @@ def results_of(names: Iterable[str], parameter: str) -> tuple[str, ...]:
         return (names,) if isinstance(names, str) else tuple(names)
     except TypeError:
         raise ValueError(f"{parameter} must be results of a run, such as ['Error'], not {names!r}") from None
+
+
+def marked(context: Mapping[str, Any], memo: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Give a memo for a trigger, with the number of the try that it works for."""
+    return {**(memo or {}), _TRY_KEY: getattr(context["ti"], "try_number", None)}
+
+
+def is_left_over(context: Mapping[str, Any], event: Any) -> bool:
+    """
+    Tell whether an event was meant for an earlier try of the task.
+
+    Airflow 3.0 gives the retry of a deferred task what the triggerer has told the try before, instead of beginning anew.
+    """
+    if not AIRFLOW_V_3_0_PLUS or AIRFLOW_V_3_1_PLUS or not isinstance(event, dict):
+        return False
+    memo = event.get("memo")
+    told = memo.get(_TRY_KEY) if isinstance(memo, dict) else None
+    now = getattr(context["ti"], "try_number", None)
+    if told is None or told == now:
+        return False
+    log.info("What the triggerer told try %s does not count for try %s, which begins anew", told, now)
+    return True
 
 
 def understood(event: Any) -> WaitEvent:

@@ -29,6 +29,8 @@ from airflow_provider_itwin.conclusions import (
     PATIENCE_BEFORE_DEFERRING,
     REF_KEY,
     concluded,
+    is_left_over,
+    marked,
     overdue_text,
     raise_trouble,
     results_of,
@@ -147,6 +149,9 @@ class ITwinRunOperator(BaseOperator):
 
         :return: the id of the run
         """
+        return self._begin(context)
+
+    def _begin(self, context: Any) -> str:
         from airflow_provider_itwin.api.vocabulary import checked_id
         from airflow_provider_itwin.memory import Memory, Store
 
@@ -165,6 +170,8 @@ class ITwinRunOperator(BaseOperator):
         """Go on after a wait in the triggerer, just as after one on the worker."""
         from airflow_provider_itwin.memory import Memory, Store
 
+        if is_left_over(context, event):
+            return self._begin(context)
         ending = understood(event)
         try:
             memory = Memory.from_dict(ending.memo)
@@ -217,9 +224,9 @@ class ITwinRunOperator(BaseOperator):
                 case QueueBehind(ref):
                     metrics.queued_behind(self.kind)
                     self.log.info("The iModel is being synchronized by run %s; queueing behind it", ref)
-                    memory = self._after_wait(memory, self._wait(memory, ref, in_queue=True))
+                    memory = self._after_wait(memory, self._wait(context, memory, ref, in_queue=True))
                 case WaitFor(ref):
-                    memory = self._after_wait(memory, self._wait(memory, ref, in_queue=False))
+                    memory = self._after_wait(memory, self._wait(context, memory, ref, in_queue=False))
                 case RefuseBecauseOf(ref):
                     store.forget()
                     raise ITwinRunActiveError(
@@ -319,7 +326,7 @@ class ITwinRunOperator(BaseOperator):
         self._own_ref = ref
         context["ti"].xcom_push(key=REF_KEY, value=ref.as_dict())
 
-    def _wait(self, memory: Memory, ref: RunRef, *, in_queue: bool) -> WaitEvent:
+    def _wait(self, context: Any, memory: Memory, ref: RunRef, *, in_queue: bool) -> WaitEvent:
         """Wait for `ref`: here on the worker, or by deferring the task."""
         from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder
         from airflow_provider_itwin.settings import outage_tolerance
@@ -345,7 +352,9 @@ class ITwinRunOperator(BaseOperator):
 
         # No timeout for the deferral itself: Airflow would end the task without asking us; the trigger keeps the deadline.
         return self.defer(
-            trigger=ITwinRunTrigger(itwin_conn_id=self.itwin_conn_id, **order.as_dict(), memo=memory.as_dict()),
+            trigger=ITwinRunTrigger(
+                itwin_conn_id=self.itwin_conn_id, **order.as_dict(), memo=marked(context, memory.as_dict())
+            ),
             method_name="execute_complete",
         )
 

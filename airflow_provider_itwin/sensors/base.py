@@ -22,6 +22,8 @@ from airflow_provider_itwin.api.verdict import DEFAULT_FAIL_ON, Outcome, ResultP
 from airflow_provider_itwin.conclusions import (
     PATIENCE_BEFORE_DEFERRING,
     concluded,
+    is_left_over,
+    marked,
     overdue_text,
     raise_trouble,
     results_of,
@@ -142,21 +144,23 @@ class ITwinRunSensor(BaseSensorOperator):
 
         :return: the run report
         """
+        if self.deferrable:
+            return self._begin(context)
         self._began = time.time()
-        if not self.deferrable:
-            return super().execute(context)
-        return self._look_or_defer(context)
+        return super().execute(context)
 
-    def _look_or_defer(self, context: Any) -> Any:
+    def _begin(self, context: Any) -> Any:
+        """Look once, and defer the task if there is nothing to conclude yet."""
+        self._began = time.time()
         order = None
         try:
             order = self._order(self._began)
             finished = self._look(context, order, PATIENCE_BEFORE_DEFERRING)
         except Exception as error:  # noqa: BLE001 (never_fail and silent_fail are about any)
-            return self._end_as_poke_would(error, order)
+            return self._end_as_poke_would(context, error, order)
         if finished is not None:
             return finished
-        return self._defer(order)
+        return self._defer(context, order)
 
     def poke(self, context: Any) -> bool | PokeReturnValue:
         """Look once whether the run has ended."""
@@ -173,8 +177,9 @@ class ITwinRunSensor(BaseSensorOperator):
         """Conclude after a wait in the triggerer, just as a poke on the worker would."""
         if self.end_from_trigger and event == "success":
             # So dag.test goes on with a task that its trigger has ended, without what the trigger told.
-            self._began = time.time()
-            return self._look_or_defer(context)
+            return self._begin(context)
+        if is_left_over(context, event):
+            return self._begin(context)
         order = None
         try:
             # A task that started in the triggerer has not looked at its parameters before.
@@ -184,7 +189,7 @@ class ITwinRunSensor(BaseSensorOperator):
             order = known.order
             return self._conclude(context, known)
         except Exception as error:  # noqa: BLE001 (never_fail and silent_fail are about any)
-            return self._end_as_poke_would(error, order)
+            return self._end_as_poke_would(context, error, order)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """Resume without the rules of the base class, which would skip after a deferral what it fails after a poke."""
@@ -196,7 +201,7 @@ class ITwinRunSensor(BaseSensorOperator):
             trouble = error
             if type(error).__name__ == "TaskDeferralTimeout":
                 trouble = AirflowSensorTimeout(f"The wait was ended by Airflow, after {self.timeout:.0f} s: {error}")
-            return self._end_as_poke_would(trouble, None)
+            return self._end_as_poke_would(context, trouble, None)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """Tell OpenLineage what the run did; asked by it alone."""
@@ -299,11 +304,11 @@ class ITwinRunSensor(BaseSensorOperator):
         tell_outlets(self, context, report)
         return report
 
-    def _end_as_poke_would(self, error: Exception, order: WaitOrder | None) -> Any:
+    def _end_as_poke_would(self, context: Any, error: Exception, order: WaitOrder | None) -> Any:
         """Apply ``soft_fail``, ``never_fail`` and ``silent_fail`` by the rules that the base class has for a poke."""
         if self._is_silenced(error) and order is not None:
             self.log.error("A look at the run failed, and silent_fail says to go on: %s", error)
-            return self._defer(order)
+            return self._defer(context, order)
         skip = self._skip_instead(error)
         if skip is None:
             raise error
@@ -324,13 +329,16 @@ class ITwinRunSensor(BaseSensorOperator):
             return AirflowSkipException(f"Skipping because never_fail is set: {error}")
         return None
 
-    def _defer(self, order: WaitOrder) -> Any:
+    def _defer(self, context: Any, order: WaitOrder) -> Any:
         from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
 
         # No timeout for the deferral itself: Airflow would end the task without asking us; the trigger keeps the deadline.
         self.defer(
             trigger=ITwinRunTrigger(
-                itwin_conn_id=self.itwin_conn_id, **order.as_dict(), ends_task=self._ends_in_triggerer
+                itwin_conn_id=self.itwin_conn_id,
+                **order.as_dict(),
+                memo=marked(context),
+                ends_task=self._ends_in_triggerer,
             ),
             method_name="execute_complete",
         )

@@ -53,7 +53,7 @@ AirflowRescheduleException = first_found(
 class FakeTaskInstance:
     """What a task needs of its task instance."""
 
-    dag_id, task_id, run_id, map_index = "a_dag", "a_task", "a_run", -1
+    dag_id, task_id, run_id, map_index, try_number = "a_dag", "a_task", "a_run", -1, 1
 
     def __init__(self, max_tries: int = 0, on_push: Callable[[str], None] | None = None) -> None:
         self.max_tries = max_tries
@@ -137,6 +137,7 @@ class Runner:
         on_push: Callable[[str], None] | None = None,
         most_parts: int = 1000,
         event: Any = None,
+        try_number: int = 1,
     ) -> Outcome:
         """
         Run a task.
@@ -149,8 +150,10 @@ class Runner:
         :param on_push: is told the key of each XCom when it is pushed
         :param most_parts: how often the task may go on
         :param event: of a trigger that the scheduler has started the task with, None to start it on a worker
+        :param try_number: which try of the task this is
         """
         instance = FakeTaskInstance(max_tries, on_push)
+        instance.try_number = try_number
         context: dict[str, Any] = {"ti": instance, "task_instance": instance, "task_reschedule_count": 0}
         if store is not None:
             context["task_state_store"] = store

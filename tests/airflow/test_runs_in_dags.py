@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_1_PLUS, AIRFLOW_V_3_3_PLUS
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,9 +111,7 @@ def test_each_retry_starts_a_new_run_and_tells_why_the_last_one_failed(
         """
     )
     assert (result.states, result.tries) == ({"synchronize": ["failed"]}, {"synchronize": 3})
-    # Airflow 3.0 hands a retry what the trigger told the try before, instead of beginning anew; 3.1.8 does not.
-    begins_anew = not deferrable or AIRFLOW_V_3_1_PLUS or not AIRFLOW_V_3_0_PLUS
-    assert len(run_ids(emulator, FAILING)) == (3 if begins_anew else 1)
+    assert len(run_ids(emulator, FAILING)) == 3
     assert result.xcom("synchronize", "run_ref")["run_id"] == run_ids(emulator, FAILING)[-1]
     assert result.xcom("synchronize", "run_report")["result"] == "Error"
     assert "PD-ARC-Deck.rvt" in result.log

@@ -137,11 +137,15 @@ class Deployment:
         """Kill a component and what it has started, with no chance to say goodbye."""
         self._processes.pop(component).kill()
 
-    def restart(self, component: str, seconds: float = 120.0) -> None:
-        """Start a component again, after ending it if it still runs, and wait until Airflow finds it well."""
+    def restart(self, component: str, seconds: float = 120.0, environment: Mapping[str, str] | None = None) -> None:
+        """
+        Start a component again, after ending it if it still runs, and wait until Airflow finds it well.
+
+        :param environment: more environment, for this start only
+        """
         if process := self._processes.pop(component, None):
             process.stop()
-        self._launch(component)
+        self._launch(component, environment)
         self._wait_until_well(seconds)
 
     def process_log(self, component: str, lines: int = 100_000) -> str:
@@ -163,13 +167,16 @@ class Deployment:
         if not ended or migration.exit_code != 0:
             raise DeploymentError(f"The database could not be made:\n{migration.tail(100)}")
 
-    def _launch(self, component: str) -> None:
+    def _launch(self, component: str, environment: Mapping[str, str] | None = None) -> None:
         self._launched[component] = datetime.now(UTC)
-        self._processes[component] = self._run(component, *self._components[component])
+        self._processes[component] = self._run(component, *self._components[component], environment=environment)
 
-    def _run(self, name: str, *arguments: str) -> ManagedProcess:
+    def _run(self, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> ManagedProcess:
         return ManagedProcess(
-            name, airflow_command(*arguments), environment=self._environment, log=self.logs / f"{name}.log"
+            name,
+            airflow_command(*arguments),
+            environment={**self._environment, **(environment or {})},
+            log=self.logs / f"{name}.log",
         )
 
     def _wait_until_well(self, seconds: float) -> None:

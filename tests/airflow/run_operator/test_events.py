@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
 
+from airflow_provider_itwin import conclusions
 from airflow_provider_itwin.api.waiting import WaitEvent
 from tests.airflow.single_task import Outcome, resumed
 
 from .night import (
     DEFERRED,
+    NIGHT,
     operator,
     run_ids,
     runs,
@@ -94,3 +96,35 @@ def test_the_end_of_another_run_never_passes_for_that_of_ours(
         with pytest.raises(AirflowException):
             resumed(operator(**DEFERRED), mixed)
     assert WaitEvent.read(other).report is not None
+
+
+@pytest.fixture(params=["3.0", "any other"])
+def airflow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    version: str = request.param
+    monkeypatch.setattr(conclusions, "AIRFLOW_V_3_0_PLUS", True)
+    monkeypatch.setattr(conclusions, "AIRFLOW_V_3_1_PLUS", version != "3.0")
+    return version
+
+
+def test_what_airflow_3_0_hands_over_from_the_try_before_does_not_count(
+    emulator: Emulator, run_task: RunTask, airflow: str
+) -> None:
+    emulator.plan_run(NIGHT, "Error", 600)
+    first = run_task(operator(**DEFERRED))
+    assert (first.state, len(runs(emulator))) == ("up_for_retry", 1)
+    second = run_task(operator(**DEFERRED), event=first.events[-1], try_number=2)
+    if airflow == "3.0":
+        assert (second.state, len(runs(emulator))) == ("success", 2)
+        assert second.value == run_ids(emulator)[-1] != first.events[-1]["order"]["run_id"]
+    else:
+        # A try that goes on after a deferral must never start another run, whatever its number is said to be.
+        assert (second.state, len(runs(emulator))) == ("up_for_retry", 1)
+
+
+@pytest.mark.usefixtures("airflow")
+def test_what_the_triggerer_tells_this_try_counts_on_every_airflow(emulator: Emulator, run_task: RunTask) -> None:
+    event = run_task(operator(**DEFERRED), try_number=2).events[-1]
+    assert run_task(operator(**DEFERRED), event=event, try_number=2).value == run_ids(emulator)[0]
+    del event["memo"]["try_number"]
+    assert run_task(operator(**DEFERRED), event=event, try_number=2).value == run_ids(emulator)[0]
+    assert len(runs(emulator)) == 1

@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
 )
 
+from airflow_provider_itwin import conclusions
 from airflow_provider_itwin.exceptions import (
     ITwinPermanentError,
     ITwinRunFailedFinalError,
@@ -179,3 +180,21 @@ def test_uses_a_secret_that_was_changed_while_it_waited(
 
     clock.at(600, rotate)
     assert run_task(sensor(run_id=emulator.start_run(NIGHT), **mode)).state == "success"
+
+
+@pytest.mark.parametrize("version", ["3.0", "any other"])
+def test_a_retry_on_airflow_3_0_looks_anew_whatever_was_told_to_the_try_before(
+    emulator: Emulator, run_task: RunTask, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    monkeypatch.setattr(conclusions, "AIRFLOW_V_3_0_PLUS", True)
+    monkeypatch.setattr(conclusions, "AIRFLOW_V_3_1_PLUS", version != "3.0")
+    emulator.plan_run(NIGHT, "Success", 600)
+    emulator.fail("get-storage-connection-run", None, 503, after=5)
+    waiting = sensor(run_id=emulator.start_run(NIGHT), **MODES["deferred"])
+    first = run_task(waiting)
+    assert isinstance(first.error, ITwinTransientError)
+    assert first.events
+    emulator.heal()
+    assert run_task(waiting, event=first.events[-1], try_number=1).state == "up_for_retry"
+    second = run_task(waiting, event=first.events[-1], try_number=2)
+    assert second.state == ("success" if version == "3.0" else "up_for_retry")

@@ -1,0 +1,34 @@
+"""A triggerer that is told to run triggers without Airflow's portal, which takes most of a wait's memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .deployment import Deployment
+
+pytestmark = pytest.mark.system
+
+NIGHTLY = "itwin_nightly_sync"
+
+
+@pytest.fixture
+def without_portal(deployment: Deployment) -> Iterator[Deployment]:
+    deployment.restart("triggerer", environment={"AIRFLOW_DISABLE_GREENBACK_PORTAL": "true"})
+    yield deployment
+    deployment.restart("triggerer")
+
+
+def test_a_task_waits_there_as_anywhere(without_portal: Deployment) -> None:
+    api = without_portal.api
+    api.wait_for_dag(NIGHTLY)
+    run_id = api.trigger(NIGHTLY, {"connection_id": "demo-storage-connection"})
+    api.wait_for_task(NIGHTLY, run_id, "wait_for_synchronization", "deferred")
+    assert api.wait_for_run(NIGHTLY, run_id) == "success", api.task_states(NIGHTLY, run_id)
+    log = api.log(NIGHTLY, run_id, "wait_for_synchronization")
+    assert "Waiting for run" in log
+    assert "is Completed after" in log
