@@ -112,6 +112,7 @@ def test_what_airflow_3_0_hands_over_from_the_try_before_does_not_count(
     emulator.plan_run(NIGHT, "Error", 600)
     first = run_task(operator(**DEFERRED))
     assert (first.state, len(runs(emulator))) == ("up_for_retry", 1)
+    emulator.plan_run(NIGHT, "Success", 600)
     second = run_task(operator(**DEFERRED), event=first.events[-1], try_number=2)
     if airflow == "3.0":
         assert (second.state, len(runs(emulator))) == ("success", 2)
