@@ -179,9 +179,7 @@ class Poller:
         elif now - self._behind_at > CALM:
             self._most = FEW_WORKERS
         for _ in range(min(len(self._due), self._most - len(self._workers))):
-            worker = asyncio.create_task(self._work())
-            self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+            self._workers.add(asyncio.create_task(self._work()))
 
     async def _work(self) -> None:
         """Look at what is due until nothing is."""
@@ -200,6 +198,9 @@ class Poller:
                         waiter.outcome.set_exception(error)
             finally:
                 watch.is_being_looked_at = False
+        # At once, not when the task is found to be done: what falls due in between needs a worker, too.
+        if (me := asyncio.current_task()) is not None:
+            self._workers.discard(me)
 
     def _tell(self, watch: _Watch, finding: Finding) -> None:
         watch.looked_at = self._account.clock()
