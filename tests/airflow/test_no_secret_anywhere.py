@@ -69,7 +69,8 @@ def remains(tmp_path_factory: pytest.TempPathFactory) -> Remains:
         capture_output=True,
         text=True,
         errors="backslashreplace",
-        timeout=400,
+        # Airflow 3.0 draws boxes around the local variables of every frame of every exception.
+        timeout=1200,
         check=False,
         env=environment,
     )
