@@ -155,9 +155,9 @@ class Poller:
                 if watch.due == due and watch.waiters and not watch.is_being_looked_at:
                     watch.is_being_looked_at = True
                     self._due.append(watch)
-            self._put_to_work(now)
+            all_have_workers = self._put_to_work(now)
             self._earlier.clear()
-            if self._due:
+            if not all_have_workers:
                 await self._rest(TICK)
             else:
                 await self._rest(max(TICK, self._heap[0][0] - now) if self._heap else None)
@@ -171,15 +171,21 @@ class Poller:
             async with asyncio.timeout(seconds):
                 await self._earlier.wait()
 
-    def _put_to_work(self, now: float) -> None:
-        """Start workers for what is due: a few, and more and more of them while looks are late."""
+    def _put_to_work(self, now: float) -> bool:
+        """
+        Start workers for what is due: a few, and more and more of them while looks are late.
+
+        :return: whether there is a worker of its own for everything
+        """
         if self._due and now - self._due[0].due > 2 * TICK:
             self._most = min(MOST_WORKERS, self._most + 2)
             self._behind_at = now
         elif now - self._behind_at > CALM:
             self._most = FEW_WORKERS
-        for _ in range(min(len(self._due), self._most - len(self._workers))):
+        wanted, allowed = len(self._due), max(0, self._most - len(self._workers))
+        for _ in range(min(wanted, allowed)):
             self._workers.add(asyncio.create_task(self._work()))
+        return wanted <= allowed
 
     async def _work(self) -> None:
         """Look at what is due until nothing is."""
