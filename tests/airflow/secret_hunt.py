@@ -246,6 +246,7 @@ def main() -> None:
     from .leaping_time import LeapingClock, leap
 
     initdb()
+    show_no_locals()
     logging.basicConfig(stream=sys.stdout, level=logging.DEBUG)
     for name in (None, "airflow", "airflow.task", "airflow_provider_itwin", "urllib3", "aiohttp", "asyncio"):
         logging.getLogger(name).setLevel(logging.DEBUG)
@@ -281,6 +282,20 @@ def main() -> None:
             emulator.journal.clear()
     keep_a_trigger()
     Path(sys.argv[1]).write_text(json.dumps({"states": states, "markers": markers(token), "pages": pages}))
+
+
+def show_no_locals() -> None:
+    """Let consoles of Airflow 3.0 not show the local variables of every frame of an exception, which are nobody's to hide."""
+    if AIRFLOW_V_3_0_PLUS and AIRFLOW_VERSION < (3, 1):
+        from structlog.dev import RichTracebackFormatter
+
+        shown = RichTracebackFormatter.__call__
+
+        def without_locals(self: RichTracebackFormatter, *told: Any) -> None:
+            self.show_locals = False
+            shown(self, *told)
+
+        RichTracebackFormatter.__call__ = without_locals  # type: ignore[method-assign, assignment]
 
 
 def keep_serialized(dag: Any) -> None:

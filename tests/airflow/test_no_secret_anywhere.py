@@ -69,8 +69,7 @@ def remains(tmp_path_factory: pytest.TempPathFactory) -> Remains:
         capture_output=True,
         text=True,
         errors="backslashreplace",
-        # Airflow 3.0 draws boxes around the local variables of every frame of every exception.
-        timeout=1200,
+        timeout=600,
         check=False,
         env=environment,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_1_PLUS, AIRFLOW_V_3_3_PLUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,20 @@ def test_a_night_in_real_time(real_time_emulator: Emulator, run_dag: RunDag) -> 
     assert "https://kb.example.com/itwin/missing-reference" in result.log
 
 
-@pytest.mark.parametrize("mode", ["mode='poke'", "mode='reschedule'", "deferrable=True"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "mode='poke'",
+        pytest.param(
+            "mode='reschedule'",
+            marks=pytest.mark.skipif(
+                AIRFLOW_V_3_0_PLUS and not AIRFLOW_V_3_1_PLUS,
+                reason="dag.test of Airflow 3.0 gives sensors the moment of their first poke as a text",
+            ),
+        ),
+        "deferrable=True",
+    ],
+)
 def test_a_sensor_that_waits_in_real_time(real_time_emulator: Emulator, run_dag: RunDag, mode: str) -> None:
     real_time_emulator.plan_run(GOOD, "Success", 700)
     run_id = real_time_emulator.start_run(GOOD)
