@@ -27,7 +27,7 @@ SHORT = tests/airflow/test_provider_metadata.py tests/airflow/test_itwin_hook.py
     tests/airflow/run_sensor tests/airflow/test_run_trigger.py tests/airflow/test_import_weight.py \
     tests/airflow/test_runs_in_dags.py tests/airflow/test_connection_form.py
 
-# With 3.1 and 3.2, pytest's own tracebacks can break Python 3.11 ("AST constructor recursion depth mismatch"); plain ones do not.
+# With 3.1 and 3.2, pytest's own tracebacks can break Python 3.11 ("AST constructor recursion depth mismatch").
 PLAIN = --tb=native
 
 # Neither real Airflow processes nor the tools that build the package and the pages.

@@ -189,24 +189,26 @@ class Poller:
 
     async def _work(self) -> None:
         """Look at what is due until nothing is."""
-        while self._due:
-            watch = self._due.popleft()
-            if not watch.waiters:
-                watch.is_being_looked_at = False
-                continue
-            try:
+        try:
+            while self._due:
+                await self._look_at(self._due.popleft())
+        finally:
+            # At once, not when the task is found to be done: what falls due in between needs a worker, too.
+            if (me := asyncio.current_task()) is not None:
+                self._workers.discard(me)
+
+    async def _look_at(self, watch: _Watch) -> None:
+        try:
+            if watch.waiters:
                 finding = await self._look(watch.order)
                 watch.is_being_looked_at = False
                 self._tell(watch, finding)
-            except Exception as error:  # noqa: BLE001 (whoever waits must be told, whatever it is)
-                for waiter in watch.waiters:
-                    if not waiter.outcome.done():
-                        waiter.outcome.set_exception(error)
-            finally:
-                watch.is_being_looked_at = False
-        # At once, not when the task is found to be done: what falls due in between needs a worker, too.
-        if (me := asyncio.current_task()) is not None:
-            self._workers.discard(me)
+        except Exception as error:  # noqa: BLE001 (whoever waits must be told, whatever it is)
+            for waiter in watch.waiters:
+                if not waiter.outcome.done():
+                    waiter.outcome.set_exception(error)
+        finally:
+            watch.is_being_looked_at = False
 
     def _tell(self, watch: _Watch, finding: Finding) -> None:
         watch.looked_at = self._account.clock()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from airflow.jobs import triggerer_job_runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,16 +16,18 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 NIGHTLY = "itwin_nightly_sync"
+SWITCH = "AIRFLOW_DISABLE_GREENBACK_PORTAL"
 
 
 @pytest.fixture
 def without_portal(deployment: Deployment) -> Iterator[Deployment]:
-    deployment.restart("triggerer", environment={"AIRFLOW_DISABLE_GREENBACK_PORTAL": "true"})
+    deployment.restart("triggerer", environment={SWITCH: "true"})
     yield deployment
     deployment.restart("triggerer")
 
 
 def test_a_task_waits_there_as_anywhere(without_portal: Deployment) -> None:
+    assert SWITCH in Path(triggerer_job_runner.__file__).read_text(), "Airflow has no such switch any more"
     api = without_portal.api
     api.wait_for_dag(NIGHTLY)
     run_id = api.trigger(NIGHTLY, {"connection_id": "demo-storage-connection"})
