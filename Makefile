@@ -23,7 +23,8 @@ SOAK_ARGS =
 SEED = 1
 
 # What is run on the Airflows between the oldest and the newest: where they differ for us. "make test-3.1 SHORT=tests" runs all.
-SHORT = tests/airflow/test_provider_metadata.py tests/airflow/test_itwin_hook.py tests/airflow/run_operator \
+SHORT = tests/airflow/test_provider_metadata.py tests/airflow/test_settings.py tests/airflow/test_itwin_hook.py \
+    tests/airflow/run_operator \
     tests/airflow/run_sensor tests/airflow/test_run_trigger.py tests/airflow/test_import_weight.py \
     tests/airflow/test_runs_in_dags.py tests/airflow/test_connection_form.py
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,18 +16,15 @@ from airflow_provider_itwin.api.errors import (
     ITwinError,
     ITwinNotFoundError,
     ITwinServerError,
-    ITwinUntrustedHostError,
     ITwinWaitTimeoutError,
 )
 from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
 from airflow_provider_itwin.hooks.itwin import ITwinHook
-from airflow_provider_itwin.settings import account_of
 
 from .single_task import first_found
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from airflow_provider_itwin.emulator import Emulator
 
@@ -46,144 +41,6 @@ def emulator(emulator: Emulator) -> Emulator:
     """A connection of two files."""
     emulator.add_connection(connection_id=NIGHT, imodel_id=IMODEL, files=["Tower.dgn", "Roof.rvt"])
     return emulator
-
-
-def account(**fields: Any) -> Any:
-    Connection = first_found("airflow.sdk.Connection", "airflow.models.Connection")  # noqa: N806 (a class)
-    extra = fields.pop("extra", None)
-    return account_of(Connection(conn_id="a", conn_type="itwin", extra=extra, **CREDENTIALS | fields))
-
-
-# Where the service is
-
-
-@pytest.mark.parametrize(
-    ("fields", "api", "issuer"),
-    [
-        ({}, "https://api.bentley.com", "https://ims.bentley.com"),
-        ({"host": ""}, "https://api.bentley.com", "https://ims.bentley.com"),
-        ({"host": "api.bentley.com"}, "https://api.bentley.com", "https://ims.bentley.com"),
-        ({"host": " https://api.bentley.com/ "}, "https://api.bentley.com", "https://ims.bentley.com"),
-        ({"host": "API.Bentley.com"}, "https://api.bentley.com", "https://ims.bentley.com"),
-        ({"host": "qa-api.bentley.com"}, "https://qa-api.bentley.com", "https://qa-ims.bentley.com"),
-        ({"host": "dev-api.bentley.com"}, "https://dev-api.bentley.com", "https://qa-ims.bentley.com"),
-        ({"host": "http://127.0.0.1:8899"}, "http://127.0.0.1:8899", "http://127.0.0.1:8899"),
-        ({"host": "127.0.0.1", "port": 8899}, "http://127.0.0.1:8899", "http://127.0.0.1:8899"),
-        ({"host": "localhost", "port": 8899, "schema": "http"}, "http://localhost:8899", "http://localhost:8899"),
-        ({"host": "localhost", "port": 8899, "schema": "https"}, "https://localhost:8899", "https://localhost:8899"),
-        ({"host": "http://[::1]:8899"}, "http://[::1]:8899", "http://[::1]:8899"),
-        ({"host": "api.bentley.com", "schema": "https"}, "https://api.bentley.com", "https://ims.bentley.com"),
-        (
-            {"host": "gateway.example.com", "extra": '{"issuer_url": "ims.bentley.com"}'},
-            "https://gateway.example.com",
-            "https://ims.bentley.com",
-        ),
-        (
-            {"host": "https://gateway.example.com/itwin", "extra": '{"issuer_url": "https://ims.example.com/auth/"}'},
-            "https://gateway.example.com/itwin",
-            "https://ims.example.com/auth",
-        ),
-        ({"extra": '{"issuer_url": ""}'}, "https://api.bentley.com", "https://ims.bentley.com"),
-    ],
-    ids=str,
-)
-def test_where_the_service_is(fields: dict[str, Any], api: str, issuer: str) -> None:
-    environment = account(**fields).environment
-    assert (environment.api, environment.issuer) == (api, issuer)
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"host": "http://api.bentley.com"}, "plain http to api.bentley.com"),
-        ({"host": "api.bentley.com", "schema": "http"}, "plain http to api.bentley.com"),
-        ({"host": "http://10.0.0.1:8899"}, "plain http to 10.0.0.1"),
-        ({"extra": '{"issuer_url": "http://ims.bentley.com"}'}, "issuer_url in extra of the iTwin connection is plain"),
-        ({"host": "api.example.com"}, "Set issuer_url in the extra"),
-        ({"host": "api.bentley.com.example.com"}, "Set issuer_url in the extra"),
-        ({"host": "ftp://api.bentley.com"}, "host of the iTwin connection must be an https URL"),
-        ({"host": "https://"}, "host of the iTwin connection must be an https URL"),
-        ({"host": "https://api.bentley.com:none"}, "host of the iTwin connection is not a URL"),
-        ({"host": "https://a:b@api.bentley.com"}, "must be a bare URL"),
-        ({"host": "https://api.bentley.com?a=b"}, "must be a bare URL"),
-        ({"extra": '{"issuer_url": 7}'}, "issuer_url in the extra of the iTwin connection must be a text"),
-        ({"extra": '{"scope": ["a"]}'}, "scope in the extra of the iTwin connection must be a text"),
-        ({"extra": '{"token": {}}'}, "token in the extra of the iTwin connection must be a text"),
-        ({"extra": '{"token": "Bearer abc"}'}, "the bare access token, without 'Bearer '"),
-        ({"extra": '{"token": "a\\nb"}'}, "must be the bare access token"),
-        ({"extra": '{"verify": 7}'}, "verify in the extra of the iTwin connection must be true, false, or the path"),
-        ({"extra": '{"verify": "/no/such/bundle.pem"}'}, "/no/such/bundle.pem"),
-        (
-            {"extra": '{"proxies": "http://proxy:3128"}'},
-            "proxies in the extra of the iTwin connection must be an object",
-        ),
-        ({"extra": '{"proxies": {"https": 3128}}'}, "proxies in the extra of the iTwin connection must be an object"),
-        ({"extra": '{"timeout": "soon"}'}, "timeout in the extra of the iTwin connection must be seconds, at most 600"),
-        ({"extra": '{"timeout": -1}'}, "timeout in the extra of the iTwin connection must be seconds"),
-        ({"extra": '{"timeout": 601}'}, "timeout in the extra of the iTwin connection must be seconds"),
-        ({"extra": '{"timeout": [1]}'}, "timeout in the extra of the iTwin connection must be seconds"),
-        ({"extra": '{"timeout": NaN}'}, "timeout in the extra of the iTwin connection must be seconds"),
-        ({"login": None}, "set login to the client id and password to the client secret"),
-        ({"login": ""}, "set login to the client id"),
-        ({"password": None}, "set login to the client id"),
-        ({"extra": '["a"]'}, "The extra of the iTwin connection must be a JSON object with any of issuer_url, scope"),
-    ],
-    ids=str,
-)
-def test_settings_that_make_no_sense_are_refused_with_a_sentence(fields: dict[str, Any], words: str) -> None:
-    with pytest.raises((ValueError, ITwinUntrustedHostError)) as caught:
-        account(**fields)
-    assert words in str(caught.value)
-    assert SECRET not in str(caught.value)
-
-
-def test_an_extra_that_is_no_json_is_refused_with_a_sentence() -> None:
-    connection: Any = SimpleNamespace(host=None, port=None, schema=None, extra=SECRET + "{", **CREDENTIALS)
-    with pytest.raises(ValueError, match="The extra of the iTwin connection is not JSON") as caught:
-        account_of(connection)
-    assert SECRET not in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["requests_per_minute", "requests_per_hour"])
-@pytest.mark.parametrize("text", ["many", "nan", "inf", ""])
-def test_a_limit_in_the_configuration_that_makes_no_sense_is_refused_with_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, name: str, text: str
-) -> None:
-    monkeypatch.setenv(f"AIRFLOW__ITWIN__{name.upper()}", text)
-    with pytest.raises(ValueError, match=f"{name} in the section .itwin. of Airflow's configuration must be a number"):
-        account()
-
-
-def test_limits_in_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW__ITWIN__REQUESTS_PER_MINUTE", "4000")
-    monkeypatch.setenv("AIRFLOW__ITWIN__REQUESTS_PER_HOUR", "-1")
-    assert (account().limits.per_minute, account().limits.per_hour) == (4000.0, 0.0)
-
-
-def test_what_extra_can_say(tmp_path: Path) -> None:
-    bundle = tmp_path / "bundle.pem"
-    bundle.write_text("")
-    proxies = {"https": "http://u:MARKER@p:1"}
-    extra = {"scope": "itwin-platform other", "verify": str(bundle), "proxies": proxies, "timeout": 5}
-    given = account(extra=json.dumps(extra))
-    assert given.credentials.scope == "itwin-platform other"
-    assert (given.network.timeout, given.network.verify) == (5.0, str(bundle))
-    assert dict(given.network.proxies) == proxies
-    assert "MARKER" not in repr(given)
-    assert SECRET not in repr(given)
-
-
-@pytest.mark.parametrize(
-    ("written", "verify"), [("true", True), ("false", False), ('"True"', True), ('"false"', False), ('""', True)]
-)
-def test_however_verify_is_written(written: str, verify: bool) -> None:
-    assert account(extra=f'{{"verify": {written}}}').network.verify is verify
-
-
-def test_a_token_needs_no_credentials() -> None:
-    given = account(login=None, password=None, extra='{"token": "MARKER-OF-A-TOKEN"}')
-    assert given.credentials.token == "MARKER-OF-A-TOKEN"
-    assert "MARKER" not in repr(given)
 
 
 # Every form of an Airflow connection
