@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
+from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.api.vocabulary import checked_id
 from airflow_provider_itwin.told import RUN_KEY, told_run
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
@@ -58,7 +59,7 @@ def imodel_asset(imodel_id: str, *, host: str | None = None, name: str | None = 
     checked_id(imodel_id, "imodel_id")
     parts = urlsplit(host if host and "//" in host else f"//{host or DEFAULT_HOST}")
     if not parts.hostname or parts.path.strip("/") or parts.query:
-        raise ValueError(f"host must be a host, such as {DEFAULT_HOST}, not {parts.netloc + parts.path!r}")
+        raise ITwinInputError(f"host must be a host, such as {DEFAULT_HOST}, not {parts.netloc + parts.path!r}")
     uri = sanitize_uri(urlsplit(f"itwin://{parts.netloc.rpartition('@')[2]}/imodels/{imodel_id}")).geturl()
     if AIRFLOW_V_3_0_PLUS and name:
         more["name"] = name
@@ -79,11 +80,11 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
     :raises ValueError: if it is not the URI of an iModel; the text holds no secret
     """
     if uri.query:
-        raise ValueError("The URI of an iModel has no query; such an address may be a secret, too")
+        raise ITwinInputError("The URI of an iModel has no query; such an address may be a secret, too")
     netloc = (uri.netloc.rpartition("@")[2] or DEFAULT_HOST).lower()
     segments = [segment for segment in uri.path.split("/") if segment]
     if len(segments) != 2 or segments[0].lower() != "imodels":
-        raise ValueError(
+        raise ITwinInputError(
             f"The URI of an iModel is itwin://{DEFAULT_HOST}/imodels/<id>, not one with the path {uri.path!r}"
         )
     imodel_id = segments[1]

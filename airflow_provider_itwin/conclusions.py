@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_itwin import metrics
+from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.api.verdict import Outcome, ResultPolicy
 from airflow_provider_itwin.exceptions import (
     ITwinPermanentError,
@@ -51,7 +52,7 @@ def seconds_of(value: float | timedelta | None, name: str) -> float | None:
     if seconds is None:
         return None
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-        raise ValueError(f"{name} must be a positive number of seconds, a timedelta, or None, not {value!r}")
+        raise ITwinInputError(f"{name} must be a positive number of seconds, a timedelta, or None, not {value!r}")
     return seconds
 
 
@@ -64,7 +65,7 @@ def results_of(names: Iterable[str], parameter: str) -> tuple[str, ...]:
     try:
         return (names,) if isinstance(names, str) else tuple(names)
     except TypeError:
-        raise ValueError(f"{parameter} must be results of a run, such as ['Error'], not {names!r}") from None
+        raise ITwinInputError(f"{parameter} must be results of a run, such as ['Error'], not {names!r}") from None
 
 
 def marked(context: Mapping[str, Any], memo: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 if TYPE_CHECKING:
-    from airflow_provider_itwin.api.errors import ITwinError
+    from airflow_provider_itwin.api.errors import ITwinError, ITwinInputError
 
 
 class ITwinRunFailedError(AirflowException):
@@ -58,7 +58,7 @@ class ITwinTriggerEventError(ITwinTransientError):
     """A trigger's event could not be understood, so it does not count as a success."""
 
 
-def as_airflow_exception(error: ITwinError | ValueError) -> AirflowException:
+def as_airflow_exception(error: ITwinError | ITwinInputError) -> AirflowException:
     """Give `error` as the Airflow exception with its meaning: whether a retry can help, and the same text."""
     if getattr(error, "transient", False):
         return ITwinTransientError(str(error))
@@ -67,12 +67,16 @@ def as_airflow_exception(error: ITwinError | ValueError) -> AirflowException:
 
 @contextmanager
 def airflow_exceptions() -> Iterator[None]:
-    """Raise what goes wrong in the block as the Airflow exception with its meaning."""
-    from airflow_provider_itwin.api.errors import ITwinConflictError, ITwinError
+    """
+    Raise errors of the API, and invalid input, as the Airflow exception with their meaning.
+
+    Any other exception passes as it is, with its traceback and its retries.
+    """
+    from airflow_provider_itwin.api.errors import ITwinConflictError, ITwinError, ITwinInputError
 
     try:
         yield
     except ITwinConflictError as error:
         raise ITwinTransientError(str(error)) from error
-    except (ITwinError, ValueError) as error:
+    except (ITwinError, ITwinInputError) as error:
         raise as_airflow_exception(error) from error

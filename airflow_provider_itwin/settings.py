@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_itwin.api.account import DEFAULT_TIMEOUT, Account, Limits, Network
 from airflow_provider_itwin.api.credentials import DEFAULT_SCOPE, ClientCredentials, Credentials, ReadyToken
 from airflow_provider_itwin.api.environment import Environment
+from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.connection_form import FIELDS
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ def _setting(name: str, otherwise: float) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ValueError(f"{name} in the section [itwin] of Airflow's configuration must be a number, not {text!r}")
+        raise ITwinInputError(
+            f"{name} in the section [itwin] of Airflow's configuration must be a number, not {text!r}"
+        )
     return max(0.0, value)
 
 
@@ -88,9 +91,11 @@ def _extra_of(text: str) -> dict[str, Any]:
     try:
         extra = json.loads(text)
     except ValueError as error:
-        raise ValueError("The extra of the iTwin connection is not JSON") from error
+        raise ITwinInputError("The extra of the iTwin connection is not JSON") from error
     if not isinstance(extra, dict):
-        raise ValueError(f"The extra of the iTwin connection must be a JSON object with any of {', '.join(FIELDS)}")
+        raise ITwinInputError(
+            f"The extra of the iTwin connection must be a JSON object with any of {', '.join(FIELDS)}"
+        )
     return extra
 
 
@@ -98,7 +103,7 @@ def portal_of(connection: Connection) -> str | None:
     """Give the address to link to; one that makes no sense costs no run."""
     try:
         return _text(_extra_of(connection.extra or ""), "portal_url")
-    except ValueError:
+    except ITwinInputError:
         return None
 
 
@@ -107,7 +112,7 @@ def _text(extra: dict[str, Any], name: str) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise ValueError(f"{name} in the extra of the iTwin connection must be a text")
+        raise ITwinInputError(f"{name} in the extra of the iTwin connection must be a text")
     return value.strip()
 
 
@@ -115,12 +120,12 @@ def _credentials_of(login: str | None, password: str | None, extra: dict[str, An
     token = _text(extra, "token")
     if token:
         if not token.isascii() or not token.isprintable() or " " in token:
-            raise ValueError(
+            raise ITwinInputError(
                 "token in the extra of the iTwin connection must be the bare access token, without 'Bearer '"
             )
         return ReadyToken(token)
     if not login or not password:
-        raise ValueError(
+        raise ITwinInputError(
             "The iTwin connection has no credentials: set login to the client id and password to the client secret of a "
             "service application registered at https://developer.bentley.com, or token in extra to an access token."
         )
@@ -133,14 +138,16 @@ def _network_of(extra: dict[str, Any]) -> Network:
     if isinstance(verify, str) and verify.strip().lower() in ("true", "false", ""):
         verify = verify.strip().lower() != "false"
     if not isinstance(verify, bool | str):
-        raise ValueError("verify in the extra of the iTwin connection must be true, false, or the path of a CA bundle")
+        raise ITwinInputError(
+            "verify in the extra of the iTwin connection must be true, false, or the path of a CA bundle"
+        )
     if isinstance(verify, str) and not Path(verify).exists():
-        raise ValueError(
+        raise ITwinInputError(
             f"verify in the extra of the iTwin connection is {verify!r}, and there is no such file or folder on this machine"
         )
     proxies = extra.get("proxies") or {}
     if not isinstance(proxies, dict) or not all(isinstance(proxy, str) for proxy in proxies.values()):
-        raise ValueError(
+        raise ITwinInputError(
             'proxies in the extra of the iTwin connection must be an object such as {"https": "http://proxy:3128"}'
         )
     try:
@@ -148,7 +155,7 @@ def _network_of(extra: dict[str, Any]) -> Network:
     except (TypeError, ValueError):
         timeout = 0.0
     if not 0 < timeout <= _LONGEST_TIMEOUT:
-        raise ValueError(
+        raise ITwinInputError(
             f"timeout in the extra of the iTwin connection must be seconds, at most {_LONGEST_TIMEOUT:.0f}"
         )
     return Network(timeout=timeout, verify=verify, proxies=tuple(sorted(proxies.items())))

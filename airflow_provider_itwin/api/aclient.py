@@ -17,7 +17,7 @@ from yarl import URL
 
 from airflow_provider_itwin.api.account import Account
 from airflow_provider_itwin.api.credentials import ClientCredentials, ReadyToken, Token
-from airflow_provider_itwin.api.errors import ITwinError
+from airflow_provider_itwin.api.errors import ITwinError, ITwinInputError
 from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obtain_token
 from airflow_provider_itwin.api.operations import Call
 from airflow_provider_itwin.api.pace import LONGEST_OBEDIENCE, RequestBudget
@@ -225,7 +225,9 @@ async def _tls(verify: bool | str) -> ssl.SSLContext | bool:
     try:
         return await asyncio.to_thread(_trusting, Path(verify))
     except OSError as error:
-        raise ValueError(f"verify names {verify!r}, which is no bundle of certificate authorities: {error}") from error
+        raise ITwinInputError(
+            f"verify names {verify!r}, which is no bundle of certificate authorities: {error}"
+        ) from error
 
 
 def _trusting(bundle: Path) -> ssl.SSLContext:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
-from airflow_provider_itwin.api.errors import ITwinUntrustedHostError
+from airflow_provider_itwin.api.errors import ITwinInputError, ITwinUntrustedHostError
 
 DEFAULT_API = "https://api.bentley.com"
 
@@ -63,7 +63,7 @@ class Environment:
             return cls(api, api)
         if name in _ISSUERS:
             return cls(api, _ISSUERS[name])
-        raise ValueError(
+        raise ITwinInputError(
             f"The host of the iTwin connection is {name!r}, which is not one whose token issuer is known "
             f"({', '.join(_ISSUERS)}). Set issuer_url in the extra of the connection to the service that issues "
             "tokens for it, such as https://ims.bentley.com."
@@ -93,12 +93,14 @@ def _checked_base(text: str, field: str, port: int | None = None) -> str:
         found_port = parts.port
     except ValueError:
         # What is wrong with it would be told by quoting from it, and a password may be in it.
-        raise ValueError(f"{field} of the iTwin connection is not a URL: look at its port and its brackets") from None
+        raise ITwinInputError(
+            f"{field} of the iTwin connection is not a URL: look at its port and its brackets"
+        ) from None
     name = parts.hostname
     if parts.scheme not in ("http", "https") or not name:
-        raise ValueError(f"{field} of the iTwin connection must be an https URL, such as {DEFAULT_API}")
+        raise ITwinInputError(f"{field} of the iTwin connection must be an https URL, such as {DEFAULT_API}")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError(
+        raise ITwinInputError(
             f"{field} of the iTwin connection must be a bare URL: credentials belong in login and password, "
             "and a query has no meaning here"
         )

@@ -19,6 +19,14 @@ class ErrorDetail:
         return f"{self.code or 'no code'}{place}: {self.message or 'no message'}"
 
 
+class ITwinInputError(ValueError):
+    """
+    An id, a parameter, or a setting is invalid; nothing was sent because of it.
+
+    A class of its own, so that no other ``ValueError`` is taken for a mistake of the user.
+    """
+
+
 class ITwinError(Exception):
     """
     Something went wrong in talking with the iTwin Platform; its subclasses say what.

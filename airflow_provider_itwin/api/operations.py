@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from airflow_provider_itwin.api.errors import ITwinProtocolError
+from airflow_provider_itwin.api.errors import ITwinInputError, ITwinProtocolError
 from airflow_provider_itwin.api.pace import MOST_WATCHED
 from airflow_provider_itwin.api.resources import (
     Connection,
@@ -135,7 +135,7 @@ def _as_json(body: Mapping[str, Any]) -> bytes:
     try:
         return msgspec.json.encode(body)
     except (TypeError, ValueError, msgspec.EncodeError) as error:
-        raise ValueError(f"The body of the run cannot be sent as JSON: {error}") from error
+        raise ITwinInputError(f"The body of the run cannot be sent as JSON: {error}") from error
 
 
 def get_run(kind: ConnectionKind, connection_id: str, run_id: str) -> Call[Run]:
@@ -181,7 +181,7 @@ def get_source_files(kind: ConnectionKind, connection_id: str, top: int, skip: i
     :raises ValueError: for an export connection, which has no source files
     """
     if not _KINDS[kind].prefers:
-        raise ValueError("An export connection has no source files")
+        raise ITwinInputError("An export connection has no source files")
     return Call(
         operation=f"get-{_KINDS[kind].name}-sourcefiles",
         method="GET",

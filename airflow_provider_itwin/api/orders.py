@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Self
 
-from airflow_provider_itwin.api.errors import ITwinError
+from airflow_provider_itwin.api.errors import ITwinError, ITwinInputError
 from airflow_provider_itwin.api.pace import MOST_WATCHED, PollSchedule
 from airflow_provider_itwin.api.reading import converted
 from airflow_provider_itwin.api.redact import shortened
@@ -64,7 +64,9 @@ class WaitOrder:
         if self.run_id is not None:
             checked_id(self.run_id, "run_id")
         elif read_moment(self.started_after) is None:
-            raise ValueError(f"With no run_id, started_after must be a moment in ISO 8601, not {self.started_after!r}")
+            raise ITwinInputError(
+                f"With no run_id, started_after must be a moment in ISO 8601, not {self.started_after!r}"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Give the order as JSON values."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from airflow_provider_itwin.api.errors import ITwinInputError
+
 SHORTEST = 10.0
 LONGEST = 120.0
 SHARE = 0.05
@@ -46,7 +48,7 @@ class PollSchedule:
 
     def __post_init__(self) -> None:
         if self.interval is not None and not 0 < self.interval < float("inf"):
-            raise ValueError(f"poll_interval must be a positive number of seconds or None, not {self.interval!r}")
+            raise ITwinInputError(f"poll_interval must be a positive number of seconds or None, not {self.interval!r}")
 
     def next_pause(self, elapsed: float, chance: float) -> float:
         """

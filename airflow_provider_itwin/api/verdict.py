@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.api.vocabulary import ExecutionResult, known_result
 
 DEFAULT_FAIL_ON: tuple[str, ...] = ("Error", "TimedOut", "Canceled", "Undetermined")
@@ -54,7 +55,7 @@ class ResultPolicy:
         """Make a policy of results as a user writes them, in any case and either spelling of Canceled."""
         fails, skips = _results(fail_on, "fail_on"), _results(skip_on, "skip_on")
         if both := fails & skips:
-            raise ValueError(f"{', '.join(sorted(both))} cannot stand in both fail_on and skip_on")
+            raise ITwinInputError(f"{', '.join(sorted(both))} cannot stand in both fail_on and skip_on")
         return cls(fails, skips, strict)
 
     def judge(self, result: str | None, parts: Iterable[str] = ()) -> Verdict:
@@ -100,7 +101,7 @@ def _results(names: Iterable[str], parameter: str) -> frozenset[ExecutionResult]
     for name in names:
         result = known_result(name) if isinstance(name, str) else None
         if result is None:
-            raise ValueError(
+            raise ITwinInputError(
                 f"{parameter} names {name!r}, which is no result of a run; the results are "
                 f"{', '.join(ExecutionResult)}. (A result that is none of these always fails the task.)"
             )

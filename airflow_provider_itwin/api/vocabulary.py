@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 from urllib.parse import unquote, urlsplit
+
+from airflow_provider_itwin.api.errors import ITwinInputError
 
 _PATH_BREAKERS = re.compile(r"[/\\?#%\s\x00-\x1f\x7f]")
 _LONGEST_ID = 512
@@ -22,6 +24,10 @@ class ConnectionKind(StrEnum):
     STORAGE = "storage"
     MANIFEST = "manifest"
     EXPORT = "export"
+
+    @classmethod
+    def _missing_(cls, value: object) -> NoReturn:
+        raise ITwinInputError(f"invalid kind {value!r:.80}; expected one of {', '.join(map(repr, map(str, cls)))}")
 
 
 class ExecutionState(StrEnum):
@@ -66,11 +72,11 @@ def checked_id(value: object, name: str) -> str:
     :raises ValueError: if it is no text, empty, the word None, or would change the path
     """
     if not isinstance(value, str):
-        raise ValueError(f"{name} must be a text, but is {value!r} ({type(value).__name__}). {_WHERE_FROM}")
+        raise ITwinInputError(f"{name} must be a text, but is {value!r} ({type(value).__name__}). {_WHERE_FROM}")
     if not value.strip() or value in ("None", "null"):
-        raise ValueError(f"{name} is {value!r}, which is no id. {_WHERE_FROM}")
+        raise ITwinInputError(f"{name} is {value!r}, which is no id. {_WHERE_FROM}")
     if _PATH_BREAKERS.search(value) or value in (".", "..") or len(value) > _LONGEST_ID:
-        raise ValueError(
+        raise ITwinInputError(
             f"{name} is {value[:80]!r}, which cannot be an id of the iTwin Platform: it would change the path of the "
             "request. Give the bare id, not a link, and no surrounding spaces."
         )
@@ -105,7 +111,7 @@ class RunRef:
         """
         parts = text.split("/")
         if len(parts) != 3:
-            raise ValueError(f"A run is named kind/connection_id/run_id, not {text!r}")
+            raise ITwinInputError(f"A run is named kind/connection_id/run_id, not {text!r}")
         return cls(ConnectionKind(parts[0]), parts[1], parts[2])
 
     def is_same(self, other: RunRef | None) -> bool:

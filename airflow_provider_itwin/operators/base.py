@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
 
 from airflow_provider_itwin import metrics
+from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.api.plan import (
     Adopt,
     IfActive,
@@ -129,7 +130,7 @@ class ITwinRunOperator(BaseOperator):
         seconds_of(timeout, "timeout")
         ResultPolicy.of(self.fail_on, self.skip_on, strict)
         if if_active not in list(IfActive):
-            raise ValueError(f"if_active must be one of {', '.join(IfActive)}, not {if_active!r}")
+            raise ITwinInputError(f"if_active must be one of {', '.join(IfActive)}, not {if_active!r}")
 
     @cached_property
     def hook(self) -> ITwinHook:

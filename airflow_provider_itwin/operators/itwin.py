@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.exceptions import airflow_exceptions
 from airflow_provider_itwin.operators.base import ITwinRunOperator
 
@@ -67,13 +68,13 @@ class _RunWithBodyOperator(ITwinRunOperator):
 
         body = self.body if self._rendered_body is None else self._rendered_body
         if not isinstance(body, Mapping):
-            raise ValueError(
+            raise ITwinInputError(
                 f"body must be an object, as the service's documentation describes it, not {type(body).__name__}"
             )
         try:
             msgspec.json.encode(body)
         except (TypeError, ValueError, RecursionError, msgspec.EncodeError) as error:
-            raise ValueError(f"body cannot be written as JSON: {error}") from error
+            raise ITwinInputError(f"body cannot be written as JSON: {error}") from error
         return body
 
 
@@ -138,11 +139,11 @@ class ITwinListSourceFilesOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         if kind not in ("storage", "manifest"):
-            raise ValueError(
+            raise ITwinInputError(
                 f"kind must be 'storage' or 'manifest', not {kind!r}: only these connections have source files"
             )
         if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-            raise ValueError(f"limit must be a positive number of files or None, not {limit!r}")
+            raise ITwinInputError(f"limit must be a positive number of files or None, not {limit!r}")
         # What is templated or comes from an XCom is a text by the time that the task runs, when it is checked.
         self.connection_id: Any = connection_id
         self.kind = kind

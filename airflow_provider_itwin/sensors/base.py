@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.api.verdict import DEFAULT_FAIL_ON, Outcome, ResultPolicy
 from airflow_provider_itwin.conclusions import (
     PATIENCE_BEFORE_DEFERRING,
@@ -120,7 +121,7 @@ class ITwinRunSensor(BaseSensorOperator):
         self._report: RunReport | None = None
         ResultPolicy.of(self.fail_on, self.skip_on, strict)
         if run_id is None and started_after is None:
-            raise ValueError(
+            raise ITwinInputError(
                 "Give run_id, the run to wait for, or started_after, to wait for the newest run that began at or after it"
             )
 
@@ -219,9 +220,9 @@ class ITwinRunSensor(BaseSensorOperator):
     def _check_triggerer_can(self, parameter: str) -> None:
         if not AIRFLOW_V_3_3_PLUS:
             version = ".".join(map(str, AIRFLOW_VERSION))
-            raise ValueError(f"{parameter} needs Airflow 3.3 or newer, and this is {version}; leave it out")
+            raise ITwinInputError(f"{parameter} needs Airflow 3.3 or newer, and this is {version}; leave it out")
         if not self.deferrable:
-            raise ValueError(f"{parameter} needs deferrable=True: it is about what the triggerer does")
+            raise ITwinInputError(f"{parameter} needs deferrable=True: it is about what the triggerer does")
 
     def _first_trigger(self) -> StartTriggerArgs:
         """Describe the trigger with which the scheduler starts the task; the triggerer renders its templates."""
@@ -354,7 +355,7 @@ def _as_template(value: Any, name: str) -> str | None:
         return value
     source, key = getattr(value, "operator", None), getattr(value, "key", None)
     if source is None or key is None or getattr(source, "is_mapped", False):
-        raise ValueError(
+        raise ITwinInputError(
             f"With start_from_trigger, {name} can be a text, a template, or the output of a task that is not mapped; "
             f"xcom_pull in a template needs map_indexes=-1. It is {value!r}"
         )

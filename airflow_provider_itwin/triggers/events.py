@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
+from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.api.vocabulary import ConnectionKind, checked_id, known_result
 from airflow_provider_itwin.told import RUN_KEY, told_run
 
@@ -162,10 +163,10 @@ class ITwinRunEventTrigger(BaseEventTrigger):
         ConnectionKind(self.kind)
         checked_id(self.connection_id, "connection_id")
         if self.catch_up is not None and not 0 <= self.catch_up < float("inf"):
-            raise ValueError(f"catch_up must be seconds, or None for no limit, not {self.catch_up!r}")
+            raise ITwinInputError(f"catch_up must be seconds, or None for no limit, not {self.catch_up!r}")
         for name in self.fire_on or ():
             if not isinstance(name, str) or known_result(name) is None:
-                raise ValueError(f"fire_on names {name!r}, which is no result of a run")
+                raise ITwinInputError(f"fire_on names {name!r}, which is no result of a run")
 
     @property
     def _target(self) -> str:
