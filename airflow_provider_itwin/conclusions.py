@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_itwin import metrics
 from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.api.verdict import Outcome, ResultPolicy
+from airflow_provider_itwin.api.vocabulary import ExecutionState, known_state
 from airflow_provider_itwin.exceptions import (
     ITwinPermanentError,
     ITwinRunFailedError,
@@ -126,6 +127,8 @@ def raise_trouble(event: WaitEvent) -> None:
 def overdue_text(event: WaitEvent, limit: str) -> str:
     """Say that a time limit has passed; `limit` names the parameter that set it."""
     state = f"was still {event.state}" if event.state else "had not been seen"
+    if event.order.in_queue and known_state(event.state) is ExecutionState.COMPLETED:
+        state = "had ended, but kept its iModel busy, as the service said,"
     target = event.order.target + (", behind which this task queued," if event.order.in_queue else "")
     trouble = f" The last look at it failed: {event.error}" if event.error else ""
     return (

@@ -36,6 +36,9 @@ class Memory:
     :param ending: how the run of this task ended
     :param from_earlier_try: whether `baseline` was taken by an earlier try
     :param in_doubt: whether the service was about to be asked for a run, and its answer is not known
+    :param queue_turns: how many requests for a run were answered with an active run
+    :param queued_behind: the active run of the last such answer
+    :param next_start_at: epoch seconds before which no run is asked for again
     """
 
     asked_at: float
@@ -45,6 +48,9 @@ class Memory:
     ending: WaitEvent | None = None
     from_earlier_try: bool = False
     in_doubt: bool = False
+    queue_turns: int = 0
+    queued_behind: RunRef | None = None
+    next_start_at: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Give what has to survive as JSON values."""
@@ -53,9 +59,12 @@ class Memory:
             "asked_at": self.asked_at,
             "own": self.own.as_dict() if self.own else None,
             "in_doubt": self.in_doubt,
+            "queue_turns": self.queue_turns,
+            "queued_behind": self.queued_behind.as_dict() if self.queued_behind else None,
             "baseline": {
                 "last_run": baseline.last_run.as_dict() if baseline.last_run else None,
                 "asked_at": baseline.asked_at.isoformat() if baseline.asked_at else None,
+                "names_last_run": baseline.names_last_run,
             }
             if baseline
             else None,
@@ -73,9 +82,17 @@ class Memory:
             return cls(
                 asked_at=float(values["asked_at"]),
                 own=_ref(values["own"]),
-                baseline=Baseline(_ref(baseline["last_run"]), _moment(baseline["asked_at"])) if baseline else None,
+                baseline=Baseline(
+                    _ref(baseline["last_run"]),
+                    _moment(baseline["asked_at"]),
+                    names_last_run=bool(baseline.get("names_last_run", False)),
+                )
+                if baseline
+                else None,
                 # What an older version of this package has kept does not say.
                 in_doubt=bool(values.get("in_doubt", True)),
+                queue_turns=int(values.get("queue_turns", 0)),
+                queued_behind=_ref(values.get("queued_behind")),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"What a task has kept about its run cannot be read: {values!r:.300}") from error

@@ -30,7 +30,8 @@ _LEAVES_DOUBT = (ITwinConnectionError, ITwinServerError, ITwinProtocolError)
 """What can have become of a request that was carried out all the same."""
 
 _PAUSES_FOR_LAST_RUN = (1.0, 2.0, 4.0, 8.0, 15.0)
-_MOST_PAGES = 10_000
+_MOST_PAGES = 2_000
+"""Pages of one list: 200,000 entries, more than any list of files or runs is known to have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,9 @@ class Baseline:
     """
     How a connection stood just before a run of it was asked for.
 
-    :param last_run: its newest run, None if there was none
+    :param last_run: its newest run, None if there was none, or the service did not say
     :param asked_at: the moment by the service's own clock, to the second; None if the service did not tell
+    :param names_last_run: whether the service said which run was the newest, or that there was none
     :param authentication_type: in whose name it runs, ``User`` or ``Service``; None if the service did not tell
     :param itwin_id: where it belongs, as is `imodel_id`; None if the service did not tell
     """
@@ -49,10 +51,24 @@ class Baseline:
     authentication_type: str | None = None
     itwin_id: str | None = None
     imodel_id: str | None = None
+    names_last_run: bool = False
+
+    @property
+    def can_tell(self) -> bool:
+        """Whether a run that began since can be told from an older one at all."""
+        return self.names_last_run or self.last_run is not None or self.asked_at is not None
 
     def precedes(self, run: RunRef, started_at: datetime | None) -> bool:
-        """Tell whether `run`, of the same connection, certainly began no earlier than this moment."""
-        if run.is_same(self.last_run) or self.asked_at is None:
+        """
+        Return whether `run`, of the same connection, began after the baseline was taken.
+
+        The names of runs decide: a connection runs one run at a time, so a newest run other than the one of the baseline began
+        since. Clocks decide only where there is no name to compare with: the clock behind the ``Date`` header and the one behind
+        the start times of runs can differ by seconds.
+        """
+        if self.names_last_run or self.last_run is not None:
+            return not run.is_same(self.last_run)
+        if self.asked_at is None:
             return False
         return started_at is None or started_at >= self.asked_at.replace(microsecond=0)
 
@@ -98,6 +114,7 @@ def take_baseline(
         connection.authentication_type,
         connection.itwin_id,
         connection.imodel_id,
+        names_last_run=connection.links is not None,
     )
 
 
@@ -175,8 +192,7 @@ def _ask_for_run(
 def _begun_since(
     account: Account, baseline: Baseline, kind: ConnectionKind, connection_id: str, patience: float
 ) -> Flow[RunRef | None]:
-    if baseline.asked_at is None:
-        # Then no run can be told from an older one.
+    if not baseline.can_tell:
         return None
     try:
         return (yield from find_started_since(account, baseline, kind, connection_id, patience))
@@ -245,7 +261,8 @@ def examine_active(
     if (ref.kind, ref.connection_id) != (kind, connection_id):
         return Active(ref, ours=False, fresh=False)
     sight = yield from _look_at_new_run(account, ref)
-    return Active(ref, ours=True, fresh=does_the_same and baseline.precedes(ref, sight.glance.start_date_time))
+    fresh = does_the_same and baseline.precedes(ref, sight.glance.start_date_time)
+    return Active(ref, ours=True, fresh=fresh, finished=sight.glance.is_finished)
 
 
 def look_at_run(account: Account, ref: RunRef, patience: float = DEFAULT_PATIENCE, latest: float = inf) -> Flow[Sight]:
@@ -292,7 +309,7 @@ class Pages(Generic[T]):
     Where the reading of a long list stands.
 
     The pages are counted by our own ``$skip``: the links that the service gives are only asked whether there is another
-    page, never followed. A page with the same entries as the one before, as a looping service gives, ends the list.
+    page, never followed. A page with the same entries as an earlier one, as a looping service gives, ends the list.
 
     :param call: makes the call for ``($top, $skip)``
     :param entries: takes the entries and the links out of a page
@@ -309,21 +326,27 @@ class Pages(Generic[T]):
         self._call = call
         self._entries = entries
         self._skip = 0
-        self._previous: list[object] | None = None
+        self._number = 0
+        self._earlier: set[int] = set()
         self.is_done = False
 
     def next_page(self, account: Account) -> Flow[list[T]]:
-        """Read the next page."""
+        """
+        Read the next page.
+
+        :raises ITwinProtocolError: after 2,000 pages: a list that seems to have no end is not cut short without a word
+        """
+        if self._number >= _MOST_PAGES:
+            raise ITwinProtocolError(f"The list has more than {_MOST_PAGES:,} pages, and no end was found")
+        self._number += 1
         page = yield from exchange(account, self._call(operations.PAGE_SIZE, self._skip), self._patience)
         found, links = self._entries(page)
         entries = found or []
-        names = [getattr(entry, "id", None) or entry for entry in entries]
-        if names == self._previous:
+        names = hash(tuple(str(getattr(entry, "id", None) or entry) for entry in entries))
+        if names in self._earlier:
             entries = []
-        self._previous = names
+        self._earlier.add(names)
         self._skip += len(entries)
         more_promised = links is not None and links.next is not None and bool(links.next.href)
         self.is_done = not entries or (len(entries) < operations.PAGE_SIZE and not more_promised)
-        if self._skip >= _MOST_PAGES * operations.PAGE_SIZE:
-            self.is_done = True
         return entries

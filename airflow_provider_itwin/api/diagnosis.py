@@ -14,7 +14,6 @@ from airflow_provider_itwin.api.errors import (
     ITwinProtocolError,
     ITwinRateLimitError,
     ITwinServerError,
-    ITwinUntrustedHostError,
 )
 from airflow_provider_itwin.api.redact import excerpt
 
@@ -53,8 +52,11 @@ def diagnosis(account: Account, error: ITwinError) -> str:
             return f"{place} is not well and answers {error.status}: try again later{named}."
         case ITwinConnectionError():
             return _unreachable(error, place, field)
-        case ITwinUntrustedHostError() if error.status:
-            return f"{place} sends the request on to another host, where no secret may go: look at {field}."
+        case ITwinProtocolError() if error.status and 300 <= error.status < 400:
+            return f"{place} redirects the request, which is not followed: look at {field}."
+        case ITwinProtocolError() if error.status and error.status >= 400:
+            seems = "as if it issued no tokens" if at_issuer else "as if it were not the iTwin Platform"
+            return f"{place} answers {error.status}, {seems}: look at {field}, and whether a proxy or a sign-in page stands in between."
         case ITwinProtocolError():
             return (
                 f"{place} answers, but not as the iTwin Platform does ({error.summary}): look at {field}, and whether a proxy "

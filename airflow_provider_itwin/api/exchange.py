@@ -22,7 +22,6 @@ from airflow_provider_itwin.api.errors import (
     ITwinError,
     ITwinProtocolError,
     ITwinServerError,
-    ITwinUntrustedHostError,
 )
 from airflow_provider_itwin.api.operations import Call
 from airflow_provider_itwin.api.pace import backoff
@@ -66,7 +65,8 @@ def exchange(account: Account, call: Call[T], patience: float = DEFAULT_PATIENCE
         trouble = _trouble(account, call, request, outcome)
         if not isinstance(trouble, ITwinError):
             return trouble
-        if isinstance(trouble, ITwinAuthenticationError) and token is not renewed and token.renew_at is not None:
+        # Whatever the body looks like: gateways that check tokens have error bodies of their own.
+        if trouble.status == 401 and token is not renewed and token.renew_at is not None:
             refused = token
             continue
         if not (trouble.transient or (call.conflict_passes and isinstance(trouble, ITwinConflictError))):
@@ -104,8 +104,8 @@ def obtain_token(account: Account, credentials: ClientCredentials, patience: flo
             except ITwinError as unreadable:
                 trouble = _located(unreadable, outcome, request, credentials)
         elif isinstance(outcome, Reply):
-            trouble = refusal(outcome, request, "The request for an access token", credentials)
-            if not trouble.transient and not isinstance(trouble, ITwinUntrustedHostError):
+            trouble = refusal(outcome, request, "The request for an access token", credentials, by_issuer=True)
+            if not trouble.transient:
                 raise _refused_client(trouble, credentials)
         else:
             trouble = _no_answer(outcome, request, "The request for an access token")

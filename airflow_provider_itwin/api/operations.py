@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -20,6 +21,7 @@ from airflow_provider_itwin.api.resources import (
     ConnectionPage,
     Glance,
     GlanceEnvelope,
+    GlancePage,
     Run,
     RunEnvelope,
     RunPage,
@@ -140,17 +142,24 @@ def _as_json(body: Mapping[str, Any]) -> bytes:
 
 def get_run(kind: ConnectionKind, connection_id: str, run_id: str) -> Call[Run]:
     """``get-storage-connection-run`` and its two siblings."""
-    return _get_run(kind, connection_id, run_id, lambda reply: decoded(reply.body, RunEnvelope).run)
+
+    def read(reply: Reply) -> Run:
+        run = decoded(reply.body, RunEnvelope).run
+        _check_run(run, connection_id, run_id)
+        return run
+
+    return _get_run(kind, connection_id, run_id, read)
 
 
 @lru_cache(maxsize=MOST_WATCHED)
 def glance_at_run(kind: ConnectionKind, connection_id: str, run_id: str) -> Call[tuple[Glance, Run | None]]:
     """Give the same operation as :func:`get_run`, read no further than a poll needs until the run has ended, and then whole."""
-    return _get_run(kind, connection_id, run_id, _glance)
+    return _get_run(kind, connection_id, run_id, lambda reply: _glance(reply, connection_id, run_id))
 
 
-def _glance(reply: Reply) -> tuple[Glance, Run | None]:
+def _glance(reply: Reply, connection_id: str, run_id: str) -> tuple[Glance, Run | None]:
     glance = decoded(reply.body, GlanceEnvelope).run
+    _check_run(glance, connection_id, run_id)
     if glance.state is None:
         # Taken for a run that goes on, it would be waited for without an end.
         raise ITwinProtocolError("The answer is a run, but does not tell its state")
@@ -168,7 +177,7 @@ def get_runs(kind: ConnectionKind, connection_id: str, top: int, skip: int) -> C
         operation=f"get-{_KINDS[kind].name}-runs",
         method="GET",
         path=_path(kind, checked_id(connection_id, "connection_id"), "runs"),
-        read=lambda reply: decoded(reply.body, RunPage),
+        read=lambda reply: check_runs(decoded(reply.body, RunPage), connection_id),
         query=_page(top, skip),
         headers=_EVERYTHING if _KINDS[kind].prefers else {},
     )
@@ -194,11 +203,17 @@ def get_source_files(kind: ConnectionKind, connection_id: str, top: int, skip: i
 
 def get_connection(kind: ConnectionKind, connection_id: str) -> Call[Connection]:
     """``get-storage-connection`` and its two siblings."""
+
+    def read(reply: Reply) -> Connection:
+        connection = decoded(reply.body, ConnectionEnvelope).connection
+        _check_id("connection", connection.id, connection_id)
+        return connection
+
     return Call(
         operation=f"get-{_KINDS[kind].name}",
         method="GET",
         path=_path(kind, checked_id(connection_id, "connection_id")),
-        read=lambda reply: decoded(reply.body, ConnectionEnvelope).connection,
+        read=read,
     )
 
 
@@ -217,10 +232,58 @@ def get_connections(kind: ConnectionKind, imodel_id: str | None, top: int, skip:
         operation=f"get-{_KINDS[kind].name}s",
         method="GET",
         path=_path(kind),
-        read=lambda reply: decoded(reply.body, ConnectionPage),
+        read=lambda reply: _check_connections(decoded(reply.body, ConnectionPage), imodel_id),
         query=query,
         headers=_EVERYTHING if _KINDS[kind].prefers else {},
     )
+
+
+def _check_run(run: Run | Glance, connection_id: str, run_id: str) -> None:
+    _check_id("run", run.id, run_id)
+    _check_id("connection", run.connection_id, connection_id)
+
+
+P = TypeVar("P", RunPage, GlancePage)
+
+
+def check_runs(page: P, connection_id: str) -> P:
+    """
+    Return `page` if all of its runs are of the connection that was asked for.
+
+    :raises ITwinProtocolError: if one is of another connection
+    """
+    for run in page.runs or ():
+        _check_id("connection", run.connection_id, connection_id)
+    return page
+
+
+def _check_connections(page: ConnectionPage, imodel_id: str | None) -> ConnectionPage:
+    if imodel_id is not None:
+        for connection in page.connections or ():
+            _check_id("iModel", connection.imodel_id, imodel_id)
+    return page
+
+
+def _check_id(what: str, named: str | None, asked: str) -> None:
+    """
+    Check that an answer is about what was asked for, as far as it says.
+
+    The service writes some ids in two forms, as a GUID or in base64; two forms cannot be compared.
+
+    :raises ITwinProtocolError: if it is about something else
+    """
+    if not named or named.lower() == asked.lower() or _is_guid(named) != _is_guid(asked):
+        return
+    raise ITwinProtocolError(
+        f"The answer is about {what} {named!r:.100}, not about {what} {asked!r}, which was asked for"
+    )
+
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def _is_guid(text: str) -> bool:
+    return _GUID.fullmatch(text) is not None
 
 
 def _page(top: int, skip: int) -> tuple[tuple[str, str], ...]:

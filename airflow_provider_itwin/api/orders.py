@@ -45,6 +45,8 @@ class WaitOrder:
     :param began: epoch seconds at which the wait began
     :param outage_tolerance: seconds without one good answer after which the wait is given up
     :param in_queue: whether this is another task's run, whose end is waited for only to start a run of our own
+    :param seen: whether an earlier poll of this wait had a good answer, so that a refusal is confirmed before it counts
+    :param not_before: epoch seconds before which the wait ends for no other reason than its deadline, None for no such moment
     """
 
     kind: ConnectionKind
@@ -56,6 +58,8 @@ class WaitOrder:
     began: float = 0.0
     outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
     in_queue: bool = False
+    seen: bool = False
+    not_before: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", ConnectionKind(self.kind))

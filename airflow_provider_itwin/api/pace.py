@@ -32,6 +32,22 @@ def backoff(tries: int, chance: float, retry_after: float | None = None) -> floa
     return max(growing, min(retry_after or 0.0, LONGEST_OBEDIENCE) * (1 + chance / 10))
 
 
+FIRST_QUEUE_PAUSE = 5.0
+LONGEST_QUEUE_PAUSE = 300.0
+
+
+def queue_pause(turn: int, chance: float) -> float:
+    """
+    Return the seconds between two requests for a run while another run is active: twice as many each time, up to 5 minutes.
+
+    They are counted from request to request, so a task that queued behind a long run asks as soon as that run has ended.
+
+    :param turn: how many requests were answered with an active run so far, from 1
+    :param chance: a random number from 0 up to 1, so that several tasks in a queue do not ask together
+    """
+    return min(LONGEST_QUEUE_PAUSE, FIRST_QUEUE_PAUSE * 2.0 ** min(turn - 1, 10)) * (0.5 + chance / 2)
+
+
 @dataclass(frozen=True, slots=True)
 class PollSchedule:
     """

@@ -30,11 +30,13 @@ class Active:
     :param ref: its name
     :param ours: whether it is a run of the connection that was asked for
     :param fresh: whether it is ours and certainly began no earlier than this task asked
+    :param finished: whether it is known to have ended already: the service can lock the iModel a little longer than its run lasts
     """
 
     ref: RunRef
     ours: bool
     fresh: bool
+    finished: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def next_step(
         return Judge() if finished else WaitFor(own)
     if active is None:
         return Start()
-    if active.fresh or (active.ours and if_active is IfActive.ATTACH):
+    if active.fresh or (active.ours and not active.finished and if_active is IfActive.ATTACH):
         return Adopt(active.ref)
     if if_active is IfActive.FAIL:
         return RefuseBecauseOf(active.ref)

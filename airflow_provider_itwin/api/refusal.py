@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from airflow_provider_itwin.api import errors
 from airflow_provider_itwin.api.credentials import ClientCredentials, Credentials
@@ -30,18 +29,26 @@ _MEANINGS: dict[int, type[ITwinError]] = {
 }
 
 
-def refusal(reply: Reply, request: Request, operation: str, credentials: Credentials) -> ITwinError:
-    """Say what the service's answer to `request` means; secrets that it may echo are taken out."""
+def refusal(
+    reply: Reply, request: Request, operation: str, credentials: Credentials, *, by_issuer: bool = False
+) -> ITwinError:
+    """
+    Return the error that an answer to `request` stands for; secrets that it may repeat are removed.
+
+    :param by_issuer: whether the request went to the token issuer rather than to the API
+    """
     secrets = secrets_of(request, credentials)
-    said = _said(reply, secrets)
-    return _meaning(reply, request)(
+    body = _read(reply)
+    said = _said(body, reply, secrets)
+    meaning = _meaning(reply, body, by_issuer=by_issuer)
+    return meaning(
         f"{operation} was answered with {reply.status}",
         status=reply.status,
         method=request.method,
         url=request.url.partition("?")[0],
         correlation_id=correlation_id(reply, secrets),
         retry_after=retry_after(reply),
-        hint=_hint(reply, request, said, credentials),
+        hint=_hint(reply, said, credentials, is_ours=meaning is not errors.ITwinProtocolError),
         **said,
     )
 
@@ -78,28 +85,49 @@ def retry_after(reply: Reply) -> float | None:
     return max(0.0, seconds) if seconds < 1e9 else None
 
 
-def _meaning(reply: Reply, request: Request) -> type[ITwinError]:
-    if reply.status in _MEANINGS:
-        return _MEANINGS[reply.status]
+def _meaning(reply: Reply, body: Any, *, by_issuer: bool) -> type[ITwinError]:
+    """
+    Return what a status means; that of a refusal only if the answer has the shape of the service's own errors.
+
+    Any other answer comes from a gateway, a proxy or a sign-in page in between. It says nothing about the request, and passes.
+    """
     if reply.status >= 500:
         return errors.ITwinServerError
-    if 300 <= reply.status < 400 and _leads_elsewhere(reply, request):
-        return errors.ITwinUntrustedHostError
-    if 400 <= reply.status < 500:
-        return errors.ITwinInvalidRequestError
-    return errors.ITwinProtocolError
+    if not 400 <= reply.status < 500:
+        return errors.ITwinProtocolError
+    meaning = _MEANINGS.get(reply.status, errors.ITwinInvalidRequestError)
+    return meaning if meaning.transient or _is_own_error(reply.status, body, by_issuer) else errors.ITwinProtocolError
 
 
-def _leads_elsewhere(reply: Reply, request: Request) -> bool:
-    try:
-        target = urlsplit(reply.headers.get("location", ""))
-    except ValueError:
-        return True
-    here = urlsplit(request.url)
-    return bool(target.netloc) and (target.scheme, target.netloc.lower()) != (here.scheme, here.netloc.lower())
+def _is_own_error(status: int, body: Any, by_issuer: bool) -> bool:
+    """
+    Return whether a body is an error of the service, ``{"error": {"code": ...}}``.
+
+    The token issuer answers as OAuth has it, ``{"error": "invalid_client"}``. In 2021 a 401 had no ``error`` around code and
+    message.
+    """
+    if not isinstance(body, dict):
+        return False
+    error = body.get("error")
+    if by_issuer and isinstance(error, str):
+        return error != ""
+    if status == 401 and error is None and isinstance(body.get("message"), str):
+        error = body
+    code = error.get("code") if isinstance(error, dict) else None
+    return isinstance(code, str) and code != ""
 
 
-def _hint(reply: Reply, request: Request, said: dict[str, Any], credentials: Credentials) -> str | None:
+def _hint(reply: Reply, said: dict[str, Any], credentials: Credentials, *, is_ours: bool) -> str | None:
+    if 300 <= reply.status < 400:
+        return (
+            "Redirects are not followed. Check host in the Airflow connection, and whether a proxy or a sign-in page stands in "
+            "between."
+        )
+    if not is_ours:
+        return (
+            "This is not an error of the iTwin Platform: a gateway, a proxy or a sign-in page in between seems to have answered. "
+            "Check host and proxies in the Airflow connection."
+        )
     application = isinstance(credentials, ClientCredentials)
     if reply.status == 401 and "UnknownClient" in {said["code"], *(detail.code for detail in said["details"])}:
         return "Register the client at https://developer.bentley.com and use its id and secret."
@@ -120,22 +148,22 @@ def _hint(reply: Reply, request: Request, said: dict[str, Any], credentials: Cre
         )
     if reply.status == 422:
         return "Look at the ids and the body that the task was given."
-    if 300 <= reply.status < 400:
-        return (
-            "Redirects are not followed; look at host in the Airflow connection, and whether a proxy stands in between."
-        )
     return None
 
 
-def _said(reply: Reply, secrets: tuple[str, ...]) -> dict[str, Any]:
-    """Read code, message, target and details from a body of the documented shape, of OAuth's, or of any other."""
+def _read(reply: Reply) -> Any:
+    """Return the body as JSON, None if it is none."""
     try:
-        body = read_json(reply.body) if reply.body else None
+        return read_json(reply.body) if reply.body else None
     except UNREADABLE:
-        body = None
+        return None
+
+
+def _said(body: Any, reply: Reply, secrets: tuple[str, ...]) -> dict[str, Any]:
+    """Return code, message, target and details of a body of the documented shape, of OAuth's, or of any other."""
     error = body.get("error", body) if isinstance(body, dict) else None
     if isinstance(error, str):
-        error = {"code": error, "message": body.get("error_description")}  # type: ignore[union-attr]
+        error = {"code": error, "message": body.get("error_description")}
     if not isinstance(error, dict):
         return {"code": None, "message": _impression(reply, secrets), "target": None, "details": ()}
     entries = error.get("details")

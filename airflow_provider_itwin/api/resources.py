@@ -22,6 +22,7 @@ from airflow_provider_itwin.api.vocabulary import (
     RunRef,
     checked_id,
     known_result,
+    known_state,
 )
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "checked_id",
     "decoded",
     "known_result",
+    "known_state",
     "read_moment",
 ]
 
@@ -180,13 +182,21 @@ class Glance(_Timed):
     """The part of a run that a poll needs."""
 
     id: str | None = None
+    connection_id: str | None = None
     state: str | None = None
     result: str | None = None
 
     @property
     def is_finished(self) -> bool:
         """Whether the run has ended; an unknown state has not."""
-        return self.state == ExecutionState.COMPLETED
+        return known_state(self.state) is ExecutionState.COMPLETED
+
+    @property
+    def ends_in_unknown_state(self) -> bool:
+        """Whether the run has an end time and a final result, but a state that is none of the documented ones."""
+        if self.state is None or known_state(self.state) is not None:
+            return False
+        return known_result(self.result) not in (None, ExecutionResult.UNDETERMINED) and self.end_date_time is not None
 
 
 class Run(_Timed):
@@ -203,7 +213,7 @@ class Run(_Timed):
     @property
     def is_finished(self) -> bool:
         """Whether the run has ended; an unknown state has not."""
-        return self.state == ExecutionState.COMPLETED
+        return known_state(self.state) is ExecutionState.COMPLETED
 
 
 class ConnectionLinks(_Resource):

@@ -58,6 +58,14 @@ class ExecutionResult(StrEnum):
 _RESULTS = {result.value.lower(): result for result in ExecutionResult} | {"cancelled": ExecutionResult.CANCELED}
 
 
+_STATES = {state.value.lower(): state for state in ExecutionState}
+
+
+def known_state(text: str | None) -> ExecutionState | None:
+    """Return the state that `text` spells, without regard to case and blanks; None for an unknown one."""
+    return _STATES.get(text.strip().lower()) if text else None
+
+
 def known_result(text: str | None) -> ExecutionResult | None:
     """Give the result that `text` spells, in either spelling of Canceled and in any case; None if nobody knows it."""
     return _RESULTS.get(text.strip().lower()) if text else None
@@ -157,13 +165,13 @@ class RunRef:
         at = len(lowered) - 1 - lowered[::-1].index("runs")
         after = segments[at + 1 :]
         if len(after) == 1 and at >= 1:
-            owner, run_id = segments[at - 1], after[0]
+            root, owner, run_id = lowered[: at - 1], segments[at - 1], after[0]
         elif len(after) == 2:
-            owner, run_id = after
+            root, owner, run_id = lowered[:at], *after
         else:
             return None
         try:
-            ref = cls(_kind_of_path(lowered[:at], kind), owner, run_id)
+            ref = cls(_kind_of_path(root, kind), owner, run_id)
         except ValueError:
             return None
         return ref.spelt_for(connection_id) if connection_id else ref

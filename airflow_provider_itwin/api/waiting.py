@@ -14,9 +14,11 @@ from typing import TypeAlias
 from airflow_provider_itwin.api.account import Account
 from airflow_provider_itwin.api.conversations import Sight, look_at_run, look_for_newest
 from airflow_provider_itwin.api.errors import (
+    ITwinAuthenticationError,
     ITwinError,
     ITwinNotFoundError,
     ITwinPermissionError,
+    ITwinProtocolError,
     ITwinRateLimitError,
 )
 from airflow_provider_itwin.api.orders import DEFAULT_OUTAGE_TOLERANCE, WaitEnd, WaitEvent, WaitOrder, WaitOutcome
@@ -44,6 +46,15 @@ log = logging.getLogger(__name__)
 PATIENCE_WITH_UNKNOWN_RUN = 60.0
 """Seconds after the start of a wait in which a 404 may mean that the run has not got around yet."""
 
+REFUSAL_CONFIRMATION = 120.0
+"""
+Seconds for which a refusal has to last before it ends a wait that has had good answers.
+
+A run that was visible a moment ago rarely becomes forbidden or disappears. Gateways and token checks of cloud services do
+refuse good requests for a minute or two, while they are deployed or restarted. At the start of a wait a refusal counts at once:
+there it usually means a wrong id, or a role that is missing.
+"""
+
 PATIENCE_AFTER_DEADLINE = 30.0
 """Seconds of trouble that are ridden out even when the deadline has passed: the run may have finished before it."""
 
@@ -61,10 +72,12 @@ class Wait:
 
     __slots__ = (
         "_account",
+        "_failing_since",
+        "_failures",
+        "_refused_since",
         "_schedule",
+        "_seen",
         "_state",
-        "_troubled_since",
-        "_troubles",
         "_unseen",
         "order",
         "pause",
@@ -82,8 +95,10 @@ class Wait:
         self._account = account
         self._schedule = PollSchedule(order.poll_interval)
         self._state: str | None = None
-        self._troubles = 0
-        self._troubled_since = 0.0
+        self._seen = order.seen
+        self._failures = 0
+        self._failing_since = 0.0
+        self._refused_since: float | None = None
         self._unseen = False
 
     def take_in(self, finding: Finding) -> WaitOutcome:
@@ -98,10 +113,14 @@ class Wait:
         now = self._account.wall()
         elapsed = now - self.order.began
         self.pause = self._schedule.next_pause(elapsed, self._account.chance())
+        if isinstance(finding, Sight) and finding.glance.ends_in_unknown_state:
+            finding = _unknown_end(finding)
         if isinstance(finding, ITwinError):
             outcome = WaitOutcome(self._end_after(finding, elapsed), self.order.ref, self._state, error=finding)
         else:
             outcome = self._outcome_of(finding, elapsed)
+        if self.order.not_before is not None and now < self.order.not_before:
+            outcome.end, outcome.run, self.pause = None, None, self.order.not_before - now
         outcome = self._by_the_deadline(outcome)
         outcome.elapsed, outcome.polls = elapsed, self.polls
         if outcome.end is not None or now >= tally.due:
@@ -109,12 +128,14 @@ class Wait:
         return outcome
 
     def _outcome_of(self, sight: Sight | None, elapsed: float) -> WaitOutcome:
-        if self._troubles:
-            lasted = self._account.clock() - self._troubled_since
+        if self._failures:
+            lasted = self._account.clock() - self._failing_since
             tally.note_outage(lasted)
             log.info("The service answers again for %s, after %s", self.order.target, spoken_duration(lasted))
-        self._troubles = 0
+        self._failures = 0
+        self._refused_since = None
         self._unseen = False
+        self._seen = True
         if sight is None:
             return WaitOutcome(None, self.order.ref)
         state = sight.glance.state
@@ -128,31 +149,53 @@ class Wait:
     def _end_after(self, error: ITwinError, elapsed: float) -> WaitEnd | None:
         if error.transient:
             return self._end_after_trouble(error)
-        self._troubles = 0
         if self.order.in_queue and isinstance(error, ITwinPermissionError | ITwinNotFoundError):
             # Such a run may have ended, but asking for our own at once would only bring the same answer: wait first.
             self._unseen, was_unseen = True, self._unseen
             return WaitEnd.UNSEEN if was_unseen else None
-        if isinstance(error, ITwinNotFoundError) and elapsed < PATIENCE_WITH_UNKNOWN_RUN:
+        if isinstance(error, ITwinNotFoundError) and not self._seen and elapsed < PATIENCE_WITH_UNKNOWN_RUN:
             return None
-        return WaitEnd.REFUSED
+        # Refused credentials end the wait at once: whoever started it reads them again, and confirms the refusal.
+        if not self._seen or isinstance(error, ITwinAuthenticationError):
+            return WaitEnd.REFUSED
+        return self._end_after_refusal(error)
+
+    def _end_after_refusal(self, error: ITwinError) -> WaitEnd | None:
+        now = self._account.clock()
+        if self._refused_since is None:
+            self._refused_since = now
+        tolerance = min(REFUSAL_CONFIRMATION, self.order.outage_tolerance)
+        if not self._rides_out(error, self._refused_since + tolerance - now):
+            return WaitEnd.REFUSED
+        return None
 
     def _end_after_trouble(self, error: ITwinError) -> WaitEnd | None:
         now = self._account.clock()
-        if not self._troubles:
-            self._troubled_since = now
-        self._troubles += 1
         if isinstance(error, ITwinRateLimitError):
             tally.throttled += 1
-        left = self._troubled_since + self.order.outage_tolerance - now
-        if left <= 0:
-            tally.note_outage(now - self._troubled_since)
+        since = self._failing_since if self._failures else now
+        if not self._rides_out(error, since + self.order.outage_tolerance - now):
+            tally.note_outage(now - since)
             return WaitEnd.OUTAGE
-        self.trouble = error
-        self.pause = min(backoff(self._troubles, self._account.chance(), error.retry_after), left)
-        level = logging.WARNING if self._troubles == 1 else logging.DEBUG
-        log.log(level, "A look at %s failed, and is tried again in %.1f s. %s", self.order.target, self.pause, error)
         return None
+
+    def _rides_out(self, error: ITwinError, left: float) -> bool:
+        """
+        Note a poll that failed, and set the pause before the next one.
+
+        :param left: seconds for which such failures are still tolerated
+        :return: False if they are not any more
+        """
+        if not self._failures:
+            self._failing_since = self._account.clock()
+        self._failures += 1
+        if left <= 0:
+            return False
+        self.trouble = error
+        self.pause = min(backoff(self._failures, self._account.chance(), error.retry_after), left)
+        level = logging.WARNING if self._failures == 1 else logging.DEBUG
+        log.log(level, "A poll of %s failed; retrying in %.1f s. %s", self.order.target, self.pause, error)
+        return True
 
     def _by_the_deadline(self, outcome: WaitOutcome) -> WaitOutcome:
         if self.order.deadline is None or outcome.end is not None:
@@ -160,11 +203,17 @@ class Wait:
         left = self.order.deadline - self._account.wall()
         if left > 0:
             self.pause = min(self.pause, left)
-        elif (
-            self.trouble is None or self._account.clock() + self.pause - self._troubled_since > PATIENCE_AFTER_DEADLINE
-        ):
+        elif self.trouble is None or self._account.clock() + self.pause - self._failing_since > PATIENCE_AFTER_DEADLINE:
             outcome.end = WaitEnd.DEADLINE
         return outcome
+
+
+def _unknown_end(sight: Sight) -> ITwinProtocolError:
+    glance = sight.glance
+    return ITwinProtocolError(
+        f"Run {sight.ref} has an end time and the result {glance.result}, but its state is {glance.state!r:.80}, which this "
+        "provider does not know"
+    )
 
 
 def find(account: Account, order: WaitOrder) -> Flow[Finding]:

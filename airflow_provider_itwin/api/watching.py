@@ -23,7 +23,7 @@ from airflow_provider_itwin.api.reading import converted
 from airflow_provider_itwin.api.report import RunReport
 from airflow_provider_itwin.api.resources import Glance, GlancePage, decoded
 from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
-from airflow_provider_itwin.api.wire import Flow
+from airflow_provider_itwin.api.wire import Flow, Reply
 
 MOST_AT_ONCE = 99
 """Runs before the newest one that a look takes note of: as many as can have ended between two looks and all be told."""
@@ -245,4 +245,8 @@ def list_glances(kind: ConnectionKind, connection_id: str, top: int, skip: int) 
     """Give the same operation as :func:`~.operations.get_runs`, with as little of each run as the service can be asked for."""
     call = operations.get_runs(kind, connection_id, top, skip)
     headers = {"prefer": "return=minimal"} if "prefer" in call.headers else {}
-    return replace(call, headers=headers, read=lambda reply: decoded(reply.body, GlancePage))  # type: ignore[arg-type, return-value]
+
+    def read(reply: Reply) -> GlancePage:
+        return operations.check_runs(decoded(reply.body, GlancePage), connection_id)
+
+    return replace(call, headers=headers, read=read)  # type: ignore[arg-type, return-value]

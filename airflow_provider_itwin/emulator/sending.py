@@ -18,6 +18,7 @@ from airflow_provider_itwin.emulator.answers import (
     insufficient_permissions,
     too_many_requests,
     unauthorized,
+    unprocessable,
 )
 from airflow_provider_itwin.emulator.faults import Fault
 from airflow_provider_itwin.emulator.kinds import KindTraits
@@ -63,6 +64,7 @@ def _usual_body(status: int, traits: KindTraits | None) -> Any:
         401: unauthorized(),
         403: insufficient_permissions(),
         409: conflicting_start(),
+        422: unprocessable("InvalidRequest"),
         429: too_many_requests(),
     }
     if traits is not None:

@@ -26,6 +26,8 @@ from airflow_provider_itwin.api.resources import ConnectionKind, Run, SourceFile
 from airflow_provider_itwin.api.tally import tally
 from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder, WaitOutcome
 from airflow_provider_itwin.connection_form import behaviour, widgets
+from airflow_provider_itwin.hooks import connection_retry
+from airflow_provider_itwin.hooks.connection_retry import ConnectionRetry
 from airflow_provider_itwin.settings import account_of, outage_tolerance, portal_of
 
 if TYPE_CHECKING:
@@ -108,28 +110,37 @@ class ITwinHook(BaseHook):
         Wait for a run as `order` says, together with all who wait for anything in this event loop.
 
         When the service refuses the client, the Airflow connection is read again: a secret that was changed meanwhile is
-        used from then on.
+        used from then on. A connection that Airflow cannot read is read again, too, for as long as the order tolerates an outage.
         """
         from airflow_provider_itwin.api.sharing import borrow, give_back
 
-        outcome: WaitOutcome | None = None
-        refused: object = None
+        retry = ConnectionRetry(self.itwin_conn_id, order, "triggerer")
+        step: float | WaitOutcome | None
         while True:
-            # No `with` here: thousands wait at this place, and a generator for each takes as much memory as the wait itself.
-            client = await borrow(await self._account_async())
             try:
-                if outcome is not None and client.account.key == refused:
-                    return outcome
-                outcome = await client.wait(order)
-            finally:
-                await give_back(client)
-            if not isinstance(outcome.error, ITwinAuthenticationError):
-                return outcome
-            refused = client.account.key
+                account = await self._account_async()
+                # No `with` here: thousands wait at this place, and a generator for each takes as much memory as the wait.
+                client = await borrow(account)
+            except Exception as error:  # noqa: BLE001 (whatever Airflow's secrets backends raise)
+                step = retry.after_unreadable(error)
+            else:
+                try:
+                    step = retry.after_read(account.key)
+                    outcome = await client.wait(retry.order) if step is None else None
+                finally:
+                    await give_back(client)
+                if outcome is not None:
+                    if not isinstance(outcome.error, ITwinAuthenticationError):
+                        return outcome
+                    retry.after_refused(outcome, account.key)
+                    continue
+            if isinstance(step, WaitOutcome):
+                return step
+            await connection_retry.sleep_async(step or 0.0)
 
     def wait(self, order: WaitOrder) -> WaitOutcome:
         """Wait for a run as `order` says, as :meth:`wait_async` does, on the worker."""
-        return self._with_the_connection_as_it_is(lambda client: client.wait(order))
+        return self._waited(order, None, lambda client, current: client.wait(current))
 
     def look(self, order: WaitOrder, patience: float | None = None) -> WaitOutcome:
         """
@@ -137,14 +148,42 @@ class ITwinHook(BaseHook):
 
         :param patience: seconds for which trouble is ridden out, None for as long as the order tolerates it
         """
-        return self._with_the_connection_as_it_is(lambda client: client.look(order, patience))
+        return self._waited(order, patience, lambda client, current: client.look(current, patience))
 
-    def _with_the_connection_as_it_is(self, ask: Callable[[ITwinClient], WaitOutcome]) -> WaitOutcome:
-        """Ask, and when the client is refused, read the connection again and ask anew if it has been changed."""
+    def _waited(
+        self, order: WaitOrder, patience: float | None, ask: Callable[[ITwinClient, WaitOrder], WaitOutcome]
+    ) -> WaitOutcome:
+        """Ask by the same rules as :meth:`wait_async`."""
+        retry = ConnectionRetry(self.itwin_conn_id, order, "worker", patience)
+        step: float | WaitOutcome | None
         while True:
-            outcome = ask(self._client)
-            if not isinstance(outcome.error, ITwinAuthenticationError) or not self._take_up_changes():
-                return outcome
+            try:
+                client = self._client
+            except Exception as error:
+                if not order.seen:
+                    raise
+                step = retry.after_unreadable(error)
+            else:
+                step = retry.after_read(client.account.key)
+                if step is None:
+                    outcome = ask(client, retry.order)
+                    if not isinstance(outcome.error, ITwinAuthenticationError):
+                        return outcome
+                    retry.after_refused(outcome, client.account.key)
+                    self._take_up_changes_if_readable()
+                    continue
+            if isinstance(step, WaitOutcome):
+                return step
+            connection_retry.sleep(step)
+            self._take_up_changes_if_readable()
+
+    def _take_up_changes_if_readable(self) -> None:
+        try:
+            # A connection that was never read is read where it is needed.
+            if "_client" in vars(self):
+                self._take_up_changes()
+        except Exception as error:  # noqa: BLE001 (whatever Airflow's secrets backends raise)
+            self.log.debug("The Airflow connection %s could not be read again: %s", self.itwin_conn_id, error)
 
     def ask(self, question: Callable[[ITwinClient], T]) -> T:
         """

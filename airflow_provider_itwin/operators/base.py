@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 
 from airflow_provider_itwin import metrics
 from airflow_provider_itwin.api.errors import ITwinInputError
+from airflow_provider_itwin.api.pace import queue_pause
 from airflow_provider_itwin.api.plan import (
     Adopt,
     IfActive,
@@ -223,8 +226,7 @@ class ITwinRunOperator(BaseOperator):
                     self.log.info("Run %s is active and counts as the run of this task", ref)
                     memory = self._own(context, store, memory, ref)
                 case QueueBehind(ref):
-                    metrics.queued_behind(self.kind)
-                    self.log.info("The iModel is being synchronized by run %s; queueing behind it", ref)
+                    memory = self._in_queue(memory, ref)
                     memory = self._after_wait(memory, self._wait(context, memory, ref, in_queue=True))
                 case WaitFor(ref):
                     memory = self._after_wait(memory, self._wait(context, memory, ref, in_queue=False))
@@ -327,6 +329,22 @@ class ITwinRunOperator(BaseOperator):
         self._own_ref = ref
         context["ti"].xcom_push(key=REF_KEY, value=ref.as_dict())
 
+    def _in_queue(self, memory: Memory, ref: RunRef) -> Memory:
+        """Note that `ref` is active, and how long to pause before a run is asked for again."""
+        turn = memory.queue_turns + 1
+        pause = queue_pause(turn, random.random())  # noqa: S311 (no secret)
+        if not ref.is_same(memory.queued_behind):
+            metrics.queued_behind(self.kind)
+            self.log.info("The iModel is being synchronized by run %s; queueing behind it", ref)
+        else:
+            self.log.log(
+                logging.WARNING if memory.queue_turns == 1 else logging.DEBUG,
+                "Run %s has ended, but the service still answers that it is active; asking again in %.0f s, then less often",
+                ref,
+                pause,
+            )
+        return replace(memory, queue_turns=turn, queued_behind=ref, next_start_at=time.time() + pause)
+
     def _wait(self, context: Any, memory: Memory, ref: RunRef, *, in_queue: bool) -> WaitEvent:
         """Wait for `ref`: here on the worker, or by deferring the task."""
         from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder
@@ -343,10 +361,12 @@ class ITwinRunOperator(BaseOperator):
                 began=memory.asked_at if in_queue else time.time(),
                 outage_tolerance=outage_tolerance(),
                 in_queue=in_queue,
+                not_before=memory.next_start_at if in_queue else None,
             )
             if not self.deferrable:
                 return understood(self.hook.wait(order).as_event(order))
             outcome = self.hook.look(order, PATIENCE_BEFORE_DEFERRING)
+            order = replace(order, seen=outcome.state is not None)
         if outcome.end not in (None, WaitEnd.UNSEEN):
             return understood(outcome.as_event(order))
         from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
@@ -371,8 +391,12 @@ class ITwinRunOperator(BaseOperator):
         from airflow_provider_itwin.api.waiting import WaitEnd
 
         raise_trouble(ending)
-        if ending.end is WaitEnd.DEADLINE:
-            raise ITwinWaitTimeLimitError(overdue_text(ending, "timeout or execution_timeout"))
+        deadline = self._deadline(memory)
+        if ending.end is WaitEnd.DEADLINE or (memory.own is None and deadline is not None and time.time() >= deadline):
+            text = overdue_text(ending, "timeout or execution_timeout")
+            if memory.queue_turns > 1:
+                text += f" The service has answered {memory.queue_turns} requests for a run with an active run instead."
+            raise ITwinWaitTimeLimitError(text)
         if memory.own is None:
             self.log.info("%s has ended; it is this task's turn after %s", ending.order.target, _spoken(ending.elapsed))
             return replace(memory, active=None)

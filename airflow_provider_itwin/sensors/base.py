@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -119,6 +120,7 @@ class ITwinRunSensor(BaseSensorOperator):
         self.strict = strict
         # What OpenLineage asks for afterwards, in the process that ends the task.
         self._report: RunReport | None = None
+        self._seen = False
         ResultPolicy.of(self.fail_on, self.skip_on, strict)
         if run_id is None and started_after is None:
             raise ITwinInputError(
@@ -161,7 +163,7 @@ class ITwinRunSensor(BaseSensorOperator):
             return self._end_as_poke_would(context, error, order)
         if finished is not None:
             return finished
-        return self._defer(context, order)
+        return self._defer(context, replace(order, seen=self._seen))
 
     def poke(self, context: Any) -> bool | PokeReturnValue:
         """Look once whether the run has ended."""
@@ -255,7 +257,7 @@ class ITwinRunSensor(BaseSensorOperator):
     @airflow_exceptions()
     def _order(self, began: float) -> WaitOrder:
         from airflow_provider_itwin.api.vocabulary import ConnectionKind
-        from airflow_provider_itwin.api.waiting import WaitOrder
+        from airflow_provider_itwin.api.waiting import PATIENCE_WITH_UNKNOWN_RUN, WaitOrder
         from airflow_provider_itwin.settings import outage_tolerance
 
         after = self.started_after
@@ -270,6 +272,8 @@ class ITwinRunSensor(BaseSensorOperator):
             deadline=began + self.timeout,
             began=began,
             outage_tolerance=outage_tolerance(),
+            # In reschedule mode each poke is a new process; a refusal of an earlier one would have ended the task.
+            seen=self._seen or (self.reschedule and began < time.time() - PATIENCE_WITH_UNKNOWN_RUN),
         )
 
     def _first_poke(self, context: Any) -> float:
@@ -288,6 +292,7 @@ class ITwinRunSensor(BaseSensorOperator):
         """Look once; give the report of a finished run, None if there is nothing to conclude yet."""
         with airflow_exceptions():
             outcome = self.hook.look(order, patience)
+        self._seen = self._seen or outcome.state is not None
         return None if outcome.end is None else self._conclude(context, understood(outcome.as_event(order)))
 
     def _conclude(self, context: Any, event: WaitEvent) -> dict[str, Any]:
@@ -308,8 +313,8 @@ class ITwinRunSensor(BaseSensorOperator):
     def _end_as_poke_would(self, context: Any, error: Exception, order: WaitOrder | None) -> Any:
         """Apply ``soft_fail``, ``never_fail`` and ``silent_fail`` by the rules that the base class has for a poke."""
         if self._is_silenced(error) and order is not None:
-            self.log.error("A look at the run failed, and silent_fail says to go on: %s", error)
-            return self._defer(context, order)
+            self.log.error("A poll of the run failed, and silent_fail says to go on: %s", error)
+            return self._defer(context, replace(order, not_before=time.time() + self.poke_interval))
         skip = self._skip_instead(error)
         if skip is None:
             raise error

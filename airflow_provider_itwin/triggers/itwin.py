@@ -8,12 +8,10 @@ from collections.abc import AsyncIterator
 from inspect import signature
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_itwin import metrics
-from airflow_provider_itwin.api.errors import ITwinError
-from airflow_provider_itwin.api.orders import DEFAULT_OUTAGE_TOLERANCE, WaitEnd, WaitOrder, WaitOutcome
+from airflow_provider_itwin.api.orders import DEFAULT_OUTAGE_TOLERANCE, WaitOrder
 from airflow_provider_itwin.api.report import RunReport
 from airflow_provider_itwin.api.vocabulary import ConnectionKind, ExecutionResult, known_result
 from airflow_provider_itwin.hooks.itwin import ITwinHook
@@ -49,6 +47,8 @@ class ITwinRunTrigger(BaseTrigger):
     :param began: epoch seconds at which the wait began; the adaptive schedule counts from there
     :param outage_tolerance: seconds without one good answer after which the wait is given up
     :param in_queue: whether the run is another task's, waited for only to start one of our own
+    :param seen: whether the worker that deferred the task had a good answer about the run
+    :param not_before: epoch seconds before which the wait does not end, unless its deadline passes
     :param memo: what the task wants to find again in the event
     :param timeout: seconds that a task may take which starts in the triggerer, in place of `deadline` and `began`; the outage
         tolerance is then that of the settings
@@ -67,6 +67,8 @@ class ITwinRunTrigger(BaseTrigger):
         began: float = 0.0,
         outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE,
         in_queue: bool = False,
+        seen: bool = False,
+        not_before: float | None = None,
         memo: dict[str, Any] | None = None,
         timeout: float | None = None,
         ends_task: bool = False,
@@ -82,6 +84,8 @@ class ITwinRunTrigger(BaseTrigger):
         self.began = began
         self.outage_tolerance = outage_tolerance
         self.in_queue = in_queue
+        self.seen = seen
+        self.not_before = not_before
         self.memo = memo
         self.timeout = timeout
         self.ends_task = ends_task
@@ -103,11 +107,7 @@ class ITwinRunTrigger(BaseTrigger):
             yield TriggerEvent({"error": str(error)})  # type: ignore[no-untyped-call]
             return
         _tell_beginning(order)
-        try:
-            outcome = await ITwinHook(self.itwin_conn_id).wait_async(order)
-        except (ITwinError, ValueError, AirflowException) as error:
-            refused = error if isinstance(error, ITwinError) else ITwinError(str(error))
-            outcome = WaitOutcome(WaitEnd.REFUSED, order.ref, error=refused)
+        outcome = await ITwinHook(self.itwin_conn_id).wait_async(order)
         event = outcome.as_event(order, self.memo)
         if self.ends_task and outcome.ref is not None and outcome.run is not None:
             report = RunReport.of(outcome.ref, outcome.run)
@@ -137,6 +137,8 @@ class ITwinRunTrigger(BaseTrigger):
             began=began,
             outage_tolerance=tolerance,
             in_queue=self.in_queue,
+            seen=self.seen,
+            not_before=self.not_before,
         )
 
     async def on_kill(self) -> None:

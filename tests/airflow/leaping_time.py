@@ -75,6 +75,8 @@ def leap(clock: LeapingClock, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_itwin import settings
     from airflow_provider_itwin.api import aclient, client, sharing
     from airflow_provider_itwin.api.account import Account
+    from airflow_provider_itwin.hooks import connection_retry
+    from airflow_provider_itwin.hooks import itwin as hook
 
     account = partial(Account, clock=clock.monotonic, wall=clock.now)
     shim: Any = SimpleNamespace(time=clock.now, monotonic=clock.monotonic, sleep=clock.sleep)
@@ -85,6 +87,11 @@ def leap(clock: LeapingClock, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr(airflow_provider_itwin.operators.base, "time", shim)
     monkeypatch.setattr(airflow_provider_itwin.sensors.base, "time", shim)
+    monkeypatch.setattr(connection_retry, "sleep", clock.sleep)
+    monkeypatch.setattr(connection_retry, "sleep_async", clock.sleep_asynchronously)
+    monkeypatch.setattr(
+        hook, "ConnectionRetry", partial(connection_retry.ConnectionRetry, clock=clock.monotonic, wall=clock.now)
+    )
     base = BaseSensorOperator.__module__
     monkeypatch.setattr(f"{base}.time", shim)
     monkeypatch.setattr(f"{base}.timezone", SimpleNamespace(utcnow=clock.utcnow))

@@ -302,7 +302,7 @@ def test_says_that_the_client_is_not_registered(say: Callable[..., Any], emulato
         ({"status": 503}, "is not well and answers 503: try again later, and name it"),
         ({"kind": "html"}, "is not well and answers 502"),
         ({"kind": "invalid-json"}, "not as the iTwin Platform does (The answer is not JSON"),
-        ({"kind": "redirect", "location": "https://evil.example.com/"}, "sends the request on to another host"),
+        ({"kind": "redirect", "location": "https://evil.example.com/"}, "redirects the request, which is not followed"),
         ({"kind": "reset-before"}, "cannot be reached"),
     ],
     ids=str,

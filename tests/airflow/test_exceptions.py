@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ class _Connection:
     host = schema = None
     port = None
     login: Any = "service-a1"
-    password: Any = "secret"  # noqa: S105
+    password: Any = "secret"
 
     def __init__(self, **fields: Any) -> None:
         self.extra = ""
@@ -34,7 +35,7 @@ def account(**fields: Any) -> Account:
     return account_of(_Connection(**fields))  # type: ignore[arg-type]
 
 
-INVALID_INPUT = {
+INVALID_INPUT: dict[str, Callable[[], object]] = {
     "an empty id": lambda: checked_id("", "connection_id"),
     "an id of another type": lambda: checked_id(5, "connection_id"),
     "an id that is a path": lambda: checked_id("a/b", "connection_id"),

@@ -66,6 +66,8 @@ FULL: dict[str, Any] = {
     "began": 1_790_000_000.0,
     "outage_tolerance": 600.0,
     "in_queue": True,
+    "seen": True,
+    "not_before": 1_790_000_010.0,
     "memo": {"asked_at": 1.0, "own": None, "baseline": None},
     "timeout": None,
     "ends_task": False,
@@ -241,9 +243,9 @@ def test_several_outages_do_not_add_up(emulator: Emulator, clock: LeapingClock) 
     assert event.end is WaitEnd.FINISHED
 
 
-def test_an_airflow_connection_that_is_not_there_is_a_refusal_and_no_breakdown(emulator: Emulator) -> None:
-    event = WaitEvent.read(event_of(trigger(run_id="a", itwin_conn_id="nobody")))
-    assert event.end is WaitEnd.REFUSED
+def test_an_airflow_connection_that_is_not_there_can_be_retried(emulator: Emulator) -> None:
+    event = WaitEvent.read(event_of(trigger(run_id="a", itwin_conn_id="nobody", outage_tolerance=0.0)))
+    assert event.end is WaitEnd.OUTAGE
     assert "nobody" in str(event.error)
 
 
@@ -253,10 +255,10 @@ def test_nor_when_the_triggerer_asks_a_supervisor_for_it(emulator: Emulator, air
 
     instance = SimpleNamespace(id=uuid4())
     fired = InProcessTestSupervisor.run_trigger_in_process(  # type: ignore[no-untyped-call]
-        trigger=trigger(run_id="a", itwin_conn_id="nobody"), ti=instance
+        trigger=trigger(run_id="a", itwin_conn_id="nobody", outage_tolerance=0.0), ti=instance
     )
     event = WaitEvent.read(through_json(fired.payload))
-    assert event.end is WaitEnd.REFUSED
+    assert event.end is WaitEnd.OUTAGE
     assert "nobody" in str(event.error)
 
 

@@ -35,8 +35,8 @@ def error(status: int, code: str = "SomeCode", message: str = "Some message.", *
 
 
 def run(state: str = "Executing", result: str = "Undetermined", start: str | None = None, **fields: Any) -> Reply:
-    """Make the answer to a request for a run."""
-    known = {"id": "r1", "connectionId": "c1", "startDateTime": start, "state": state, "result": result}
+    """Make the answer to a request for a run; it names itself only with `id` and `connectionId` among the fields."""
+    known = {"startDateTime": start, "state": state, "result": result}
     return reply(200, {"run": {name: value for name, value in known.items() if value is not None} | fields})
 
 

@@ -165,23 +165,25 @@ def test_names_of_headers_are_in_lower_case(service: requests_mock.Mocker) -> No
 
 def test_a_body_is_read_up_to_its_limit(service: requests_mock.Mocker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LARGEST_BODY", 1 << 20)
-    padding = b" " * ((1 << 20) - 25)
+    padding = b" " * ((1 << 20) - 26)
     service.get(
-        f"{STORAGE}/c1", [{"content": b'{"connection":{"id":"c"}}' + padding}, {"content": b"{" + b" " * (1 << 20)}]
+        f"{STORAGE}/c1", [{"content": b'{"connection":{"id":"c1"}}' + padding}, {"content": b"{" + b" " * (1 << 20)}]
     )
     client, _ = made()
 
-    assert client.call(LOOK).id == "c"
+    assert client.call(LOOK).id == "c1"
     with pytest.raises(ITwinConnectionError, match="its body is larger than 1 MiB"):
         client.call(LOOK, patience=0.0)
 
 
 def test_a_body_is_decoded(service: requests_mock.Mocker) -> None:
     service.get(
-        f"{STORAGE}/c1", content=gzip.compress(b'{"connection":{"id":"zipped"}}'), headers={"Content-Encoding": "gzip"}
+        f"{STORAGE}/c1",
+        content=gzip.compress(b'{"connection":{"displayName":"zipped"}}'),
+        headers={"Content-Encoding": "gzip"},
     )
 
-    assert made()[0].call(LOOK).id == "zipped"
+    assert made()[0].call(LOOK).display_name == "zipped"
 
 
 def test_many_threads_fetch_one_token(service: requests_mock.Mocker) -> None:
@@ -234,6 +236,8 @@ def test_the_session_is_closed_with_the_client(service: requests_mock.Mocker, mo
 
 
 RUN = (DATA / "get-storage-connection-run.200.json").read_bytes()
+DOCUMENTED_RUN = b"a1ecbdc8c4f6173004f9f881914a57c5511a362b"
+DOCUMENTED_CONNECTION = b"MWplZe9Uf0iR1IDMqyOMLqBN0_wHEVBGg_CzJmXdmE4"
 
 
 @pytest.mark.parametrize(
@@ -246,16 +250,16 @@ def test_every_method_asks_for_what_it_says(service: requests_mock.Mocker, kind:
     service.get(f"{root}/c1", json={"connection": {"id": "c1", "_links": last_run}})
     service.get(root, json={"connections": [{"id": "c1"}]})
     service.get(f"{root}/c1/runs", json={"runs": [{"id": "r1"}, {"id": "r2"}]})
-    service.get(f"{root}/c1/runs/r1", content=RUN)
+    service.get(f"{root}/c1/runs/r1", content=RUN.replace(DOCUMENTED_RUN, b"r1").replace(DOCUMENTED_CONNECTION, b"c1"))
     service.post(start, status_code=202, headers={"location": f"{root}/c1/runs/r1"})
     client, _ = made(credentials=ReadyToken("ready"))
     ref = RunRef(kind, "c1", "r1")
-    baseline = Baseline(RunRef(kind, "c1", "old"))
+    baseline = Baseline(RunRef(kind, "c1", "old"), names_last_run=True)
 
     assert client.take_baseline("c1", kind) == baseline
     assert client.start_run("c1", kind, baseline=baseline) == StartedRun(ref, created=True)
     assert client.find_started_since(baseline, "c1", kind) is None
-    assert client.examine_active(ref, baseline, "c1", kind) == Active(ref, ours=True, fresh=False)
+    assert client.examine_active(ref, baseline, "c1", kind) == Active(ref, ours=True, fresh=True, finished=True)
     assert client.get_run("c1", "r1", kind).phase == "MasterFile"
     assert client.describe_connection("c1", kind).id == "c1"
     assert [run.id for run in client.list_runs("c1", kind)] == ["r1", "r2"]

@@ -117,6 +117,7 @@ def test_the_request_for_a_token_carries_no_other_credentials(name: str, recorde
 
 
 def test_ids_are_quoted_once(name: str, recorder: Recorder) -> None:
+    recorder.answer = lambda got: (200, {}, b'{"access_token":"t","connection":{},"connections":[]}')
     with made(name, to(recorder)) as client:
         call(client, operations.get_connection(ConnectionKind.STORAGE, "a+b=ü~"), patience=0.0)
         call(client, operations.get_connections(ConnectionKind.STORAGE, "m&1", 10, 20), patience=0.0)

@@ -208,7 +208,7 @@ _JSON = st.recursive(
 def test_no_error_object_confuses(body: Any) -> None:
     error = made(reply(404, body))
 
-    assert isinstance(error, errors.ITwinNotFoundError)
+    assert isinstance(error, errors.ITwinNotFoundError | errors.ITwinProtocolError)
     assert isinstance(str(error), str)
     for said in (error.code, error.message, error.target):
         assert said is None or isinstance(said, str)

@@ -133,7 +133,12 @@ def test_the_documented_runs(operation: str, expected: Run) -> None:
     assert run.end_date_time == STARTED.replace(minute=47)
     assert run.is_finished
     assert decoded(body, GlanceEnvelope).run == Glance(
-        start_text=run.start_text, end_text=run.end_text, id=run.id, state="Completed", result="PartialSuccess"
+        start_text=run.start_text,
+        end_text=run.end_text,
+        id=run.id,
+        connection_id=run.connection_id,
+        state="Completed",
+        result="PartialSuccess",
     )
 
 
@@ -289,9 +294,19 @@ def test_fields_and_values_that_nobody_knew_yet() -> None:
 
 @pytest.mark.parametrize(
     ("state", "finished"),
-    [("Completed", True), ("completed", False), ("Completed ", False), ("Failed", False), ("", False), (None, False)],
+    [
+        ("Completed", True),
+        ("completed", True),
+        ("COMPLETED", True),
+        ("Completed ", True),
+        ("\tcompleted\n", True),
+        ("Complete", False),
+        ("Failed", False),
+        ("", False),
+        (None, False),
+    ],
 )
-def test_only_completed_is_an_end(state: str | None, finished: bool) -> None:
+def test_only_completed_is_an_end_in_any_case_and_with_any_blanks(state: str | None, finished: bool) -> None:
     assert run_of({"state": state, "result": "Success"}).is_finished is finished
     assert Glance(state=state).is_finished is finished
 

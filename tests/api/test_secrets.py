@@ -136,7 +136,7 @@ def test_a_wait_that_ends_with_secrets_in_the_answer(caplog: pytest.LogCaptureFi
 
 
 def test_the_url_in_an_error_has_no_query() -> None:
-    script = Script(reply(404))
+    script = Script(reply(404, {"error": {"code": "NotFound"}}))
     call = operations.get_connections(ConnectionKind.STORAGE, SECRET.replace("/", ""), 1, 0)
 
     with pytest.raises(ITwinError) as caught:

@@ -62,7 +62,7 @@ def test_any_good_status_with_a_location_will_do(status: int) -> None:
 
 @pytest.mark.parametrize("status", [200, 201])
 def test_a_good_status_that_names_no_run_may_come_from_what_stands_in_between(status: int) -> None:
-    script = Script(reply(status, b"<html>Please sign in</html>"), accepted())
+    script = Script(reply(status, b"<html>Please sign in</html>"), connection("old"), accepted())
 
     assert start(script) == StartedRun(NEW, created=True, in_doubt=True)
 
@@ -209,13 +209,13 @@ def test_conflicts_are_waited_out() -> None:
 
 @pytest.mark.parametrize("lost", [SILENCE, error(500), reply(204)])
 def test_after_a_lost_answer_the_active_run_may_be_ours(lost: Reply) -> None:
-    script = Script(lost, accepted(status=303))
+    script = Script(lost, connection("old"), accepted(status=303))
 
     assert start(script) == StartedRun(NEW, created=False, in_doubt=True)
 
 
 def test_after_a_lost_answer_a_new_run_is_new_all_the_same() -> None:
-    assert start(Script(SILENCE, accepted())).created
+    assert start(Script(SILENCE, connection("old"), accepted())).created
 
 
 @pytest.mark.parametrize("passed", [error(429), documented("run-storage-connection", 409), error(401)])

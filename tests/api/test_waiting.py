@@ -97,7 +97,7 @@ def test_an_interval_of_ones_own_is_kept() -> None:
         "Executing",
         "Finalizing",
         "Pondering",
-        "completed",
+        "Complete",
         "",
     ],
 )

@@ -77,10 +77,6 @@ def expired_token(emulator: Emulator, connection: Callable[..., None]) -> None:
     connection(host=emulator.url, extra={"token": "stale"})
 
 
-def elsewhere(emulator: Emulator, connection: Callable[..., None]) -> None:
-    emulator.fail("run-storage-connection", None, kind="redirect", location="https://elsewhere.example.com/")
-
-
 def unprocessable(emulator: Emulator, connection: Callable[..., None]) -> None:
     emulator.fail("run-storage-connection", None, 422)
 
@@ -94,7 +90,6 @@ REFUSALS: list[tuple[Callable[..., None] | None, dict[str, Any], str, bool]] = [
     (wrong_secret, {}, "Look at login", True),
     (other_scope, {}, "scope", True),
     (expired_token, {}, "token in the extra", True),
-    (elsewhere, {}, "Redirects are not followed", True),
     (no_credentials, {}, "no credentials", False),
     (plain_http, {}, "plain http", False),
     (unknown_host, {}, "issuer_url", False),

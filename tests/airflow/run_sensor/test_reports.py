@@ -141,7 +141,8 @@ def test_a_run_that_nobody_knows_is_given_up_after_a_minute(
     outcome = run_task(sensor(run_id="no-such-run", poll_interval=7, **mode))
     assert isinstance(outcome.error, ITwinPermanentError)
     assert "404" in outcome.text
-    assert 60 <= clock.elapsed < 80
+    # In reschedule mode a poke after the first minute cannot know that no poke before it had a good answer.
+    assert 60 <= clock.elapsed < (200 if mode.get("mode") == "reschedule" else 80)
 
 
 @EACH_MODE

@@ -1,0 +1,157 @@
+"""When to read the Airflow connection again during a wait: after Airflow could not read it, or its credentials were refused."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from math import inf
+
+from airflow_provider_itwin.api.errors import ITwinConnectionError, ITwinError, ITwinInputError
+from airflow_provider_itwin.api.pace import backoff
+from airflow_provider_itwin.api.redact import excerpt
+from airflow_provider_itwin.api.report import spoken_duration
+from airflow_provider_itwin.api.waiting import (
+    PATIENCE_AFTER_DEADLINE,
+    REFUSAL_CONFIRMATION,
+    WaitEnd,
+    WaitOrder,
+    WaitOutcome,
+)
+
+log = logging.getLogger(__name__)
+
+sleep = time.sleep
+sleep_async = asyncio.sleep
+
+_LONGEST_REASON = 400
+
+
+class ConnectionRetry:
+    """
+    Decides what a wait does when its Airflow connection cannot be read, or its credentials are refused.
+
+    Failures to read the connection (a secrets backend or an API server that is down, a connection that somebody is editing) are
+    ridden out like failures of the service. Refused credentials end a wait at once if it had no good answer yet. Later they are
+    confirmed for some time. The connection is read again before each attempt, so that a changed secret is used.
+
+    :param conn_id: the Airflow connection, for messages
+    :param order: what is waited for
+    :param process: which process waits, such as ``triggerer``
+    :param patience: seconds after which the wait goes on elsewhere rather than here; None for no such limit
+    """
+
+    def __init__(
+        self,
+        conn_id: str,
+        order: WaitOrder,
+        process: str,
+        patience: float | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.order = order
+        self._conn_id = conn_id
+        self._process = process
+        self._clock = clock
+        self._wall = wall
+        self._give_up_at = inf if patience is None else clock() + patience
+        self._unreadable_since: float | None = None
+        self._unreadable = 0
+        self._refused_since: float | None = None
+        self._refusals = 0
+        self._refused: dict[object, WaitOutcome] = {}
+
+    def after_unreadable(self, error: Exception) -> float | WaitOutcome:
+        """
+        Note that Airflow could not read the connection, or that what it read is invalid.
+
+        :return: seconds until it is read again, or the end of the wait
+        """
+        is_invalid = isinstance(error, ITwinInputError) or (isinstance(error, ITwinError) and not error.transient)
+        if is_invalid and not self.order.seen:
+            return self._end(WaitEnd.REFUSED, ITwinError(str(error)))
+        now = self._clock()
+        if self._unreadable_since is None:
+            self._unreadable_since, self._unreadable = now, 0
+        self._unreadable += 1
+        lasted = now - self._unreadable_since
+        trouble = self._cannot_read(error, lasted)
+        left = self.order.outage_tolerance - lasted
+        if left <= 0:
+            return self._end(WaitEnd.OUTAGE, trouble)
+        pause = min(_backoff(self._unreadable), left)
+        if self._unreadable == 1:
+            log.warning("%s Reading it again in %.0f s.", trouble, pause)
+        return self._pause_or_end(pause, lasted, trouble)
+
+    def after_read(self, key: object) -> float | WaitOutcome | None:
+        """
+        Note that the connection was read.
+
+        :param key: equal for the same credentials
+        :return: None to wait with it. If its credentials were refused before: seconds after which to read it again and try
+            it anyway, or the end of the wait
+        """
+        self._unreadable_since = None
+        refused = self._refused.get(key)
+        if refused is None or self._refused_since is None:
+            return None
+        lasted = self._clock() - self._refused_since
+        left = min(REFUSAL_CONFIRMATION, self.order.outage_tolerance) - lasted
+        if not self.order.seen or left <= 0:
+            return refused
+        del self._refused[key]
+        self._refusals += 1
+        error = refused.error or ITwinError("The credentials were refused")
+        return self._pause_or_end(min(_backoff(self._refusals), left), lasted, error)
+
+    def after_refused(self, outcome: WaitOutcome, key: object) -> None:
+        """
+        Note that the service refused the credentials; the connection is to be read again now.
+
+        :param outcome: how the wait ended
+        """
+        had_good_answers = outcome.state is not None
+        self.order = replace(self.order, seen=self.order.seen or had_good_answers)
+        if had_good_answers or self._refused_since is None:
+            self._refused_since, self._refusals = self._clock(), 0
+            self._refused.clear()
+            if self.order.seen:
+                log.warning("%s The Airflow connection is read again, and the refusal is confirmed.", outcome.error)
+        self._refused[key] = outcome
+
+    def _cannot_read(self, error: Exception, lasted: float) -> ITwinConnectionError:
+        reason = excerpt(f"{type(error).__name__}: {error}", _LONGEST_REASON).rstrip(".")
+        duration = f" for {spoken_duration(lasted)}" if lasted >= 1 else ""
+        trouble = ITwinConnectionError(
+            f"The {self._process} could not read the Airflow connection {self._conn_id!r}{duration}: {reason}"
+        )
+        hint = (
+            f"Check that every {self._process} sees the same connections as the workers: the same secrets backend, environment "
+            "variables and team."
+        )
+        return trouble.with_hint(
+            f"The connection could be read when the wait began. {hint}" if self.order.seen else hint
+        )
+
+    def _pause_or_end(self, pause: float, lasted: float, error: ITwinError) -> float | WaitOutcome:
+        if self._clock() + pause > self._give_up_at:
+            return self._end(None, error)
+        if self.order.deadline is None:
+            return pause
+        left = self.order.deadline - self._wall()
+        if left > 0:
+            return min(pause, left)
+        return self._end(WaitEnd.DEADLINE, error) if lasted + pause > PATIENCE_AFTER_DEADLINE else pause
+
+    def _end(self, end: WaitEnd | None, error: ITwinError) -> WaitOutcome:
+        return WaitOutcome(end, self.order.ref, error=error, elapsed=self._wall() - self.order.began)
+
+
+def _backoff(attempts: int) -> float:
+    return backoff(attempts, random.random())  # noqa: S311 (no secret)

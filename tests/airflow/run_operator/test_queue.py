@@ -1,0 +1,132 @@
+"""A queue that does not move: the service answers each start with an active run that has ended already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_itwin.exceptions import ITwinWaitTimeLimitError
+
+from .night import NIGHT, RIVAL, WAITING, operator, run_ids, starts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_itwin.emulator import Emulator
+    from tests.airflow.leaping_time import LeapingClock
+    from tests.airflow.single_task import Outcome
+
+    RunTask = Callable[..., Outcome]
+
+
+def ended_run(emulator: Emulator, clock: LeapingClock, connection_id: str) -> str:
+    """Make a run that has ended."""
+    emulator.plan_run(connection_id, "Success", 60)
+    run_id = emulator.start_run(connection_id)
+    clock.sleep(120)
+    return run_id
+
+
+def stay_locked(emulator: Emulator, connection_id: str, run_id: str, times: int | None = None) -> None:
+    """Let the service answer each start with that run."""
+    root = f"{emulator.url}/synchronization/imodels/storageconnections"
+    emulator.fail(
+        "run-storage-connection", times=times, status=303, headers={"Location": f"{root}/{connection_id}/runs/{run_id}"}
+    )
+
+
+@WAITING
+@pytest.mark.parametrize("owner", [NIGHT, RIVAL])
+def test_the_requests_of_a_queue_that_does_not_move_become_rare(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any], owner: str
+) -> None:
+    stay_locked(emulator, owner, ended_run(emulator, clock, owner))
+
+    outcome = run_task(operator(timeout=3600.0, **mode))
+
+    assert outcome.state == "up_for_retry"
+    assert isinstance(outcome.error, ITwinWaitTimeLimitError)
+    assert 10 <= len(starts(emulator)) <= 40
+    assert len(emulator.journal) <= 200
+
+
+@WAITING
+def test_the_timeout_holds_in_a_queue_that_does_not_move(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+) -> None:
+    stale = ended_run(emulator, clock, RIVAL)
+    stay_locked(emulator, RIVAL, stale)
+    began = clock.now()
+
+    outcome = run_task(operator(timeout=40.0, **mode))
+
+    assert clock.now() - began == pytest.approx(40.0, abs=5.0)
+    assert len(starts(emulator)) <= 5
+    assert f"Run {stale} of storage connection {RIVAL}, behind which this task queued, had ended" in outcome.text
+    assert "requests for a run with an active run instead" in outcome.text
+
+
+@WAITING
+def test_a_lock_that_goes_a_little_later_than_its_run_costs_seconds(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+) -> None:
+    stay_locked(emulator, RIVAL, ended_run(emulator, clock, RIVAL), times=2)
+    began = clock.now()
+
+    outcome = run_task(operator(**mode))
+
+    assert (outcome.state, [outcome.value]) == ("success", run_ids(emulator))
+    assert starts(emulator)[:2] == [303, 303]
+    assert len(starts(emulator)) == 3
+    assert clock.now() - began < 1200
+
+
+def test_a_deferrable_task_holds_no_worker_between_two_requests(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock
+) -> None:
+    stay_locked(emulator, RIVAL, ended_run(emulator, clock, RIVAL))
+
+    outcome = run_task(operator(wait_for_completion=True, deferrable=True, timeout=600.0))
+
+    assert len(outcome.triggers) >= len(starts(emulator)) - 1
+    assert all(trigger.serialize()[1]["not_before"] for trigger in outcome.triggers)
+
+
+@WAITING
+def test_a_queue_that_does_not_move_is_logged_once_a_change(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stay_locked(emulator, RIVAL, ended_run(emulator, clock, RIVAL))
+
+    run_task(operator(timeout=3600.0, **mode))
+
+    texts = capsys.readouterr().out.splitlines()
+    assert sum("queueing behind it" in text for text in texts) == 1
+    assert sum("still answers that it is active" in text for text in texts) == 1
+
+
+@WAITING
+def test_attach_does_not_take_a_run_that_has_ended_for_its_own(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+) -> None:
+    stale = ended_run(emulator, clock, NIGHT)
+    stay_locked(emulator, NIGHT, stale, times=1)
+
+    outcome = run_task(operator(if_active="attach", **mode))
+
+    assert outcome.state == "success"
+    assert outcome.value != stale
+
+
+@WAITING
+def test_a_long_run_ahead_in_the_queue_delays_nothing_after_its_end(
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+) -> None:
+    emulator.plan_run(RIVAL, "Success", 1800)
+    emulator.start_run(RIVAL)
+
+    outcome = run_task(operator(poll_interval=30, **mode))
+
+    assert outcome.state == "success"
+    assert starts(emulator).count(303) == 1

@@ -1,0 +1,209 @@
+"""What a wait makes of an Airflow connection that cannot be read, and of credentials that are refused in its middle."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_itwin.api.errors import ITwinAuthenticationError, ITwinInputError
+from airflow_provider_itwin.api.vocabulary import ConnectionKind
+from airflow_provider_itwin.api.waiting import REFUSAL_CONFIRMATION, WaitEnd, WaitOrder, WaitOutcome
+from airflow_provider_itwin.hooks import itwin as hooks
+from airflow_provider_itwin.hooks.connection_retry import ConnectionRetry
+from airflow_provider_itwin.hooks.itwin import ITwinHook
+
+if TYPE_CHECKING:
+    from airflow_provider_itwin.emulator import Emulator
+    from tests.airflow.leaping_time import LeapingClock
+
+NIGHT = "night"
+ACCOUNT_OF = "account_of"
+FAILURES = {
+    "not defined": LookupError("The conn_id `itwin_default` isn't defined"),
+    "secrets backend down": OSError("vault.example: connection refused"),
+    "API server restarting": RuntimeError("API_SERVER_ERROR"),
+    "just being edited": ITwinInputError("The extra of the iTwin connection is not JSON"),
+    "a bug": KeyError("oops"),
+}
+
+
+@pytest.fixture
+def order(emulator: Emulator, clock: LeapingClock) -> WaitOrder:
+    """A wait for a run of an hour, which has had good answers."""
+    emulator.add_connection(connection_id=NIGHT, files=1)
+    emulator.plan_run(NIGHT, "Success", 3600)
+    run_id = emulator.start_run(NIGHT)
+    return WaitOrder(ConnectionKind.STORAGE, NIGHT, run_id, began=clock.now(), seen=True)
+
+
+Waits = Callable[[WaitOrder], WaitOutcome]
+
+
+@pytest.fixture(params=["worker", "triggerer"])
+def wait(request: pytest.FixtureRequest) -> Waits:
+    """Both ways to wait."""
+    import asyncio
+
+    if request.param == "worker":
+        return lambda order: ITwinHook().wait(order)
+    return lambda order: asyncio.run(ITwinHook().wait_async(order))
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch, clock: LeapingClock) -> Callable[[Exception, float], list[float]]:
+    """Let Airflow fail to read the connection for some seconds; returns the moments at which it was asked."""
+
+    def fail(error: Exception, seconds: float) -> list[float]:
+        asked: list[float] = []
+        until = clock.now() + seconds
+        account_of = getattr(hooks, ACCOUNT_OF)
+
+        def read(connection: Any) -> Any:
+            asked.append(clock.now())
+            if clock.now() < until:
+                raise error
+            return account_of(connection)
+
+        monkeypatch.setattr(hooks, ACCOUNT_OF, read)
+        return asked
+
+    return fail
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_connection_that_cannot_be_read_for_a_moment_costs_no_wait(
+    order: WaitOrder, wait: Waits, unreadable: Callable[[Exception, float], list[float]], name: str
+) -> None:
+    asked = unreadable(FAILURES[name], 300.0)
+
+    assert wait(order).end is WaitEnd.FINISHED
+    assert 5 <= len(asked) <= 20
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_one_that_cannot_be_read_for_longer_than_tolerated_can_be_retried(
+    order: WaitOrder, wait: Waits, unreadable: Callable[[Exception, float], list[float]], name: str
+) -> None:
+    unreadable(FAILURES[name], 1e6)
+
+    outcome = wait(order)
+
+    assert outcome.end is WaitEnd.OUTAGE
+    text = str(outcome.error)
+    assert "could not read the Airflow connection 'itwin_default' for 15 min" in text
+    assert type(FAILURES[name]).__name__ in text
+    assert "The connection could be read when the wait began" in text
+    assert "secrets backend, environment variables and team" in text
+
+
+def test_the_deadline_holds_while_the_connection_cannot_be_read(
+    order: WaitOrder, wait: Waits, clock: LeapingClock, unreadable: Callable[[Exception, float], list[float]]
+) -> None:
+    unreadable(FAILURES["not defined"], 1e6)
+    began = clock.now()
+
+    outcome = wait(replace(order, deadline=began + 200.0))
+
+    assert outcome.end is WaitEnd.DEADLINE
+    assert clock.now() - began == pytest.approx(200.0, abs=35.0)
+
+
+def test_trouble_with_the_connection_is_logged_once(
+    order: WaitOrder,
+    wait: Waits,
+    unreadable: Callable[[Exception, float], list[float]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    unreadable(FAILURES["not defined"], 300.0)
+
+    wait(order)
+
+    texts = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert sum("could not read the Airflow connection" in text for text in texts) == 1
+
+
+def test_no_secret_is_in_the_text_of_the_trouble() -> None:
+    retry = ConnectionRetry("c", WaitOrder(ConnectionKind.STORAGE, "c", "r", outage_tolerance=0.0), "triggerer")
+
+    end = retry.after_unreadable(OSError("https://u:s3cret@vault/?token=abc\nBearer eyJhbGciOi.J9x.yyy"))
+
+    assert isinstance(end, WaitOutcome)
+    assert not {"s3cret", "abc", "J9x"} & set(str(end.error).replace("/", " ").replace("=", " ").split())
+    assert "s3cret" not in str(end.error)
+
+
+def refused(emulator: Emulator, connection: Callable[..., None], clock: LeapingClock, seconds: float) -> None:
+    """Let the service not know the client for some seconds, from ten minutes on."""
+    client_id, secret = emulator.add_client("service-rotated", "first", everywhere=True)
+    connection(host=emulator.url, login=client_id, password=secret)
+
+    def forget() -> None:
+        emulator.add_client(client_id, "other", everywhere=True)
+        emulator.revoke_tokens()
+
+    clock.at(clock.elapsed + 600.0, forget)
+    clock.at(clock.elapsed + 600.0 + seconds, lambda: emulator.add_client(client_id, "first", everywhere=True))
+
+
+def test_credentials_that_are_refused_for_a_moment_cost_no_good_wait(
+    emulator: Emulator, clock: LeapingClock, connection: Callable[..., None], order: WaitOrder, wait: Waits
+) -> None:
+    refused(emulator, connection, clock, seconds=60.0)
+
+    assert wait(order).end is WaitEnd.FINISHED
+
+
+def test_credentials_that_stay_refused_end_a_good_wait_after_two_minutes(
+    emulator: Emulator, clock: LeapingClock, connection: Callable[..., None], order: WaitOrder, wait: Waits
+) -> None:
+    refused(emulator, connection, clock, seconds=1e6)
+    began = clock.now()
+    emulator.journal.clear()
+
+    outcome = wait(order)
+
+    assert outcome.end is WaitEnd.REFUSED
+    assert isinstance(outcome.error, ITwinAuthenticationError)
+    assert clock.now() - began == pytest.approx(600.0 + REFUSAL_CONFIRMATION, abs=60.0)
+    tokens = [entry for entry in emulator.journal if entry.operation == "token"]
+    assert len(tokens) <= 15
+
+
+def test_credentials_that_are_refused_at_the_start_end_the_wait_at_once(
+    emulator: Emulator, clock: LeapingClock, connection: Callable[..., None], order: WaitOrder, wait: Waits
+) -> None:
+    connection(host=emulator.url, login=emulator.client_id, password="wrong")
+    began = clock.now()
+    emulator.journal.clear()
+
+    outcome = wait(replace(order, seen=False))
+
+    assert outcome.end is WaitEnd.REFUSED
+    assert clock.now() - began < 5.0
+    assert len([entry for entry in emulator.journal if entry.operation == "token"]) == 1
+
+
+def test_two_secrets_that_alternate_are_no_loop_without_pauses(
+    emulator: Emulator, clock: LeapingClock, connection: Callable[..., None], order: WaitOrder, wait: Waits
+) -> None:
+    emulator.add_client("service-flip", "right", everywhere=True)
+    turn = 0
+    account_of = getattr(hooks, ACCOUNT_OF)
+
+    def flip(made: Any) -> Any:
+        nonlocal turn
+        turn += 1
+        connection(host=emulator.url, login="service-flip", password=f"wrong-{turn % 2}")
+        return account_of(ITwinHook.get_connection("itwin_default"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hooks, ACCOUNT_OF, flip)
+        emulator.journal.clear()
+        outcome = wait(order)
+
+    assert outcome.end is WaitEnd.REFUSED
+    assert len([entry for entry in emulator.journal if entry.operation == "token"]) <= 20
