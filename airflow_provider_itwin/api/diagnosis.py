@@ -56,7 +56,10 @@ def diagnosis(account: Account, error: ITwinError) -> str:
             return f"{place} redirects the request, which is not followed: look at {field}."
         case ITwinProtocolError() if error.status and error.status >= 400:
             seems = "as if it issued no tokens" if at_issuer else "as if it were not the iTwin Platform"
-            return f"{place} answers {error.status}, {seems}: look at {field}, and whether a proxy or a sign-in page stands in between."
+            return (
+                f"{place} answers {error.status}, {seems}: look at {field}, and whether a proxy or a sign-in page stands in "
+                "between."
+            )
         case ITwinProtocolError():
             return (
                 f"{place} answers, but not as the iTwin Platform does ({error.summary}): look at {field}, and whether a proxy "

@@ -62,6 +62,8 @@ TROUBLES = (
     Trouble("slow body", {"kind": "slow-body", "seconds": 0.02}),
     Trouble("body too slow", {"kind": "slow-body", "seconds": 2.0}, timeout=0.1),
     Trouble("HTML 502", {"kind": "html"}),
+    *(Trouble(f"HTML {status}", {"kind": "html", "status": status}) for status in (400, 401, 403, 404, 405)),
+    Trouble("403 of a gateway", {"status": 403, "body": {"statusCode": 403, "message": "Forbidden"}}),
     Trouble("HTML 200", {"kind": "html", "status": 200}),
     Trouble("half the JSON", {"kind": "invalid-json"}),
     Trouble("a list", {"kind": "wrong-type"}),

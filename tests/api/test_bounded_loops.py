@@ -1,0 +1,191 @@
+"""Every loop of the package pauses or ends: against a service that never lets it go, the number of requests is bounded."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+import pytest
+
+from airflow_provider_itwin.api import operations
+from airflow_provider_itwin.api.conversations import (
+    Baseline,
+    Pages,
+    examine_active,
+    find_started_since,
+    look_for_newest,
+    start_run,
+    take_baseline,
+)
+from airflow_provider_itwin.api.credentials import Token
+from airflow_provider_itwin.api.errors import ITwinError
+from airflow_provider_itwin.api.exchange import exchange, obtain_token
+from airflow_provider_itwin.api.pace import LONGEST_QUEUE_PAUSE, queue_pause
+from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
+from airflow_provider_itwin.api.waiting import WaitOrder, look, wait
+from airflow_provider_itwin.api.watching import look_for_ended
+from airflow_provider_itwin.api.wire import Flow, Reply, Request
+
+from .answers import STORAGE, accepted, connection, error, finished, reply, run
+from .script import CREDENTIALS, WALL, Script
+
+KIND = ConnectionKind.STORAGE
+REF = RunRef(KIND, "c1", "r1")
+BASELINE = Baseline(RunRef(KIND, "c1", "old"), names_last_run=True)
+HOUR = WaitOrder(KIND, "c1", "r1", began=WALL, deadline=WALL + 3600.0)
+SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+
+numbers = count()
+
+
+def page(entries: int, *, promises: bool) -> Callable[[Request], Reply]:
+    """Answer with a page whose entries are new each time, and, perhaps, with a promise of more."""
+
+    def answer(_: Request) -> Reply:
+        links = {"next": {"href": "https://api.bentley.com/more"}} if promises else {}
+        return reply(200, {"runs": [{"id": str(next(numbers))} for _ in range(entries)], "_links": links})
+
+    return answer
+
+
+def turning_pages(length: int) -> Callable[[Request], Reply]:
+    """Answer with one of `length` full pages, again and again."""
+    turn = count()
+
+    def answer(_: Request) -> Reply:
+        at = next(turn) % length
+        return reply(200, {"runs": [{"id": f"{at}-{entry}"} for entry in range(100)]})
+
+    return answer
+
+
+def all_pages(account: Any) -> Flow[int]:
+    pages: Pages[Any] = Pages(
+        lambda top, skip: operations.get_runs(KIND, "c1", top, skip), lambda found: (found.runs, found.links)
+    )
+    read = 0
+    while not pages.is_done:
+        read += len((yield from pages.next_page(account)))
+    return read
+
+
+def stuck(request: Request) -> Reply:
+    """Answer a start with an active run, a look at the run with its end, and one at the connection with the old run."""
+    if request.method == "POST":
+        return accepted(f"{STORAGE}/c1/runs/old", 303)
+    return finished() if "/runs/" in request.url else connection("old")
+
+
+def nameless(request: Request) -> Reply:
+    """Accept every start, and never name the run."""
+    return accepted(None) if request.method == "POST" else connection("old")
+
+
+LOOPS: dict[str, tuple[Callable[[Any], Flow[Any]], Any, int]] = {
+    "an exchange, no answer": (lambda a: exchange(a, operations.get_connection(KIND, "c1")), reply(200, b"x"), 20),
+    "an exchange, 401": (lambda a: exchange(a, operations.get_connection(KIND, "c1")), error(401), 2),
+    "an exchange, 401 of a gateway": (lambda a: exchange(a, operations.get_connection(KIND, "c1")), reply(401), 20),
+    "an exchange, 429 without Retry-After": (
+        lambda a: exchange(a, operations.get_connection(KIND, "c1")),
+        error(429),
+        20,
+    ),
+    "an exchange, Retry-After 0": (
+        lambda a: exchange(a, operations.get_connection(KIND, "c1")),
+        error(503, retry_after="0"),
+        20,
+    ),
+    "a token, 500": (lambda a: obtain_token(a, CREDENTIALS), error(500), 20),
+    "a token, HTML": (lambda a: obtain_token(a, CREDENTIALS), reply(403, b"<html>"), 20),
+    "a start, 409": (lambda a: start_run(a, KIND, "c1", None, BASELINE), error(409), 30),
+    "a start, answers lost": (
+        lambda a: start_run(a, KIND, "c1", None, BASELINE),
+        lambda request: reply(500) if request.method == "POST" else connection("old"),
+        60,
+    ),
+    "a start, active run": (lambda a: start_run(a, KIND, "c1", None, BASELINE), stuck, 1),
+    "a start, run not named": (lambda a: start_run(a, KIND, "c1", None, BASELINE), nameless, 10),
+    "a baseline": (lambda a: take_baseline(a, KIND, "c1"), error(500), 20),
+    "a run started since, never found": (
+        lambda a: find_started_since(a, BASELINE, KIND, "c1"),
+        lambda request: error(404) if "/runs/" in request.url else connection("new"),
+        10,
+    ),
+    "an active run, never found": (lambda a: examine_active(a, REF, BASELINE, KIND, "c1"), error(404), 10),
+    "the newest run": (lambda a: look_for_newest(a, KIND, "c1", SINCE), error(500), 20),
+    "a wait, run goes on": (lambda a: wait(a, HOUR), run(), 120),
+    "a wait, answers unreadable": (lambda a: wait(a, HOUR), reply(200, b"x"), 60),
+    "a wait, not found": (lambda a: wait(a, HOUR), error(404), 10),
+    "a poll, answers unreadable": (lambda a: look(a, HOUR), reply(200, b"x"), 60),
+    "a list of full pages": (all_pages, page(100, promises=False), 2_000),
+    "a list of short pages that promises more": (all_pages, page(1, promises=True), 2_000),
+    "a list of empty pages that promises more": (all_pages, page(0, promises=True), 1),
+    "a list whose pages turn in a circle": (all_pages, turning_pages(7), 8),
+    "a watcher, list without an end": (
+        lambda a: look_for_ended(a, KIND, "c1", None),
+        lambda request: (
+            page(1, promises=True)(request)
+            if request.url.partition("?")[0].endswith("/runs")
+            else run()
+            if "/runs/" in request.url
+            else connection("nowhere")
+        ),
+        400,
+    ),
+}
+"""What loops, what the service answers for ever, and how many requests there may be."""
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_loop_ends_after_a_bounded_number_of_requests(name: str) -> None:
+    make, answer, most = LOOPS[name]
+    script = Script(always=answer)
+
+    try:
+        script.play(make(script.account()))
+    except ITwinError as ended:
+        assert len(str(ended)) > 20  # noqa: PT017 (whether it raises is not the point)
+
+    assert 1 <= len(script.requests) <= most
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_no_more_than_a_few_requests_go_out_without_a_pause(name: str) -> None:
+    make, answer, most = LOOPS[name]
+    if "list" in name:
+        most = 2_001
+    script = Script(always=answer)
+
+    with contextlib.suppress(ITwinError):
+        script.play(make(script.account()))
+
+    turns = len([pause for pause in script.seconds if pause > 0]) + 1
+    assert len(script.requests) <= (most if "list" in name else 4 * turns)
+
+
+def test_a_list_without_an_end_is_not_cut_short_without_a_word() -> None:
+    script = Script(always=page(100, promises=False))
+
+    with pytest.raises(ITwinError, match="more than 2,000 pages, and no end was found"):
+        script.play(all_pages(script.account()))
+
+
+def test_a_token_that_expires_at_once_is_fetched_once_a_request() -> None:
+    script = Script(always=error(401), tokens=[Token(f"t{number}", renew_at=0.0) for number in range(50)])
+
+    with pytest.raises(ITwinError):
+        script.play(exchange(script.account(), operations.get_connection(KIND, "c1")))
+
+    assert len(script.authorizations) == 2
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
+def test_the_pauses_of_a_queue_grow_from_seconds_to_minutes(chance: float) -> None:
+    pauses = [queue_pause(turn, chance) for turn in range(1, 2000)]
+
+    assert 2.0 <= pauses[0] <= 5.0
+    assert pauses == sorted(pauses)
+    assert LONGEST_QUEUE_PAUSE / 2 <= pauses[-1] <= LONGEST_QUEUE_PAUSE
