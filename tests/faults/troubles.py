@@ -37,6 +37,12 @@ class Trouble:
         return self.fault is None
 
 
+def _body_of(status: int) -> dict[str, Any]:
+    """Give a refusal the shape of the service's own errors; any other body would come from something in between."""
+    is_refusal = 400 <= status < 500 and status not in (408, 425, 429)
+    return {"body": {"error": {"code": "Refused", "message": "The request was refused."}}} if is_refusal else {}
+
+
 _WRONG_TYPES = {
     "run": {"id": 7, "state": ["Completed"], "result": {"is": "Success"}, "jobs": "none", "startDateTime": 5},
     "connection": {"id": [], "_links": "none", "authenticationType": 5},
@@ -48,7 +54,7 @@ _WRONG_TYPES = {
 """Wherever a type is expected, there is another."""
 
 TROUBLES = (
-    *(Trouble(f"{status}", {"status": status}) for status in STATUSES),
+    *(Trouble(f"{status}", {"status": status} | _body_of(status)) for status in STATUSES),
     Trouble("429 in 7 s", {"status": 429, "headers": {"Retry-After": "7"}}),
     Trouble("429 in a day", {"status": 429, "headers": {"Retry-After": "86400"}}),
     Trouble("429 at a date", {"status": 429, "headers": {"Retry-After": "Fri, 31 Dec 2049 23:59:59 GMT"}}),
