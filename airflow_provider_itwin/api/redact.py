@@ -1,80 +1,172 @@
-"""Takes secrets out of text that the service, or a library, wrote."""
+"""
+The gate for text from outside: one printable line, secrets masked, bounded length.
+
+Everything that the service, a gateway or a library wrote passes :func:`excerpt` (or :func:`redact`, which does not bound the length)
+before it reaches a log, an exception, an XCom, an event or lineage. Links pass :func:`web_address`.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import unicodedata
 from functools import lru_cache
-from typing import Any
-from urllib.parse import quote
-
-# Each of these takes time in proportion to the text, whatever is in it.
-_USER = re.compile(r"(?<=://)[^\s\"'<>/@]+@")
-_URL = re.compile(r"(?P<url>\bhttps?://[^\s\"'<>?#]++)(?P<query>[?#][^\s\"'<>]*+)?", re.IGNORECASE)
-_BEARER = re.compile(r"\b(?P<scheme>bearer|basic)\s++[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
-_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]*+(?P<rest>(?:\.[A-Za-z0-9_-]++)*+)")
-_SIGNATURE = re.compile(
-    r"\b(?P<key>sig|signature|client_secret|access_token)(?P<is>=|%3D|\"\s*:\s*\")[^\s&\"'<>]+", re.IGNORECASE
-)
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+from urllib.parse import quote, urlsplit
 
 HIDDEN = "***"
 
 _MOST_READ = 1 << 16
+_LONGEST_ADDRESS = 500
+
+# Terminal sequences: CSI, OSC with its text, and the two-character ones.
+_ANSI = re.compile(r"(?:\x1b\[|\x9b)[0-?]*+[ -/]*+[@-~]?|(?:\x1b[\]P^_X]|[\x9d\x90\x9e\x9f\x98])[^\x07\x1b\x9c]*+(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*+[0-~]?")
+_LINE_BREAKS = re.compile(r"[^\S ]+")
+# Invisible although Python calls them printable: fillers, joiners and variation selectors.
+_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+
+# Each of these takes time in proportion to the text, whatever is in it. A sign can be encoded more than once: %3D, %253D.
+_EQUALS = r"(?:=|%(?:25)*+3D)"
+_USER_WITHOUT_SCHEME = re.compile(r"(?<![^\s\"'<>(,])[^\s\"'<>/@:]++:(?!//)[^\s\"'<>@]{1,1024}+@(?=[\w\[])")
+_URL = re.compile(
+    r"(?<![a-z0-9+.-])(?P<scheme>[a-z][a-z0-9+.-]{0,19}(?:://|%(?:25)*+3A(?:%(?:25)*+2F){2}))(?P<rest>[^\s\"'<>]++)", re.IGNORECASE
+)
+_QUERY_BEGINS = re.compile(r"[?#]|%(?:25)*+(?:3F|23)", re.IGNORECASE)
+_HOST_ENDS = re.compile(r"[/?#%\\]")
+_PORT = re.compile(r":\d{1,5}\Z")
+_QUERY_WITHOUT_SCHEME = re.compile(
+    rf"(?<=[^\s\"'<>])(?:\?|%(?:25)*+3F)[^\s\"'<>=?%]{{1,200}}{_EQUALS}[^\s\"'<>]*+", re.IGNORECASE
+)
+_BEARER = re.compile(r"\b(?P<scheme>bearer|basic)\s++[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
+_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]*+(?P<rest>(?:\.[A-Za-z0-9_-]++)*+)")
+_PRIVATE_KEY = re.compile(r"-----BEGIN [^-]{0,40}-----.*?(?:-----END [^-]{0,40}-----|\Z)", re.DOTALL)
+_SECRET_NAMES = (
+    r"secret|passwo?r?d|passwd|passphrase|pwd|token|signature|credential|api[_.-]?key|access[_.-]?key|account[_.-]?key|"
+    r"private[_.-]?key|authorization"
+)
+_PAIR = re.compile(
+    rf"(?<![A-Za-z0-9_.-])(?P<key>[A-Za-z0-9_.-]{{0,40}}?(?:{_SECRET_NAMES})[A-Za-z0-9_.-]{{0,20}}|sig|sas|jwt|pass|pw)"
+    rf"(?P<is>(?:\\*+[\"'])?\s{{0,3}}{_EQUALS}\s{{0,3}}|\\*+[\"']\s{{0,3}}:\s{{0,3}})"
+    r"(?:(?P<quote>\\*+[\"'])(?:(?!(?P=quote)).)*+|[^&\"'<>;]{1,200}(?=;)|[^\s&\"'<>]+)",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
     """
-    Give `text` with what could be a secret replaced by ``***``.
+    Return `text` as one printable line in which ``***`` replaces what could be a secret.
 
     :param text: anything that may end in a log or an exception
-    :param secrets: values known to be secret, hidden wherever they stand and in whichever way their signs are encoded
-    :return: the text without queries and user names of URLs (a pre-signed URL is a secret), tokens, signatures, the known
-        secrets, and control characters
+    :param secrets: values known to be secret; masked in every encoding of their characters
+    :return: the text without queries and user names of URLs (a pre-signed URL is a secret), tokens, signatures, values of
+        names such as ``password`` or ``AccountKey``, and the known secrets
     """
-    for secret in secrets:
-        if secret:
-            text = _pattern_of(secret).sub(HIDDEN, text)
-    text = _USER.sub(f"{HIDDEN}@", text)
-    text = _URL.sub(lambda url: f"{url['url']}?{HIDDEN}" if url["query"] else url[0], text)
+    raw, text = text, printable(_without_secrets(text, secrets))
+    if text != raw:
+        # Characters that are not shown may have stood between those of a secret.
+        text = _without_secrets(text, secrets)
+    text = _PRIVATE_KEY.sub(HIDDEN, text)
+    text = _URL.sub(_without_credentials, text)
+    text = _USER_WITHOUT_SCHEME.sub(f"{HIDDEN}@", text)
+    text = _QUERY_WITHOUT_SCHEME.sub(f"?{HIDDEN}", text)
     text = _BEARER.sub(rf"\g<scheme> {HIDDEN}", text)
     text = _JWT.sub(lambda token: HIDDEN if token["rest"] else token[0], text)
-    text = _SIGNATURE.sub(rf"\g<key>\g<is>{HIDDEN}", text)
-    return _CONTROL.sub(" ", text)
+    return _PAIR.sub(lambda pair: f"{pair['key']}{pair['is']}{pair['quote'] or ''}{HIDDEN}", text)
 
 
-def redacted(value: Any) -> Any:
-    """Give a copy of a JSON value in which every text is redacted."""
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, Mapping):
-        return {key: redacted(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [redacted(entry) for entry in value]
-    return value
+def _without_credentials(url: re.Match[str]) -> str:
+    """Return a URL without its user name and its query. A password may hold characters that end a host."""
+    rest = url["rest"]
+    host = _HOST_ENDS.split(rest, maxsplit=1)[0]
+    if "@" in host:
+        rest = f"{HIDDEN}@{rest.partition('@')[2]}" if host.count("@") == 1 else f"{HIDDEN}@{rest.rpartition('@')[2]}"
+    elif "@" in rest and ":" in host:
+        # Either user:pass/word@host, or host:443/path@x. What looks like a port may be the beginning of a password.
+        rest = HIDDEN if _PORT.search(host) else f"{HIDDEN}@{rest.rpartition('@')[2]}"
+    query = _QUERY_BEGINS.search(rest)
+    return url["scheme"] + (f"{rest[: query.start()]}?{HIDDEN}" if query else rest)
 
 
 def excerpt(text: str, longest: int, secrets: tuple[str, ...] = ()) -> str:
-    """Give the beginning of `text` in at most `longest` characters, redacted before it is cut."""
+    """Return the beginning of `text` in at most `longest` characters: one printable line, redacted before it is cut."""
     if len(text) > _MOST_READ:
-        # What is torn at the end of a word could be the half of a secret.
-        text = text[:_MOST_READ].rsplit(None, 1)[0]
+        # A secret that is cut in half is no longer recognized, so the last word is dropped.
+        text = _LAST_WORD.sub("", text[:_MOST_READ]).rstrip()
     return shortened(redact(text, secrets), longest)
 
 
+_LAST_WORD = re.compile(r"(?<![^\s\"'<>&,;{}\[\]])[^\s\"'<>&,;{}\[\]]*+\Z")
+
+
 def shortened(text: str, longest: int) -> str:
-    """Give `text` in at most `longest` characters, with an ellipsis where it was cut."""
+    """Return `text` in at most `longest` characters, with an ellipsis where it was cut."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """
+    Return `text` as one line of visible characters.
+
+    Terminal sequences and characters without a shape (bidirectional controls, zero widths) are dropped, line breaks and other
+    control characters become blanks, halves of surrogate pairs become U+FFFD.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    text = _INVISIBLE.sub("", _ANSI.sub("", text))
+    if text.isprintable():
+        return text
+    return "".join(map(_visible, _LINE_BREAKS.sub(" ", text)))
+
+
+def _visible(char: str) -> str:
+    if char.isprintable():
+        return char
+    category = unicodedata.category(char)
+    if category == "Cf":
+        return ""
+    return " " if category == "Cc" or category.startswith("Z") else "\ufffd"
+
+
+def web_address(text: object) -> str | None:
+    """
+    Return `text` if it is an http or https URL that a person can safely open; None if not.
+
+    A query that may hold a signature is cut off. Credentials, blanks, quotes and other characters that a URL has encoded are refused.
+    """
+    if not isinstance(text, str):
+        return None
+    text = text.strip()
+    if not text.isascii() or not text.isprintable() or len(text) > _LONGEST_ADDRESS or set(text) & set("<>\"'`\\ ()"):
+        return None
+    try:
+        parts = urlsplit(text)
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+            return None
+        parts.port  # noqa: B018 (raises if it is none)
+    except ValueError:
+        return None
+    unsigned = f"{parts.scheme}://{parts.netloc}{parts.path}"
+    if redact(unsigned) != unsigned:
+        return None
+    return unsigned if _SIGNED.search(text[len(parts.scheme) + 3 + len(parts.netloc) + len(parts.path) :]) else text
+
+
+_SIGNED = re.compile(rf"{_SECRET_NAMES}|sig|sas|jwt|auth|key|code=|eyJ|%", re.IGNORECASE)
+
+
+def _without_secrets(text: str, secrets: tuple[str, ...]) -> str:
+    for secret in secrets:
+        if secret:
+            text = _pattern_of(secret).sub(HIDDEN, text)
+    return text
 
 
 @lru_cache(maxsize=64)
 def _pattern_of(secret: str) -> re.Pattern[str]:
-    """Give a pattern for a secret; a token has a thousand signs, and in an outage it is looked for again and again."""
+    """Return a pattern for a secret. Cached: a token has a thousand characters, and an outage repeats it in every error."""
     return re.compile("".join(map(_spellings, secret)))
 
 
 def _spellings(char: str) -> str:
-    """Give a pattern for one character of a secret: as it is, or as a form, a URL or JSON has it."""
+    """Return a pattern for one character of a secret: as it is, or as a form, a URL or JSON has it."""
     plain = re.escape(char)
     if char.isascii() and char.isalnum():
         return plain
