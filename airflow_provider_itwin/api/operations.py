@@ -29,6 +29,7 @@ from airflow_provider_itwin.api.resources import (
     checked_id,
     decoded,
 )
+from airflow_provider_itwin.api.run_body import plain_body
 from airflow_provider_itwin.api.wire import Reply, server_time
 
 T = TypeVar("T")
@@ -118,7 +119,7 @@ def start_run(kind: ConnectionKind, connection_id: str, body: Mapping[str, Any] 
         path=_path(kind, checked_id(connection_id, "connection_id"), words.start),
         read=_start_answer,
         headers={} if body is None else {"content-type": "application/json"},
-        body=None if body is None else _as_json(body),
+        body=None if body is None else msgspec.json.encode(plain_body(body)),
         accepts=frozenset({200, 201, 202, 303}),
         conflict_passes=True,
     )
@@ -131,13 +132,6 @@ def _start_answer(reply: Reply) -> StartAnswer:
         # after all is answered with 303.
         raise ITwinProtocolError(f"The answer {reply.status} does not say that a run was started")
     return StartAnswer(reply.status != 303, location, reply.in_doubt)
-
-
-def _as_json(body: Mapping[str, Any]) -> bytes:
-    try:
-        return msgspec.json.encode(body)
-    except (TypeError, ValueError, msgspec.EncodeError) as error:
-        raise ITwinInputError(f"The body of the run cannot be sent as JSON: {error}") from error
 
 
 def get_run(kind: ConnectionKind, connection_id: str, run_id: str) -> Call[Run]:

@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import unquote
 from uuid import UUID
 
+from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.api.redact import HIDDEN, printable, redact
 
 MOST_VALUES = 1_000_000
@@ -52,7 +53,7 @@ _VALUE = re.compile(r"=\S.*", re.DOTALL)
 _ESCAPED = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
 
 
-class BodyError(ValueError):
+class BodyError(ITwinInputError):
     """The body of a run has no form in JSON, or is too large; the text names types, never values."""
 
 

@@ -38,7 +38,7 @@ class ITwinRunStorageConnectionOperator(ITwinRunOperator):
 
 
 class _RunWithBodyOperator(ITwinRunOperator):
-    """Starts a run that has to be told what to do."""
+    """Starts a run with a body; Airflow shows the body masked, since its pre-signed URLs are secrets."""
 
     template_fields: Sequence[str] = (*ITwinRunOperator.template_fields, "body")
     template_fields_renderers = {"body": "json"}  # noqa: RUF012 (as Airflow declares it)
@@ -46,36 +46,69 @@ class _RunWithBodyOperator(ITwinRunOperator):
     def __init__(self, *, body: Mapping[str, Any] | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.body: Any = body
-        self._rendered_body: Any = None
+        self._rendered: _Hidden | None = None
 
-    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+    def _do_render_template_fields(
+        self, parent: Any, template_fields: Iterable[str], context: Any, jinja_env: Any, seen_oids: set[int]
+    ) -> None:
         """
-        Render, then leave only a masked body where Airflow looks for what to show: its pre-signed URLs are secrets.
+        Render the fields, the body apart from the others: where that fails, Airflow would log the body.
 
-        This is the one method through which plain and mapped tasks of every Airflow are rendered.
+        Plain and mapped tasks of every Airflow are rendered through this one method.
         """
-        from airflow_provider_itwin.api.redact import redacted
+        names = list(template_fields)
+        is_own = parent is self and "body" in names
+        if is_own:
+            names.remove("body")
+        super()._do_render_template_fields(parent, names, context, jinja_env, seen_oids)
+        if is_own:
+            self._render_body(context, jinja_env, seen_oids)
 
-        super()._do_render_template_fields(parent, *args, **kwargs)
-        if parent is self:
-            self._rendered_body = self.body
-            self.body = redacted(self.body)
+    def _render_body(self, context: Any, jinja_env: Any, seen_oids: set[int]) -> None:
+        """Keep the rendered body where nobody shows it, and leave a masked one where Airflow looks for what to show."""
+        from airflow_provider_itwin.api.redact import HIDDEN
+        from airflow_provider_itwin.api.run_body import BodyError, masked, plain_body
+
+        body, self.body = self.body, HIDDEN
+        if callable(body):
+            rendered = body(context=context, jinja_env=jinja_env)
+        else:
+            rendered = self.render_template(body, context, jinja_env, seen_oids)
+        try:
+            plain = plain_body(rendered)
+        except BodyError as error:
+            # Raised by run_body: here it would be retried.
+            self._rendered = _Hidden(error)
+        else:
+            self._rendered, self.body = _Hidden(plain), masked(plain)
 
     @property
     def run_body(self) -> Mapping[str, Any]:
-        """What the run is to do, rendered."""
-        import msgspec
+        """
+        The body of the request for a run, rendered, as plain JSON.
 
-        body = self.body if self._rendered_body is None else self._rendered_body
-        if not isinstance(body, Mapping):
-            raise ITwinInputError(
-                f"body must be an object, as the service's documentation describes it, not {type(body).__name__}"
-            )
-        try:
-            msgspec.json.encode(body)
-        except (TypeError, ValueError, RecursionError, msgspec.EncodeError) as error:
-            raise ITwinInputError(f"body cannot be written as JSON: {error}") from error
+        :raises ITwinInputError: if it has no form in JSON
+        """
+        from airflow_provider_itwin.api.run_body import plain_body
+
+        if self._rendered is None:
+            return plain_body(self.body)
+        if isinstance(self._rendered.value, Exception):
+            raise self._rendered.value
+        body: Mapping[str, Any] = self._rendered.value
         return body
+
+
+class _Hidden:
+    """A value that no ``repr`` shows."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return "***"
 
 
 class ITwinRunManifestConnectionOperator(_RunWithBodyOperator):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_itwin.exceptions import ITwinPermanentError
+from airflow_provider_itwin.hooks.itwin import ITwinHook
 from airflow_provider_itwin.operators.itwin import (
     ITwinListSourceFilesOperator,
     ITwinRunExportConnectionOperator,
@@ -123,12 +124,22 @@ def test_a_body_that_is_no_object_is_refused_before_anything_is_sent(
     assert not emulator.journal
 
 
-@pytest.mark.parametrize("value", [object(), 1j, {1: 2j}, "\ud800"], ids=ascii)
+@pytest.mark.parametrize("value", [object(), 1j, {1: 2j}, "\ud800", b"bytes"], ids=ascii)
 def test_a_body_that_is_no_json_is_refused(emulator: Emulator, run_task: RunTask, value: Any) -> None:
     outcome = run_task(manifest_run(body={"sourceFiles": value}))
     assert isinstance(outcome.error, ITwinPermanentError)
-    assert "body cannot be written as JSON" in outcome.text
+    assert "body cannot be sent: " in outcome.text
     assert not emulator.journal
+
+
+def test_the_hook_sends_the_same_plain_json(emulator: Emulator) -> None:
+    from airflow_provider_itwin.api.errors import ITwinInputError
+
+    ITwinHook().start_run(MANIFEST, "manifest", {"sourceFiles": tuple(manifest()["sourceFiles"])})
+    assert sent_bodies(emulator) == [json_size(manifest())]
+    with pytest.raises(ITwinInputError, match="of type object"):
+        ITwinHook().start_run(MANIFEST, "manifest", {"sourceFiles": [object()]})
+    assert len(sent_bodies(emulator)) == 1
 
 
 @EACH_MODE
@@ -243,6 +254,82 @@ def test_the_bodies_of_mapped_tasks_are_sent_whole_and_shown_masked(emulator: Em
     for fields in shown:
         assert "MARKER" not in fields
         assert "https://files.example.com/Tower.dgn?***" in fields
+
+
+# Bodies as DAG authors write them, `entry` being a task that returns an entry, or a mapped one.
+BODIES = {
+    "output": "{'sourceFiles': [entry()]}",
+    "mapped outputs": "{'sourceFiles': entry.expand(name=['Tower.dgn'])}",
+    "mapped outputs, nested": "{'sourceFiles': [dict(entry_of('Tower.dgn'), children=entry.expand(name=['Roof.rvt']))]}",
+    "template": "{'sourceFiles': [dict(entry_of('Tower.dgn'), url='{{ params.url }}')]}",
+    "tuple": "{'sourceFiles': (entry_of('Tower.dgn'),)}",
+    "dataclass": "{'sourceFiles': [Entry(**entry_of('Tower.dgn'))]}",
+    "key": "{'sourceFiles': [entry_of('Tower.dgn')], 'https://x.example/?sig=MARKER-KEY': 1}",
+    "encoded": "{'sourceFiles': [dict(entry_of('Tower.dgn'), url=URL.replace('?', '%3F'))]}",
+    "callable": "lambda context, jinja_env: {'sourceFiles': [entry_of('Tower.dgn')]}",
+}
+BODY_DAG = """
+    from dataclasses import dataclass
+
+    URL = "https://files.example.com/Tower.dgn?sv=2026&sig=MARKER-OF-A-SIGNATURE"
+
+    def entry_of(name):
+        return {{"id": "tower", "name": name, "action": "bridge", "url": URL}}
+
+    @dataclass
+    class Entry:
+        id: str
+        name: str
+        action: str
+        url: str
+
+    @task
+    def entry(name="Tower.dgn"):
+        return entry_of(name)
+
+    ITwinRunManifestConnectionOperator(
+        task_id="synchronize", connection_id="{connection}", body={body}, wait_for_completion=True, deferrable={deferrable}
+    )
+"""
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_any_body_is_sent_whole_and_shown_masked(
+    emulator: Emulator, run_dag: RunDag, body: str, deferrable: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = run_dag(BODY_DAG.format(connection=MANIFEST, body=body, deferrable=deferrable), params={"url": SIGNED})
+    assert result.states["synchronize"] == ["success"]
+    [size] = sent_bodies(emulator)
+    assert size >= json_size(manifest())
+    [shown] = [fields for fields in shown_fields(result) if "connection_id" in fields]
+    assert "MARKER" not in shown
+    assert "https://files.example.com/Tower.dgn?***" in shown
+    assert "MARKER" not in caplog.text
+
+
+def test_a_body_that_cannot_be_rendered_is_not_shown(
+    emulator: Emulator, run_dag: RunDag, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = "{'sourceFiles': [dict(entry_of('Tower.dgn'), name='{{ 1 / 0 }}')]}"
+    result = run_dag(BODY_DAG.format(connection=MANIFEST, body=body, deferrable=False))
+    assert result.states["synchronize"] == ["failed"]
+    assert "MARKER" not in caplog.text
+    assert not any("MARKER" in fields for fields in shown_fields(result))
+    assert not emulator.journal
+
+
+@pytest.mark.parametrize("value", ["object()", "b'MARKER'", "URL.split"])
+def test_an_object_in_a_body_fails_for_good_and_is_not_shown(emulator: Emulator, run_dag: RunDag, value: str) -> None:
+    body = f"{{'sourceFiles': [dict(entry_of('Tower.dgn'), name={value})]}}"
+    dag = BODY_DAG.format(connection=MANIFEST, body=body, deferrable=False).replace(
+        'task_id="synchronize"', 'task_id="synchronize", retries=3'
+    )
+    result = run_dag(dag)
+    assert result.states["synchronize"] == ["failed"]
+    assert result.tries["synchronize"] == 1
+    assert not any("MARKER" in fields for fields in shown_fields(result))
+    assert not emulator.journal
 
 
 def shown_fields(result: Any) -> list[str]:
