@@ -24,7 +24,8 @@ from attrs import define
 
 from airflow_provider_itwin.api.client import ITwinClient
 from airflow_provider_itwin.api.errors import ITwinError
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
+from airflow_provider_itwin.api.redact import excerpt
+from airflow_provider_itwin.api.vocabulary import ConnectionKind, known_id
 
 if TYPE_CHECKING:
     from airflow_provider_itwin.api.report import RunReport
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Lineage: TypeAlias = OperatorLineage[Any, Any]
+
+_LONGEST_NAME = 200
 
 MOST_INPUTS = 100
 """Source files that are told of; how many more there are is not counted."""
@@ -103,6 +106,7 @@ def _add_datasets(
         lineage.outputs = [
             Dataset(namespace=namespace, name=f"storage/files/{file_id}")
             for file_id in (report.output_files if report else ())
+            if known_id(file_id)
         ]
         return
     lineage.outputs = imodel
@@ -113,14 +117,14 @@ def _add_datasets(
 
 def _inputs(files: list[SourceFile], namespace: str, connection_id: str) -> Iterator[Dataset]:
     for file in files:
-        if file.storage_file_id:
-            name = f"storage/files/{file.storage_file_id}"
-        elif file.source_file_id or file.id:
-            name = f"manifestconnections/{connection_id}/sourcefiles/{file.source_file_id or file.id}"
+        if storage_id := known_id(file.storage_file_id):
+            name = f"storage/files/{storage_id}"
+        elif source_id := known_id(file.source_file_id) or known_id(file.id):
+            name = f"manifestconnections/{connection_id}/sourcefiles/{source_id}"
         else:
             continue
-        # Only the id can be told apart from a secret; a name that is an address is none.
-        known_as = file.last_known_file_name
+        # A name that is an address may be a secret.
+        known_as = excerpt(file.last_known_file_name or "", _LONGEST_NAME)
         shown = known_as if known_as and "://" not in known_as else None
         yield Dataset(
             namespace=namespace,

@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
+from airflow_provider_itwin.api.redact import web_address
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
 
     from airflow_provider_itwin.api.vocabulary import RunRef
     from airflow_provider_itwin.hooks.itwin import ITwinHook
+
+_LONGEST_ADDRESS = 2000
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +49,7 @@ class _StoredLink(BaseOperatorLink):
         except Exception as error:  # noqa: BLE001 (a page with one link less is better than none)
             log.debug("The link %s is not known: %s", self.name, error)
             found = None
-        return (
-            found if isinstance(found, str) and found.startswith(("https://", "http://")) else self.otherwise(operator)
-        )
+        return web_address(found, _LONGEST_ADDRESS) or self.otherwise(operator)
 
     def otherwise(self, operator: BaseOperator) -> str:
         """Give the address for when none was written down, empty for none."""

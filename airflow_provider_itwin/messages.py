@@ -23,11 +23,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from jinja2 import pass_context
 
-from airflow_provider_itwin.api.redact import excerpt, redact, shortened
+from airflow_provider_itwin.api.redact import excerpt, shortened, web_address
 
 if TYPE_CHECKING:
     from airflow_provider_itwin.api.report import FailingTask, RunReport
@@ -93,18 +92,20 @@ def run_message(context: Mapping[str, Any]) -> RunMessage:
     Make a message of what a task knows of its run: for callbacks, and as a macro for templates, where it takes no parameter.
 
     The report comes from the exception of the task, or from its XCom ``run_report``. A task that has none, because its
-    run was never started or never seen to end, gets a message with the text of its exception.
+    run was never started or never seen to end, gets a message with the text of its exception. The callback of a deadline
+    gets one that names the DAG run and the deadline.
 
-    :param context: the context of a task, as callbacks get it
+    :param context: the context of a task, as callbacks get it; or the plain values that Airflow passes to the callback of a
+        deadline
     """
     task = context.get("ti") or context.get("task_instance")
     error = context.get("exception")
-    where = _task_name(context, task)
-    address = getattr(task, "log_url", None)
+    where = _place(context, task)
+    address = _member(task, "log_url")
     report = _report_of(task, error)
     if report is not None:
-        return _rendered(_content(report, where, _address(address)))
-    return _rendered(_without_report(context, error, where, _address(address)))
+        return _rendered(_content(report, where, web_address(address)))
+    return _rendered(_without_report(context, error, where, web_address(address)))
 
 
 def message_of_report(report: Mapping[str, Any], *, task: str | None = None, address: str | None = None) -> RunMessage:
@@ -118,7 +119,7 @@ def message_of_report(report: Mapping[str, Any], *, task: str | None = None, add
     """
     from airflow_provider_itwin.api.report import RunReport
 
-    return _rendered(_content(RunReport.from_dict(report), task, _address(address)))
+    return _rendered(_content(RunReport.from_dict(report), f"Task {task}" if task else None, web_address(address)))
 
 
 def _report_of(task: Any, error: Any) -> RunReport | None:
@@ -136,16 +137,27 @@ def _report_of(task: Any, error: Any) -> RunReport | None:
         return None
 
 
-def _task_name(context: Mapping[str, Any], task: Any) -> str | None:
+def _member(whole: Any, *names: str) -> Any:
+    """Return the first of the members that an object, or the mapping that stands for one, has; None if it has none of them."""
+    for name in names:
+        found = whole.get(name) if isinstance(whole, Mapping) else getattr(whole, name, None)
+        if found is not None:
+            return found
+    return None
+
+
+def _place(context: Mapping[str, Any], task: Any) -> str | None:
+    """Name the task or the DAG run that a context is about, as far as the context tells."""
     run = context.get("dag_run")
-    dag_id = getattr(task, "dag_id", None) or getattr(run, "dag_id", None)
+    # The callback of a deadline gets the DAG run as the REST API has it.
+    dag_id = _member(task, "dag_id") or _member(run, "dag_id") or _member(context.get("dag"), "dag_id")
     if not dag_id:
         return None
     name = f"DAG {dag_id}"
-    if task is not None:
-        index = getattr(task, "map_index", -1)
-        name = f"{task.task_id}{f' [{index}]' if isinstance(index, int) and index >= 0 else ''} of {name}"
-    run_id = getattr(task, "run_id", None) or getattr(run, "run_id", None)
+    if task_id := _member(task, "task_id"):
+        index = _member(task, "map_index")
+        name = f"Task {task_id}{f' [{index}]' if isinstance(index, int) and index >= 0 else ''} of {name}"
+    run_id = _member(task, "run_id", "dag_run_id") or _member(run, "run_id", "dag_run_id") or context.get("run_id")
     return f"{name}, {run_id}" if run_id else name
 
 
@@ -153,7 +165,7 @@ def _content(report: RunReport, where: str | None, address: str | None) -> _Cont
     ref = report.ref
     lines = [f"Run {ref.run_id} of {ref.kind} connection {ref.connection_id}"]
     if where:
-        lines.append(f"Task {where}")
+        lines.append(where)
     if report.error:
         said = ": ".join(part for part in (report.error.get("key"), report.error.get("description")) if part)
         lines.append(f"The run's own error: {said}")
@@ -167,12 +179,30 @@ def _content(report: RunReport, where: str | None, address: str | None) -> _Cont
 
 
 def _without_report(context: Mapping[str, Any], error: Any, where: str | None, address: str | None) -> _Content:
+    deadline = context.get("deadline")
+    if deadline is not None and error is None:
+        return _deadline_missed(context, deadline, where, address)
     kind = type(error).__name__ if isinstance(error, BaseException) else "No report of a run"
     said = _clean(f"{kind}: {error or context.get('reason') or 'nothing more is known'}", 1500)
-    lines = [_clean(f"Task {where}", _LONGEST_LINE)] if where else []
+    lines = [_clean(where, _LONGEST_LINE)] if where else []
     if len(said) > LONGEST_SUBJECT:
         lines.append(said)
     return _Content(headline=shortened(said, LONGEST_SUBJECT), lines=tuple(lines), address=address)
+
+
+def _deadline_missed(context: Mapping[str, Any], deadline: Any, where: str | None, address: str | None) -> _Content:
+    moment = _member(deadline, "deadline_time") or (deadline if isinstance(deadline, str) else None)
+    state, began = _member(context.get("dag_run"), "state"), _member(context.get("dag_run"), "start_date")
+    lines = [where] if where else []
+    if moment:
+        lines.append(f"Deadline: {moment}")
+    if state:
+        lines.append(f"State of the DAG run: {state}{f', started {began}' if began else ''}")
+    return _Content(
+        headline=_clean(f"Deadline missed: {where or 'unknown DAG run'}", LONGEST_SUBJECT),
+        lines=tuple(_clean(line, _LONGEST_LINE) for line in lines),
+        address=address,
+    )
 
 
 def _file(task: FailingTask) -> _File:
@@ -187,26 +217,12 @@ def _file(task: FailingTask) -> _File:
         result=_clean(", ".join(filter(None, (task.result or "no result", task.connector, task.error_code))), 120),
         says=_clean(says, _LONGEST_LINE),
         advice=advice.get(task.can_user_fix, "") if task.can_user_fix is not None else "",
-        address=_address(task.kb_article_link),
+        address=web_address(task.kb_article_link),
     )
 
 
 def _clean(text: str, longest: int) -> str:
     return excerpt(" ".join(text.split()), longest)
-
-
-def _address(text: Any) -> str | None:
-    """Give an address back if a browser can safely be sent there."""
-    if not isinstance(text, str) or not text.isascii() or not text.isprintable() or len(text) > 500:
-        return None
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or set(text) & set("<>\"'`\\ ()"):
-        return None
-    # The query of a pre-signed URL is a secret.
-    return redact(text) if re.search(r"sig|token|secret", parts.query, re.IGNORECASE) else text
 
 
 def _rendered(content: _Content) -> RunMessage:

@@ -22,7 +22,7 @@ from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obta
 from airflow_provider_itwin.api.operations import Call
 from airflow_provider_itwin.api.pace import LONGEST_OBEDIENCE, RequestBudget
 from airflow_provider_itwin.api.poller import Poller
-from airflow_provider_itwin.api.redact import redact
+from airflow_provider_itwin.api.redact import excerpt
 from airflow_provider_itwin.api.refusal import retry_after
 from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome, find
 from airflow_provider_itwin.api.wire import LARGEST_BODY, NO_TURN, Authorize, Flow, NoReply, Pause, Reply, Request, Send
@@ -203,7 +203,7 @@ class AsyncITwinClient:
             if isinstance(error, aiohttp.ClientResponseError) and not isinstance(error, aiohttp.ClientHttpProxyError):
                 # It quotes what came, and that can be the rest of an answer with a token in it.
                 text = "what came is not HTTP"
-            return NoReply(redact(f"{type(error).__name__}: {text}", self.account.credentials.secrets))
+            return NoReply(excerpt(f"{type(error).__name__}: {text}", 600, self.account.credentials.secrets))
 
 
 async def _bounded_body(response: aiohttp.ClientResponse) -> bytes | None:

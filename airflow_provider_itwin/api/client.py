@@ -23,7 +23,7 @@ from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obta
 from airflow_provider_itwin.api.operations import Call
 from airflow_provider_itwin.api.pace import LONGEST_OBEDIENCE, RequestBudget
 from airflow_provider_itwin.api.plan import Active
-from airflow_provider_itwin.api.redact import redact
+from airflow_provider_itwin.api.redact import excerpt
 from airflow_provider_itwin.api.refusal import retry_after
 from airflow_provider_itwin.api.resources import Connection, ConnectionKind, Run, RunRef, SourceFile
 from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome, look, wait
@@ -249,7 +249,7 @@ class ITwinClient:
             if "BadStatusLine" in text or "LineTooLong" in text:
                 # They quote what came, and that can be the rest of an answer with a token in it.
                 text = "what came is not HTTP"
-            return NoReply(redact(f"{type(error).__name__}: {text}", self.account.credentials.secrets))
+            return NoReply(excerpt(f"{type(error).__name__}: {text}", 600, self.account.credentials.secrets))
 
 
 def _proxies(network: Network) -> dict[str, Any]:

@@ -5,6 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from airflow_provider_itwin.api.redact import excerpt
+
+_LONGEST_SUMMARY = 1000
+_LONGEST_MESSAGE = 600
+_LONGEST_DETAIL = 300
+_LONGEST_NAME = 200
+_MOST_DETAILS_SHOWN = 5
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorDetail:
@@ -62,14 +70,23 @@ class ITwinError(Exception):
         hint: str | None = None,
         retry_after: float | None = None,
     ) -> None:
+        # Whoever raises this has removed the secrets that it knows; here the rest of the gate for remote text is kept for all.
+        summary = excerpt(summary, _LONGEST_SUMMARY)
         super().__init__(summary)
         self.summary = summary
         self.status = status
-        self.code = code
-        self.message = message
-        self.target = target
-        self.details = details
-        self.correlation_id = correlation_id
+        self.code = _bounded(code, _LONGEST_NAME)
+        self.message = _bounded(message, _LONGEST_MESSAGE)
+        self.target = _bounded(target, _LONGEST_NAME)
+        self.details = tuple(
+            ErrorDetail(
+                _bounded(detail.code, _LONGEST_NAME),
+                _bounded(detail.message, _LONGEST_DETAIL),
+                _bounded(detail.target, _LONGEST_NAME),
+            )
+            for detail in details
+        )
+        self.correlation_id = _bounded(correlation_id, _LONGEST_NAME)
         self.method = method
         self.url = url
         self.hint = hint
@@ -85,7 +102,10 @@ class ITwinError(Exception):
         if said:
             parts.append(f"The service said {said.rstrip('.')}.")
         if self.details:
-            parts.append("Details: " + "; ".join(str(detail).rstrip(".") for detail in self.details) + ".")
+            shown = [str(detail).rstrip(".") for detail in self.details[:_MOST_DETAILS_SHOWN]]
+            if (left := len(self.details) - len(shown)) > 0:
+                shown.append(f"{left} more")
+            parts.append("Details: " + "; ".join(shown) + ".")
         if self.method and self.url:
             parts.append(f"Request: {self.method} {self.url}.")
         if self.correlation_id:
@@ -115,6 +135,10 @@ _FACTS = (
     "hint",
     "retry_after",
 )
+
+
+def _bounded(text: str | None, longest: int) -> str | None:
+    return None if text is None else excerpt(text, longest)
 
 
 def _rebuilt(cls: type[ITwinError], summary: str, facts: dict[str, Any]) -> ITwinError:

@@ -16,7 +16,7 @@ from typing import Any, Self
 from airflow_provider_itwin.api.errors import ITwinError, ITwinInputError
 from airflow_provider_itwin.api.pace import MOST_WATCHED, PollSchedule
 from airflow_provider_itwin.api.reading import converted
-from airflow_provider_itwin.api.redact import shortened
+from airflow_provider_itwin.api.redact import excerpt
 from airflow_provider_itwin.api.report import RunReport
 from airflow_provider_itwin.api.resources import Run, read_moment
 from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef, checked_id
@@ -139,9 +139,9 @@ class WaitOutcome:
             "end": self.end.value if self.end else None,
             "order": order.as_dict(),
             "ref": self.ref.as_dict() if self.ref else None,
-            "state": self.state[:40] if self.state else None,
+            "state": excerpt(self.state, 40) if self.state else None,
             "report": RunReport.of(self.ref, self.run).as_dict() if self.ref and self.run else None,
-            "error": shortened(text, _LONGEST_ERROR if text.isascii() else _LONGEST_ERROR // 2) if text else None,
+            "error": excerpt(text, _LONGEST_ERROR if text.isascii() else _LONGEST_ERROR // 2) if text else None,
             "elapsed": self.elapsed,
             "polls": self.polls,
             "memo": memo,

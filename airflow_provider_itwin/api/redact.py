@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 HIDDEN = "***"
 
 _MOST_READ = 1 << 16
-_LONGEST_ADDRESS = 500
 
 # Terminal sequences: CSI, OSC with its text, and the two-character ones.
 _ANSI = re.compile(r"(?:\x1b\[|\x9b)[0-?]*+[ -/]*+[@-~]?|(?:\x1b[\]P^_X]|[\x9d\x90\x9e\x9f\x98])[^\x07\x1b\x9c]*+(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*+[0-~]?")
@@ -36,7 +35,7 @@ _QUERY_WITHOUT_SCHEME = re.compile(
     rf"(?<=[^\s\"'<>])(?:\?|%(?:25)*+3F)[^\s\"'<>=?%]{{1,200}}{_EQUALS}[^\s\"'<>]*+", re.IGNORECASE
 )
 _BEARER = re.compile(r"\b(?P<scheme>bearer|basic)\s++[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
-_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]*+(?P<rest>(?:\.[A-Za-z0-9_-]++)*+)")
+_JWT = re.compile(r"eyJ[A-Za-z0-9_-]*+(?P<rest>(?:\.[A-Za-z0-9_-]++)*+)")
 _PRIVATE_KEY = re.compile(r"-----BEGIN [^-]{0,40}-----.*?(?:-----END [^-]{0,40}-----|\Z)", re.DOTALL)
 _SECRET_NAMES = (
     r"secret|passwo?r?d|passwd|passphrase|pwd|token|signature|credential|api[_.-]?key|access[_.-]?key|account[_.-]?key|"
@@ -125,7 +124,7 @@ def _visible(char: str) -> str:
     return " " if category == "Cc" or category.startswith("Z") else "\ufffd"
 
 
-def web_address(text: object) -> str | None:
+def web_address(text: object, longest: int = 500) -> str | None:
     """
     Return `text` if it is an http or https URL that a person can safely open; None if not.
 
@@ -134,7 +133,7 @@ def web_address(text: object) -> str | None:
     if not isinstance(text, str):
         return None
     text = text.strip()
-    if not text.isascii() or not text.isprintable() or len(text) > _LONGEST_ADDRESS or set(text) & set("<>\"'`\\ ()"):
+    if not text.isascii() or not text.isprintable() or len(text) > longest or set(text) & set("<>\"'`\\ ()"):
         return None
     try:
         parts = urlsplit(text)
@@ -146,10 +145,17 @@ def web_address(text: object) -> str | None:
     unsigned = f"{parts.scheme}://{parts.netloc}{parts.path}"
     if redact(unsigned) != unsigned:
         return None
-    return unsigned if _SIGNED.search(text[len(parts.scheme) + 3 + len(parts.netloc) + len(parts.path) :]) else text
+    return unsigned if _may_be_signed(parts.query) or _may_be_signed(parts.fragment) else text
 
 
-_SIGNED = re.compile(rf"{_SECRET_NAMES}|sig|sas|jwt|auth|key|code=|eyJ|%", re.IGNORECASE)
+def _may_be_signed(query: str) -> bool:
+    return any(
+        _SECRET_NAME.search(unquote(unquote(part.partition("=")[0]))) or redact(value := unquote(unquote(part))) != value
+        for part in re.split("[&;]", query)
+    )
+
+
+_SECRET_NAME = re.compile(rf"{_SECRET_NAMES}|(?:\A|[^a-z])(?:sig|sas|jwt|auth|key|code|pass|pw)(?:[^a-z]|\Z)", re.IGNORECASE)
 
 
 def _without_secrets(text: str, secrets: tuple[str, ...]) -> str:

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Self
 
 import msgspec
 
 from airflow_provider_itwin.api.reading import converted
-from airflow_provider_itwin.api.redact import excerpt, shortened
+from airflow_provider_itwin.api.redact import excerpt, web_address
 from airflow_provider_itwin.api.resources import Job, Run, RunRef, Task
 from airflow_provider_itwin.api.timeline import ConnectorTotals, Timeline, issues_of, most_common
 from airflow_provider_itwin.api.vocabulary import ExecutionResult, known_result
@@ -71,7 +72,7 @@ class FailingTask:
             details=_text(error.details) if error else None,
             description=_text(error.description) if error else None,
             can_user_fix=error.can_user_fix if error else None,
-            kb_article_link=_link(error.kb_article_link) if error else None,
+            kb_article_link=web_address(error.kb_article_link) if error else None,
         )
 
     def __str__(self) -> str:
@@ -142,14 +143,14 @@ class RunReport:
     def of(cls, ref: RunRef, run: Run) -> Self:
         """Make a report of a run."""
         jobs = run.jobs or []
-        job_results = Counter(_text(job.result, 40) or "None" for job in jobs)
+        job_results = Counter(_result(job.result) for job in jobs)
         results: Counter[str] = Counter()
         outputs: list[str] = []
         failing: list[tuple[Job, Task]] = []
         for job, task in _tasks(jobs):
-            results[_text(task.result, 40) or "None"] += 1
+            results[_result(task.result)] += 1
             if task.export_output_file_id:
-                outputs.append(task.export_output_file_id[:_LONGEST_NAME])
+                outputs.append(task.export_output_file_id)
             if known_result(task.result) is not ExecutionResult.SUCCESS or _tells_error(task):
                 failing.append((job, task))
         failing.sort(key=lambda pair: _GRAVITY[known_result(pair[1].result)])
@@ -172,7 +173,7 @@ class RunReport:
             error=_run_error(run),
             failing_tasks=tuple(FailingTask.of(job, task) for job, task in failing[:_MOST_TASKS]),
             more_failing_tasks=max(0, len(failing) - _MOST_TASKS),
-            output_files=tuple(outputs[:_MOST_OUTPUTS]),
+            output_files=tuple(excerpt(file_id, _LONGEST_NAME) for file_id in outputs[:_MOST_OUTPUTS]),
             more_output_files=max(0, len(outputs) - _MOST_OUTPUTS),
             connectors=ConnectorTotals.all_of(jobs),
             timeline=Timeline.of(run),
@@ -311,10 +312,9 @@ def _text(value: str | None, longest: int = _LONGEST_TEXT) -> str | None:
     return excerpt(value.strip(), longest) if value and value.strip() else None
 
 
-def _link(value: str | None) -> str | None:
-    """Take over a link to an article whole, query and all, unless the query is a signature."""
-    link = "".join((value or "").split())
-    return _text(link) if "sig" in link.lower() else shortened(link, _LONGEST_TEXT) or None
+@lru_cache(maxsize=64)
+def _result(value: str | None) -> str:
+    return _text(value, 40) or "None"
 
 
 def _sentence(text: str) -> str:

@@ -15,12 +15,14 @@ import msgspec
 
 from airflow_provider_itwin.api.errors import ITwinProtocolError
 from airflow_provider_itwin.api.reading import UNREADABLE, read_json
+from airflow_provider_itwin.api.redact import excerpt
 from airflow_provider_itwin.api.vocabulary import (
     ConnectionKind,
     ExecutionResult,
     ExecutionState,
     RunRef,
     checked_id,
+    known_id,
     known_result,
     known_state,
 )
@@ -234,6 +236,12 @@ class Connection(_Resource):
     authentication_type: str | None = None
     error: RunError | None = None
     links: ConnectionLinks | None = None
+
+    def __post_init__(self) -> None:
+        # Ids become parts of URLs, of assets and of what a task stores; what cannot be one counts as missing.
+        self.imodel_id = known_id(self.imodel_id)
+        self.itwin_id = known_id(self.itwin_id)
+        self.authentication_type = excerpt(self.authentication_type, 40) if self.authentication_type else None
 
     def last_run(self, kind: ConnectionKind, connection_id: str | None = None) -> RunRef | None:
         """Give the newest run, None if there never was one; the parameters say what the connection was asked for as."""

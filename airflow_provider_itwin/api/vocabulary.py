@@ -13,6 +13,7 @@ from typing import Any, NoReturn, Self
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_itwin.api.errors import ITwinInputError
+from airflow_provider_itwin.api.redact import excerpt, redact
 
 _PATH_BREAKERS = re.compile(r"[/\\?#%\s\x00-\x1f\x7f]")
 _LONGEST_ID = 512
@@ -83,12 +84,20 @@ def checked_id(value: object, name: str) -> str:
         raise ITwinInputError(f"{name} must be a text, but is {value!r} ({type(value).__name__}). {_WHERE_FROM}")
     if not value.strip() or value in ("None", "null"):
         raise ITwinInputError(f"{name} is {value!r}, which is no id. {_WHERE_FROM}")
-    if _PATH_BREAKERS.search(value) or value in (".", "..") or len(value) > _LONGEST_ID:
+    if _PATH_BREAKERS.search(value) or value in (".", "..") or len(value) > _LONGEST_ID or redact(value) != value:
         raise ITwinInputError(
-            f"{name} is {value[:80]!r}, which cannot be an id of the iTwin Platform: it would change the path of the "
+            f"{name} is {excerpt(value, 80)!r}, which cannot be an id of the iTwin Platform: it would change the path of the "
             "request. Give the bare id, not a link, and no surrounding spaces."
         )
     return value
+
+
+def known_id(value: str | None) -> str | None:
+    """Return an id that the service gave if :func:`checked_id` would take it; None if it is none."""
+    try:
+        return None if value is None else checked_id(value, "id")
+    except ITwinInputError:
+        return None
 
 
 _WHERE_FROM = "If it comes from an XCom or a template, look whether the task it is pulled from has pushed it."

@@ -23,6 +23,7 @@ from airflow_provider_itwin.api.errors import (
 )
 from airflow_provider_itwin.api.orders import DEFAULT_OUTAGE_TOLERANCE, WaitEnd, WaitEvent, WaitOrder, WaitOutcome
 from airflow_provider_itwin.api.pace import PollSchedule, backoff
+from airflow_provider_itwin.api.redact import excerpt
 from airflow_provider_itwin.api.report import spoken_duration
 from airflow_provider_itwin.api.resources import read_moment
 from airflow_provider_itwin.api.tally import tally
@@ -57,6 +58,8 @@ there it usually means a wrong id, or a role that is missing.
 
 PATIENCE_AFTER_DEADLINE = 30.0
 """Seconds of trouble that are ridden out even when the deadline has passed: the run may have finished before it."""
+
+_LONGEST_STATE = 40
 
 Finding: TypeAlias = Sight | ITwinError | None
 """What a look has found: a run, what was in the way, or no run yet."""
@@ -138,7 +141,7 @@ class Wait:
         self._seen = True
         if sight is None:
             return WaitOutcome(None, self.order.ref)
-        state = sight.glance.state
+        state = excerpt(sight.glance.state, _LONGEST_STATE) if sight.glance.state is not None else None
         if state is not None and state != self._state:
             log.info("Run %s is %s after %s", sight.ref, state, spoken_duration(elapsed))
         self._state = state or self._state

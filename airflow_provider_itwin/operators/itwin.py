@@ -189,6 +189,7 @@ class ITwinListSourceFilesOperator(BaseOperator):
 
     def execute(self, context: Any) -> list[dict[str, str | None]]:
         """List the files."""
+        from airflow_provider_itwin.api.vocabulary import known_id
         from airflow_provider_itwin.hooks.itwin import ITwinHook
 
         with airflow_exceptions():
@@ -197,10 +198,10 @@ class ITwinListSourceFilesOperator(BaseOperator):
         self.log.info("%d source files of %s connection %s", len(wanted), self.kind, self.connection_id)
         return [
             {
-                "id": file.id,
-                "file_id": file.storage_file_id or file.source_file_id,
-                "name": file.last_known_file_name,
-                "connector_type": file.connector_type,
+                "id": known_id(file.id),
+                "file_id": known_id(file.storage_file_id) or known_id(file.source_file_id),
+                "name": _shown(file.last_known_file_name),
+                "connector_type": _shown(file.connector_type),
             }
             for file in wanted
         ]
@@ -210,3 +211,9 @@ class ITwinListSourceFilesOperator(BaseOperator):
         if self.name_pattern and not fnmatchcase(name.lower(), self.name_pattern.lower()):
             return False
         return self.connector_types is None or file.connector_type in self.connector_types
+
+
+def _shown(text: str | None) -> str | None:
+    from airflow_provider_itwin.api.redact import excerpt
+
+    return excerpt(text, 300) if text is not None else None

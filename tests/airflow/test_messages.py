@@ -6,12 +6,15 @@ import json
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
+from jinja2.sandbox import SandboxedEnvironment
 
 from airflow_provider_itwin.exceptions import ITwinPermanentError, ITwinRunFailedError
 from airflow_provider_itwin.messages import (
@@ -24,6 +27,7 @@ from airflow_provider_itwin.messages import (
 )
 
 from .post_office import PostOffice
+from .single_task import through_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -274,7 +278,62 @@ def test_does_without_anything() -> None:
     assert run_message({}).text == "No report of a run: nothing more is known"
     run = SimpleNamespace(dag_id="nightly", run_id="manual__1")
     message = run_message({"dag_run": run, "reason": "task_failure"})
-    assert message.text == "No report of a run: task_failure\nTask DAG nightly, manual__1"
+    assert message.text == "No report of a run: task_failure\nDAG nightly, manual__1"
+
+
+RUN_AS_JSON = {
+    "dag_run_id": "manual__1",
+    "dag_id": "nightly",
+    "state": "running",
+    "start_date": "2026-11-26T01:00:00Z",
+    "run_type": "manual",
+}
+MISSED = datetime(2026, 11, 26, 6, tzinfo=UTC)
+DEADLINES: dict[str, dict[str, Any]] = {
+    "Airflow 3.1 and 3.2": {"dag_run": RUN_AS_JSON, "deadline": {"id": UUID(int=1), "deadline_time": MISSED}},
+    "Airflow 3.3": {"dag_run": RUN_AS_JSON, "deadline": {"id": str(UUID(int=1)), "deadline_time": MISSED}},
+    "through JSON": {"dag_run": RUN_AS_JSON, "deadline": {"id": "1", "deadline_time": str(MISSED)}},
+    "objects": {
+        "dag_run": SimpleNamespace(dag_id="nightly", run_id="manual__1", state="running", start_date="2026-11-26T01:00:00Z"),
+        "deadline": SimpleNamespace(id=1, deadline_time=MISSED),
+    },
+}
+
+
+@pytest.mark.parametrize("context", DEADLINES.values(), ids=DEADLINES)
+def test_the_callback_of_a_deadline_names_the_dag_run_and_the_deadline(context: dict[str, Any]) -> None:
+    message = run_message(context)
+    assert message.subject == "Deadline missed: DAG nightly, manual__1"
+    assert message.text.splitlines()[1:] == [
+        "DAG nightly, manual__1",
+        "Deadline: 2026-11-26 06:00:00+00:00",
+        "State of the DAG run: running, started 2026-11-26T01:00:00Z",
+    ]
+    assert_bounded(message)
+
+
+PARTIAL: list[tuple[dict[str, Any], str]] = [
+    ({"deadline": {}}, "Deadline missed: unknown DAG run"),
+    ({"deadline": {"deadline_time": None}, "dag_run": {}}, "Deadline missed: unknown DAG run"),
+    ({"deadline": "2026-11-26"}, "Deadline missed: unknown DAG run\nDeadline: 2026-11-26"),
+    ({"deadline": 7, "dag_run": None}, "Deadline missed: unknown DAG run"),
+    ({"dag_run": RUN_AS_JSON}, "No report of a run: nothing more is known\nDAG nightly, manual__1"),
+    ({"dag_run": {"dag_id": "nightly"}}, "No report of a run: nothing more is known\nDAG nightly"),
+    ({"dag_run": "manual__1"}, "No report of a run: nothing more is known"),
+    ({"dag": SimpleNamespace(dag_id="nightly"), "run_id": "r"}, "No report of a run: nothing more is known\nDAG nightly, r"),
+    ({"ti": {"dag_id": "nightly", "task_id": "a", "run_id": "r", "map_index": 3}}, "No report of a run: nothing more is known\nTask a [3] of DAG nightly, r"),
+]
+
+
+@pytest.mark.parametrize(("context", "text"), PARTIAL, ids=str)
+def test_says_what_is_known_of_any_context(context: dict[str, Any], text: str) -> None:
+    assert run_message(context).text == text
+
+
+def test_a_notifier_renders_it_with_the_context_of_a_deadline() -> None:
+    template = SandboxedEnvironment().from_string("{{ run_message().subject }}")
+    context = through_json({**DEADLINES["through JSON"]})
+    assert template.render({**context, "run_message": run_message}) == "Deadline missed: DAG nightly, manual__1"
 
 
 def test_costs_a_dag_file_little(airflow_home: Path) -> None:

@@ -296,7 +296,7 @@ BODY_DAG = """
 @pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 def test_any_body_is_sent_whole_and_shown_masked(
-    emulator: Emulator, run_dag: RunDag, body: str, deferrable: bool, caplog: pytest.LogCaptureFixture
+    emulator: Emulator, run_dag: RunDag, body: str, deferrable: bool
 ) -> None:
     result = run_dag(BODY_DAG.format(connection=MANIFEST, body=body, deferrable=deferrable), params={"url": SIGNED})
     assert result.states["synchronize"] == ["success"]
@@ -305,16 +305,17 @@ def test_any_body_is_sent_whole_and_shown_masked(
     [shown] = [fields for fields in shown_fields(result) if "connection_id" in fields]
     assert "MARKER" not in shown
     assert "https://files.example.com/Tower.dgn?***" in shown
-    assert "MARKER" not in caplog.text
+    # Airflow 2 logs what a task returns, which is the author's own doing.
+    assert [line for line in result.log.splitlines() if "MARKER" in line and "Returned value was" not in line] == []
 
 
 def test_a_body_that_cannot_be_rendered_is_not_shown(
-    emulator: Emulator, run_dag: RunDag, caplog: pytest.LogCaptureFixture
+    emulator: Emulator, run_dag: RunDag
 ) -> None:
     body = "{'sourceFiles': [dict(entry_of('Tower.dgn'), name='{{ 1 / 0 }}')]}"
     result = run_dag(BODY_DAG.format(connection=MANIFEST, body=body, deferrable=False))
     assert result.states["synchronize"] == ["failed"]
-    assert "MARKER" not in caplog.text
+    assert "MARKER" not in result.log
     assert not any("MARKER" in fields for fields in shown_fields(result))
     assert not emulator.journal
 
