@@ -17,7 +17,9 @@ HIDDEN = "***"
 _MOST_READ = 1 << 16
 
 # Terminal sequences: CSI, OSC with its text, and the two-character ones.
-_ANSI = re.compile(r"(?:\x1b\[|\x9b)[0-?]*+[ -/]*+[@-~]?|(?:\x1b[\]P^_X]|[\x9d\x90\x9e\x9f\x98])[^\x07\x1b\x9c]*+(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*+[0-~]?")
+_ANSI = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*+[ -/]*+[@-~]?|(?:\x1b[\]P^_X]|[\x9d\x90\x9e\x9f\x98])[^\x07\x1b\x9c]*+(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*+[0-~]?"
+)
 _LINE_BREAKS = re.compile(r"[^\S ]+")
 # Invisible although Python calls them printable: fillers, joiners and variation selectors.
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]")
@@ -26,7 +28,8 @@ _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa
 _EQUALS = r"(?:=|%(?:25)*+3D)"
 _USER_WITHOUT_SCHEME = re.compile(r"(?<![^\s\"'<>(,])[^\s\"'<>/@:]++:(?!//)[^\s\"'<>@]{1,1024}+@(?=[\w\[])")
 _URL = re.compile(
-    r"(?<![a-z0-9+.-])(?P<scheme>[a-z][a-z0-9+.-]{0,19}(?:://|%(?:25)*+3A(?:%(?:25)*+2F){2}))(?P<rest>[^\s\"'<>]++)", re.IGNORECASE
+    r"(?<![a-z0-9+.-])(?P<scheme>[a-z][a-z0-9+.-]{0,19}(?:://|%(?:25)*+3A(?:%(?:25)*+2F){2}))(?P<rest>[^\s\"'<>]++)",
+    re.IGNORECASE,
 )
 _QUERY_BEGINS = re.compile(r"[?#]|%(?:25)*+(?:3F|23)", re.IGNORECASE)
 _HOST_ENDS = re.compile(r"[/?#%\\]")
@@ -69,6 +72,11 @@ def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
     text = _BEARER.sub(rf"\g<scheme> {HIDDEN}", text)
     text = _JWT.sub(lambda token: HIDDEN if token["rest"] else token[0], text)
     return _PAIR.sub(lambda pair: f"{pair['key']}{pair['is']}{pair['quote'] or ''}{HIDDEN}", text)
+
+
+def holds_secret(text: str) -> bool:
+    """Return whether `text` holds a token, or a pair such as ``sig=...``."""
+    return bool(_PAIR.search(text)) or any(token["rest"] for token in _JWT.finditer(text))
 
 
 def _without_credentials(url: re.Match[str]) -> str:
@@ -150,12 +158,15 @@ def web_address(text: object, longest: int = 500) -> str | None:
 
 def _may_be_signed(query: str) -> bool:
     return any(
-        _SECRET_NAME.search(unquote(unquote(part.partition("=")[0]))) or redact(value := unquote(unquote(part))) != value
+        _SECRET_NAME.search(unquote(unquote(part.partition("=")[0])))
+        or redact(value := unquote(unquote(part))) != value
         for part in re.split("[&;]", query)
     )
 
 
-_SECRET_NAME = re.compile(rf"{_SECRET_NAMES}|(?:\A|[^a-z])(?:sig|sas|jwt|auth|key|code|pass|pw)(?:[^a-z]|\Z)", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    rf"{_SECRET_NAMES}|(?:\A|[^a-z])(?:sig|sas|jwt|auth|key|code|pass|pw)(?:[^a-z]|\Z)", re.IGNORECASE
+)
 
 
 def _without_secrets(text: str, secrets: tuple[str, ...]) -> str:

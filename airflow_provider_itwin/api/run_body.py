@@ -41,7 +41,10 @@ _KNOWN_KEYS = frozenset(
 )
 """Fields that the service documents."""
 
-_SECRET_KEY = re.compile(r"pass|pwd|\bpw\b|secret|token|key|sig|cred|auth|cookie|session|sas|jwt|bearer|cert|connection.?string|salt|pin\b", re.IGNORECASE)
+_SECRET_KEY = re.compile(
+    r"pass|pwd|\bpw\b|secret|token|key|sig|cred|auth|cookie|session|sas|jwt|bearer|cert|connection.?string|salt|pin\b",
+    re.IGNORECASE,
+)
 _ID_KEY = re.compile(r"(?:\A[iI]d|Ids?)\Z")
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _GUID = re.compile(r"(?<![A-Za-z0-9])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![A-Za-z0-9])", re.IGNORECASE)
@@ -67,7 +70,9 @@ def plain_body(body: object) -> dict[str, Any]:
     :raises BodyError: for anything else, by the name of its type, and for a body that is too large
     """
     if not isinstance(body, Mapping):
-        raise BodyError(f"body must be an object, as the service's documentation describes it, not {type(body).__name__}")
+        raise BodyError(
+            f"body must be an object, as the service's documentation describes it, not {type(body).__name__}"
+        )
     plain: dict[str, Any] = _Reduction().mapping(body, "body", 0)
     return plain
 
@@ -129,7 +134,9 @@ class _Reduction:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise BodyError(f"body cannot be sent: {path} has half a surrogate pair, which UTF-8 cannot encode") from None
+            raise BodyError(
+                f"body cannot be sent: {path} has half a surrogate pair, which UTF-8 cannot encode"
+            ) from None
         return text
 
 
@@ -190,7 +197,9 @@ def masked_text(text: str) -> str:
 def _masked_words(text: str) -> str:
     shown = _VALUE.sub(f"={HIDDEN}", redact(text))
     shown = _RANDOM_RUN.sub(lambda run: HIDDEN if _looks_random(run[0]) else run[0], shown)
-    return _ODD_WORD.sub(lambda word: HIDDEN if re.search(r"[!$%^*|`~]", word[0].replace(HIDDEN, "")) else word[0], shown)
+    return _ODD_WORD.sub(
+        lambda word: HIDDEN if re.search(r"[!$%^*|`~]", word[0].replace(HIDDEN, "")) else word[0], shown
+    )
 
 
 def _looks_random(run: str) -> bool:

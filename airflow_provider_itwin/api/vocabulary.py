@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Self
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_itwin.api.errors import ITwinInputError
-from airflow_provider_itwin.api.redact import excerpt, redact
+from airflow_provider_itwin.api.redact import excerpt, holds_secret, printable
 
 _PATH_BREAKERS = re.compile(r"[/\\?#%\s\x00-\x1f\x7f]")
 _LONGEST_ID = 512
@@ -84,10 +84,11 @@ def checked_id(value: object, name: str) -> str:
         raise ITwinInputError(f"{name} must be a text, but is {value!r} ({type(value).__name__}). {_WHERE_FROM}")
     if not value.strip() or value in ("None", "null"):
         raise ITwinInputError(f"{name} is {value!r}, which is no id. {_WHERE_FROM}")
-    if _PATH_BREAKERS.search(value) or value in (".", "..") or len(value) > _LONGEST_ID or redact(value) != value:
+    breaks_path = _PATH_BREAKERS.search(value) or value in (".", "..") or len(value) > _LONGEST_ID
+    if breaks_path or printable(value) != value or holds_secret(value):
         raise ITwinInputError(
             f"{name} is {excerpt(value, 80)!r}, which cannot be an id of the iTwin Platform: it would change the path of the "
-            "request. Give the bare id, not a link, and no surrounding spaces."
+            "request, or be unsafe to show. Give the bare id, not a link, and no surrounding spaces."
         )
     return value
 

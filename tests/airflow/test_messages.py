@@ -294,7 +294,9 @@ DEADLINES: dict[str, dict[str, Any]] = {
     "Airflow 3.3": {"dag_run": RUN_AS_JSON, "deadline": {"id": str(UUID(int=1)), "deadline_time": MISSED}},
     "through JSON": {"dag_run": RUN_AS_JSON, "deadline": {"id": "1", "deadline_time": str(MISSED)}},
     "objects": {
-        "dag_run": SimpleNamespace(dag_id="nightly", run_id="manual__1", state="running", start_date="2026-11-26T01:00:00Z"),
+        "dag_run": SimpleNamespace(
+            dag_id="nightly", run_id="manual__1", state="running", start_date="2026-11-26T01:00:00Z"
+        ),
         "deadline": SimpleNamespace(id=1, deadline_time=MISSED),
     },
 }
@@ -320,8 +322,14 @@ PARTIAL: list[tuple[dict[str, Any], str]] = [
     ({"dag_run": RUN_AS_JSON}, "No report of a run: nothing more is known\nDAG nightly, manual__1"),
     ({"dag_run": {"dag_id": "nightly"}}, "No report of a run: nothing more is known\nDAG nightly"),
     ({"dag_run": "manual__1"}, "No report of a run: nothing more is known"),
-    ({"dag": SimpleNamespace(dag_id="nightly"), "run_id": "r"}, "No report of a run: nothing more is known\nDAG nightly, r"),
-    ({"ti": {"dag_id": "nightly", "task_id": "a", "run_id": "r", "map_index": 3}}, "No report of a run: nothing more is known\nTask a [3] of DAG nightly, r"),
+    (
+        {"dag": SimpleNamespace(dag_id="nightly"), "run_id": "r"},
+        "No report of a run: nothing more is known\nDAG nightly, r",
+    ),
+    (
+        {"ti": {"dag_id": "nightly", "task_id": "a", "run_id": "r", "map_index": 3}},
+        "No report of a run: nothing more is known\nTask a [3] of DAG nightly, r",
+    ),
 ]
 
 

@@ -194,7 +194,9 @@ def test_the_texts_of_a_refusal(
     headers = {"x-correlation-id": "".join(char for char in text if char.isprintable() and char.isascii())[:4000]}
     emulator.fail("run-storage-connection", None, status, headers, shapes[shape])
 
-    outcome = run_task(ITwinRunStorageConnectionOperator(task_id="run", connection_id=CONNECTION, deferrable=deferrable))
+    outcome = run_task(
+        ITwinRunStorageConnectionOperator(task_id="run", connection_id=CONNECTION, deferrable=deferrable)
+    )
 
     assert outcome.state in ("failed", "up_for_retry")
     assert_clean(outcome, log)

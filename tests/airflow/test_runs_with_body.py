@@ -309,9 +309,7 @@ def test_any_body_is_sent_whole_and_shown_masked(
     assert [line for line in result.log.splitlines() if "MARKER" in line and "Returned value was" not in line] == []
 
 
-def test_a_body_that_cannot_be_rendered_is_not_shown(
-    emulator: Emulator, run_dag: RunDag
-) -> None:
+def test_a_body_that_cannot_be_rendered_is_not_shown(emulator: Emulator, run_dag: RunDag) -> None:
     body = "{'sourceFiles': [dict(entry_of('Tower.dgn'), name='{{ 1 / 0 }}')]}"
     result = run_dag(BODY_DAG.format(connection=MANIFEST, body=body, deferrable=False))
     assert result.states["synchronize"] == ["failed"]

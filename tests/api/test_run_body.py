@@ -82,7 +82,10 @@ REDUCED: dict[str, tuple[Any, Any]] = {
     "range": (range(3), [0, 1, 2]),
     "lazy": (Lazy({"id": "a"}, Lazy(1)), [{"id": "a"}, [1]]),
     "mapping": (MappingProxyType({"a": OrderedDict(b=1)}), {"a": {"b": 1}}),
-    "dataclass": (Entry("a", "b", [Entry("c", "d")]), {"id": "a", "url": "b", "children": [{"id": "c", "url": "d", "children": []}]}),
+    "dataclass": (
+        Entry("a", "b", [Entry("c", "d")]),
+        {"id": "a", "url": "b", "children": [{"id": "c", "url": "d", "children": []}]},
+    ),
     "keys of a dictionary": ({"a": 1}.keys(), ["a"]),
     "enum": ([Colour.RED, Number.ONE], ["red", 1]),
     "subclass": (Text("a"), "a"),
@@ -267,7 +270,11 @@ def test_a_secret_is_masked_wherever_it_stands(key: str, value: Any) -> None:
     assert SECRET.encode().hex()[:16] not in shown
 
 
-@pytest.mark.parametrize("value", [object(), SIGNED.encode(), {1, 2}, Lazy(SIGNED), Entry("a", SIGNED), ValueError(SIGNED)], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize(
+    "value",
+    [object(), SIGNED.encode(), {1, 2}, Lazy(SIGNED), Entry("a", SIGNED), ValueError(SIGNED)],
+    ids=lambda one: type(one).__name__,
+)
 def test_what_is_no_plain_json_is_hidden_whole(value: Any) -> None:
     assert masked(value) == "***"
     assert masked({"a": value}) == {"a": "***"}

@@ -11,14 +11,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, ExecutionResult, RunRef, checked_id, known_result
+from airflow_provider_itwin.api.errors import ITwinInputError
+from airflow_provider_itwin.api.redact import holds_secret, printable
+from airflow_provider_itwin.api.vocabulary import (
+    ConnectionKind,
+    ExecutionResult,
+    RunRef,
+    checked_id,
+    known_id,
+    known_result,
+)
 
 KIND = ConnectionKind.STORAGE
 OURS = RunRef(KIND, "c1", "r1")
 
 IDS = st.text(
     st.characters(categories=["L", "N", "S"]) | st.sampled_from("-_.~=!$&'()*+,;:@"), min_size=1, max_size=100
-).filter(lambda text: text not in (".", "..", "None", "null") and bool(text.strip()))
+).filter(
+    lambda text: (
+        text not in (".", "..", "None", "null")
+        and bool(text.strip())
+        and printable(text) == text
+        and not holds_secret(text)
+    )
+)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +125,39 @@ def test_the_ids_of_a_run_survive_a_link(kind: ConnectionKind, connection_id: st
     link = f"https://api.bentley.com{roots[kind]}/{quote(connection_id, safe='')}/runs/{quote(run_id, safe='')}"
 
     assert RunRef.from_link(link, ConnectionKind.STORAGE) == RunRef(kind, connection_id, run_id)
+
+
+@pytest.mark.parametrize("connection_id", ["storageconnections", "manifestconnections", "export", "runs"])
+def test_the_id_of_a_connection_says_nothing_about_its_kind(connection_id: str) -> None:
+    link = f"/export/connections/{connection_id}/runs/r"
+
+    assert RunRef.from_link(link, ConnectionKind.STORAGE) == RunRef(ConnectionKind.EXPORT, connection_id, "r")
+
+
+UNSAFE = [
+    "a\u202eb",
+    "a\u200bb",
+    "a\u2028b",
+    "a\x85b",
+    "a\x9bb",
+    "\ufeffa",
+    "a\ud800",
+    "\ue000",
+    "a\u3164",
+    "sig=abc",
+    "a;password=b",
+]
+
+
+@pytest.mark.parametrize("value", [*UNSAFE, "eyJhbGciOiJub25lIn0.eyJhIjoxfQ.c2ln"], ids=ascii)
+def test_an_id_is_safe_to_show(value: str) -> None:
+    with pytest.raises(ITwinInputError) as caught:
+        checked_id(value, "run_id")
+
+    assert str(caught.value).isprintable()
+    assert known_id(value) is None
+    if value != "a\ud800":
+        assert RunRef.from_link(f"/export/connections/c/runs/{quote(value, safe='')}", ConnectionKind.EXPORT) is None
 
 
 @given(st.text(), st.sampled_from(ConnectionKind))
