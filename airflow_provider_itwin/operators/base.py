@@ -127,6 +127,7 @@ class ITwinRunOperator(BaseOperator):
         self.strict = strict
         self.durable = durable
         self.preflight = preflight
+        self.has_links = False
         # What OpenLineage asks for afterwards, in the process that ends the task.
         self._own_ref: RunRef | None = None
         self._report: RunReport | None = None
@@ -168,6 +169,8 @@ class ITwinRunOperator(BaseOperator):
         if memory is not None and memory.own is not None:
             self.log.info("An earlier try of this task has started run %s already; going on with that", memory.own)
             self._push_ref(context, memory.own)
+            # Airflow has dropped the XComs of the try before.
+            self._write_links(context, memory, memory.own)
         return self._go_on(context, store, memory or Memory(now))
 
     def execute_complete(self, context: Any, event: Any = None) -> str:
@@ -183,6 +186,8 @@ class ITwinRunOperator(BaseOperator):
             raise ITwinTriggerEventError(str(error)) from error
         if memory.own != (None if ending.order.in_queue else ending.order.ref):
             raise ITwinTriggerEventError(f"The trigger's event is about {ending.order.target}, not {memory.own}")
+        # The part of this try that named the run has written them.
+        self.has_links = memory.own is not None
         store = Store(context, self.durable, self._memorable_target)
         return self._go_on(context, store, self._after_wait(memory, ending))
 
@@ -315,15 +320,19 @@ class ITwinRunOperator(BaseOperator):
         memory = replace(memory, own=ref, active=None, in_doubt=False)
         store.keep(memory)
         self._push_ref(context, ref)
+        self._write_links(context, memory, ref)
+        return memory
+
+    def _write_links(self, context: Any, memory: Memory, ref: RunRef) -> None:
         known = memory.baseline
         write_links(
+            self,
             context,
             self.hook,
             ref,
             itwin_id=known.itwin_id if known else None,
             imodel_id=known.imodel_id if known else None,
         )
-        return memory
 
     def _push_ref(self, context: Any, ref: RunRef) -> None:
         self._own_ref = ref

@@ -118,6 +118,7 @@ class ITwinRunSensor(BaseSensorOperator):
         self.fail_on = results_of(fail_on, "fail_on")
         self.skip_on = results_of(skip_on, "skip_on")
         self.strict = strict
+        self.has_links = False
         # What OpenLineage asks for afterwards, in the process that ends the task.
         self._report: RunReport | None = None
         self._seen = False
@@ -305,7 +306,7 @@ class ITwinRunSensor(BaseSensorOperator):
             raise AirflowFailException(f"The wait for {event.order.target} ended with {event.end}, which cannot be")
         policy = ResultPolicy.of(self.fail_on, self.skip_on, self.strict)
         self._report = event.report
-        write_links(context, self.hook, event.report.ref)
+        write_links(self, context, self.hook, event.report.ref)
         report = concluded(context, self.hook, event.report, policy, ITwinRunFailedFinalError)
         tell_outlets(self, context, report)
         return report
