@@ -8,7 +8,10 @@ Values of the extra fields come back as the form left them: a text, a number, em
 from __future__ import annotations
 
 import copy
+import logging
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 BEHAVIOUR: dict[str, Any] = {
     # The test button of Airflow 3.3.1 and 3.3.2 works for no connection whose port is empty, so it has to be there.
@@ -78,7 +81,21 @@ def behaviour() -> dict[str, Any]:
 
 
 def widgets() -> dict[str, Any]:
-    """Make the extra fields for the forms of Airflow 2.11 to 3.1, by name."""
+    """
+    Make the extra fields for the forms of Airflow 2.11 to 3.1, by name.
+
+    With any other exception than that of a missing package, Airflow would not know the connection type at all.
+    """
+    try:
+        return _widgets()
+    except ImportError:
+        raise
+    except Exception as error:  # noqa: BLE001 (whatever it is, the usual fields are there)
+        log.error("The form of iTwin connections lacks its extra fields: %s: %s", type(error).__name__, error)  # noqa: TRY400
+        return {}
+
+
+def _widgets() -> dict[str, Any]:
     from flask_appbuilder.fieldwidgets import BS3TextFieldWidget  # type: ignore[import-not-found,unused-ignore]
     from flask_babel import lazy_gettext  # type: ignore[import-not-found,unused-ignore]
     from wtforms import IntegerField, PasswordField, StringField  # type: ignore[import-untyped,unused-ignore]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
+import logging
 from typing import Any
 
-from airflow_provider_itwin.connection_form import BEHAVIOUR, FIELDS
-from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
+log = logging.getLogger(__name__)
 
 _ASSET_URIS = [
     {
@@ -19,11 +18,30 @@ _ASSET_URIS = [
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Describe the provider to Airflow (entry point ``apache_airflow_provider``)."""
-    return {
+    """
+    Describe the provider to Airflow (entry point ``apache_airflow_provider``).
+
+    An exception here would stop every command and every server of Airflow. So any fault costs what the provider adds only.
+    """
+    described = {
         "package-name": "airflow-provider-itwin",
         "name": "iTwin",
         "description": "Run Bentley iTwin synchronizations, and wait for them without holding a worker.",
+    }
+    try:
+        return described | _features()
+    except Exception as error:  # noqa: BLE001 (whatever it is, Airflow has to start)
+        log.error("Airflow works without airflow-provider-itwin: %s: %s", type(error).__name__, error)  # noqa: TRY400
+        return described
+
+
+def _features() -> dict[str, Any]:
+    import copy
+
+    from airflow_provider_itwin.connection_form import BEHAVIOUR, FIELDS
+    from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
+
+    return {
         "integrations": [
             {
                 "integration-name": "Bentley iTwin Platform",

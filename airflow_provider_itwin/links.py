@@ -47,13 +47,20 @@ class _StoredLink(BaseOperatorLink):
         """Give the address."""
         if AIRFLOW_V_3_0_PLUS and not getattr(operator, "has_links", False):
             # Only a task that ends asks here, and Airflow 3 logs an error for an XCom that is not there.
-            return self.otherwise(operator)
+            return self._default(operator)
         try:
             found = XCom.get_value(ti_key=ti_key, key=self.key) if ti_key is not None else None
         except Exception as error:  # noqa: BLE001 (a page with one link less is better than none)
             log.debug("The link %s is not known: %s", self.name, error)
             found = None
-        return web_address(found, _LONGEST_ADDRESS) or self.otherwise(operator)
+        return web_address(found, _LONGEST_ADDRESS) or self._default(operator)
+
+    def _default(self, operator: BaseOperator) -> str:
+        try:
+            return self.otherwise(operator)
+        except Exception as error:  # noqa: BLE001 (as above)
+            log.debug("The link %s has no default: %s", self.name, error)
+            return ""
 
     def otherwise(self, operator: BaseOperator) -> str:
         """Give the address for when none was written down, empty for none."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import PackageNotFoundError, version
 
 
-def _airflow_version() -> str:
+def _airflow_version() -> tuple[int, ...]:
     # Not by importing Airflow: that has it ask for our metadata, which asks here, whoever comes first.
-    try:
-        return version("apache-airflow-core")
-    except PackageNotFoundError:
-        return version("apache-airflow")
+    for distribution in ("apache-airflow-core", "apache-airflow"):
+        try:
+            found = re.match(r"(\d+)\.(\d+)", version(distribution))
+        except (PackageNotFoundError, TypeError):
+            continue
+        if found:
+            return int(found[1]), int(found[2])
+    # Every command of Airflow reads our metadata, so this must not fail: then only what all versions have is used.
+    return 2, 11
 
 
-AIRFLOW_VERSION: tuple[int, ...] = tuple(int(part) for part in _airflow_version().split(".")[:2])
+AIRFLOW_VERSION: tuple[int, ...] = _airflow_version()
 
 AIRFLOW_V_3_0_PLUS = AIRFLOW_VERSION >= (3, 0)
 AIRFLOW_V_3_1_PLUS = AIRFLOW_VERSION >= (3, 1)

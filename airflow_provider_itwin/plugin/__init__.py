@@ -6,31 +6,50 @@ Every Airflow process loads its plugins, so this module imports nothing that onl
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+import logging
+from typing import Any
 from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowPlugin, conf
 
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_1_PLUS
 
+log = logging.getLogger(__name__)
+
 PATH = "/itwin-run"
 """Where the API server offers the tab's files, below its own address."""
 
-_T = TypeVar("_T")
+
+class _Tab:
+    """The tab and its files, made when the API server asks for them, and once. Without one of them there is neither."""
+
+    def __init__(self) -> None:
+        self._parts: tuple[list[dict[str, Any]], list[dict[str, Any]]] | None = None
+
+    def parts(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """
+        Return the files and the tab, as Airflow registers them.
+
+        An exception here would stop the API server, and the execution API with it. So any fault costs the tab only.
+        """
+        if self._parts is None:
+            try:
+                self._parts = _files(), _tabs()
+            except Exception as error:  # noqa: BLE001 (whatever it is, Airflow has to start)
+                log.error("The tab iTwin run is not available: %s: %s", type(error).__name__, error)  # noqa: TRY400
+                self._parts = [], []
+        return self._parts
 
 
-class _WhenAsked(Generic[_T]):
-    """An attribute of a class that is made when somebody asks for it, and once."""
+class _Part:
+    """An attribute of a plugin class: one of the parts of the tab."""
 
-    def __init__(self, make: Callable[[], _T]) -> None:
-        self._make = make
-        self._made: list[_T] = []
+    def __init__(self, tab: _Tab, place: int) -> None:
+        self._tab = tab
+        self._place = place
 
-    def __get__(self, instance: object, owner: type) -> _T:
-        if not self._made:
-            self._made.append(self._make())
-        return self._made[0]
+    def __get__(self, instance: object, owner: type) -> list[dict[str, Any]]:
+        return self._tab.parts()[self._place]
 
 
 def _files() -> list[dict[str, Any]]:
@@ -54,12 +73,15 @@ def _tabs() -> list[dict[str, Any]]:
     ]
 
 
+_tab = _Tab()
+
+
 class _Plugin(AirflowPlugin):
     """The tab, and the files that make it; it shows what Airflow's REST API tells the person who looks, and nothing else."""
 
     name = "itwin"
-    fastapi_apps = _WhenAsked(_files)
-    react_apps = _WhenAsked(_tabs)
+    fastapi_apps = _Part(_tab, 0)
+    react_apps = _Part(_tab, 1)
 
 
 ITwinPlugin: type[_Plugin] | None = _Plugin if AIRFLOW_V_3_1_PLUS else None

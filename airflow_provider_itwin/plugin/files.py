@@ -11,6 +11,19 @@ from starlette.types import Scope
 
 FOLDER = Path(__file__).parent / "static"
 
+NAMES = (
+    "tab.js",
+    "airflow.js",
+    "dom.js",
+    "follow.js",
+    "page.js",
+    "timeline.js",
+    "words.js",
+    "tab.css",
+    "icon.svg",
+    "icon-dark.svg",
+)
+
 HEADERS = {
     # Asked for anew each time, which costs a few bytes as long as nothing has changed.
     "Cache-Control": "no-cache",
@@ -26,6 +39,9 @@ class TabFiles(StaticFiles):
     """Serves the files of the tab, and nothing else: there is nothing in them that not everybody may know."""
 
     def __init__(self) -> None:
+        missing = [name for name in NAMES if not (FOLDER / name).is_file()]
+        if missing:
+            raise FileNotFoundError(f"{', '.join(missing)} missing in {FOLDER}; install airflow-provider-itwin again")
         super().__init__(directory=FOLDER)
 
     def file_response(

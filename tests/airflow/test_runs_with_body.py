@@ -305,8 +305,7 @@ def test_any_body_is_sent_whole_and_shown_masked(
     [shown] = [fields for fields in shown_fields(result) if "connection_id" in fields]
     assert "MARKER" not in shown
     assert "https://files.example.com/Tower.dgn?***" in shown
-    # Airflow 2 logs what a task returns, which is the author's own doing.
-    assert [line for line in result.log.splitlines() if "MARKER" in line and "Returned value was" not in line] == []
+    assert [line for line in result.log.splitlines() if "MARKER" in line and not returned(line)] == []
 
 
 def test_a_body_that_cannot_be_rendered_is_not_shown(emulator: Emulator, run_dag: RunDag) -> None:
@@ -329,6 +328,11 @@ def test_an_object_in_a_body_fails_for_good_and_is_not_shown(emulator: Emulator,
     assert result.tries["synchronize"] == 1
     assert not any("MARKER" in fields for fields in shown_fields(result))
     assert not emulator.journal
+
+
+def returned(line: str) -> bool:
+    """Tell whether a line of the log is about what a task has returned; Airflow 2 logs that, and fails to format some of it."""
+    return "Returned value was" in line or line.startswith("Arguments: ")
 
 
 def shown_fields(result: Any) -> list[str]:
