@@ -56,7 +56,11 @@ export function follow(page, place) {
     }
     draw(seen);
     const over = seen.refused !== null || !seen.task || seen.number < seen.tries || isOver(seen.task.state);
-    if (!over) {
+    if (over) {
+      // Nothing is asked any more, not even when the page is shown again.
+      clearTimeout(timer);
+      timer = null;
+    } else {
       next(PAUSE);
     }
   }
