@@ -1,8 +1,8 @@
 """
 The gate for text from outside: one printable line, secrets masked, bounded length.
 
-Everything that the service, a gateway or a library wrote passes :func:`excerpt` (or :func:`redact`, which does not bound the length)
-before it reaches a log, an exception, an XCom, an event or lineage. Links pass :func:`web_address`.
+Everything that the service, a gateway or a library wrote passes :func:`excerpt` before it reaches a log, an exception, an XCom,
+an event or lineage; :func:`redact` is the same without the bound. Links pass :func:`web_address`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ _MOST_READ = 1 << 16
 
 # Terminal sequences: CSI, OSC with its text, and the two-character ones.
 _ANSI = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*+[ -/]*+[@-~]?|(?:\x1b[\]P^_X]|[\x9d\x90\x9e\x9f\x98])[^\x07\x1b\x9c]*+(?:\x07|\x1b\\|\x9c)?|\x1b[ -/]*+[0-~]?"
+    r"(?:\x1b\[|\x9b)[0-?]*+[ -/]*+[@-~]?"
+    r"|(?:\x1b[\]P^_X]|[\x9d\x90\x9e\x9f\x98])[^\x07\x1b\x9c]*+(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*+[0-~]?"
 )
 _LINE_BREAKS = re.compile(r"[^\S ]+")
 # Invisible although Python calls them printable: fillers, joiners and variation selectors.
@@ -41,7 +43,7 @@ _BEARER = re.compile(r"\b(?P<scheme>bearer|basic)\s++[A-Za-z0-9._~+/=-]{8,}", re
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]*+(?P<rest>(?:\.[A-Za-z0-9_-]++)*+)")
 _PRIVATE_KEY = re.compile(r"-----BEGIN [^-]{0,40}-----.*?(?:-----END [^-]{0,40}-----|\Z)", re.DOTALL)
 _SECRET_NAMES = (
-    r"secret|passwo?r?d|passwd|passphrase|pwd|token|signature|credential|api[_.-]?key|access[_.-]?key|account[_.-]?key|"
+    r"secret|passwo?r?d|passwd|passphrase|pwd|token|signature|credential|api[_.-]?key|access[_.-]?key|account[_.-]?key|"  # noqa: S105 (a pattern)
     r"private[_.-]?key|authorization"
 )
 _PAIR = re.compile(
@@ -136,7 +138,7 @@ def web_address(text: object, longest: int = 500) -> str | None:
     """
     Return `text` if it is an http or https URL that a person can safely open; None if not.
 
-    A query that may hold a signature is cut off. Credentials, blanks, quotes and other characters that a URL has encoded are refused.
+    A query that may hold a signature is cut off. Credentials, blanks, quotes and the like make it no URL.
     """
     if not isinstance(text, str):
         return None

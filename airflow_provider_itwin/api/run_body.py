@@ -1,8 +1,8 @@
 """
 The body of a request for a run: reduced to plain JSON before it is sent, masked before it is shown.
 
-Both work on the same plain JSON, so nothing is sent that was not masked. Masking fails closed: what is not known to be harmless is
-hidden, because a body is made for its pre-signed URLs.
+Both work on the same plain JSON, so nothing is sent that was not masked. Masking fails closed: what is not known to be harmless
+is hidden, because a body is made for its pre-signed URLs.
 """
 
 from __future__ import annotations
@@ -35,9 +35,36 @@ _LONGEST_SHOWN = 4096
 _MOST_DECODINGS = 6
 
 _KNOWN_KEYS = frozenset(
-    "sourceFiles id parentId name action url connectorType connector documentAttribute documentMetadata className properties children "
-    "relativePath documentAttributeSchemaUrl exportType ifcVersion inputOptions outputOptions mappingFileId changesetId savedViewId "
-    "mappingfileBlobUrl modelIds location outputSasUrl logsSasUrl folderId".split()
+    {
+        "sourceFiles",
+        "id",
+        "parentId",
+        "name",
+        "action",
+        "url",
+        "connectorType",
+        "connector",
+        "documentAttribute",
+        "documentMetadata",
+        "className",
+        "properties",
+        "children",
+        "relativePath",
+        "documentAttributeSchemaUrl",
+        "exportType",
+        "ifcVersion",
+        "inputOptions",
+        "outputOptions",
+        "mappingFileId",
+        "changesetId",
+        "savedViewId",
+        "mappingfileBlobUrl",
+        "modelIds",
+        "location",
+        "outputSasUrl",
+        "logsSasUrl",
+        "folderId",
+    }
 )
 """Fields that the service documents."""
 
@@ -218,7 +245,7 @@ def _nested_json(text: str) -> Any:
 
 
 def _decoded(text: str) -> str | None:
-    """Return what is left when the encodings of URLs, HTML, JavaScript and Unicode are undone; None if there is no end to them."""
+    """Return `text` without the encodings of URLs, HTML, JavaScript and Unicode; None if there is no end to them."""
     for _ in range(_MOST_DECODINGS):
         plain = _ESCAPED.sub(lambda char: chr(int(char[1] or char[2], 16)), html.unescape(unquote(text)))
         plain = printable(unicodedata.normalize("NFKC", plain))

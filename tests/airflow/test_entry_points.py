@@ -1,4 +1,4 @@
-"""Whatever is wrong with the package costs what it adds, and never a process of Airflow: each thing that Airflow loads by itself."""
+"""Whatever is wrong with the package costs what it adds, and never a process of Airflow: for each thing that Airflow loads."""
 
 from __future__ import annotations
 
@@ -159,7 +159,9 @@ class TestTab:
     """What the lazy attributes of the plugin class do when they cannot be made."""
 
     @pytest.mark.parametrize("part", ["_files", "_tabs"])
-    @pytest.mark.parametrize("error", [RuntimeError("x"), ImportError("x"), KeyError("x"), RecursionError(), OSError(13, "x")])
+    @pytest.mark.parametrize(
+        "error", [RuntimeError("x"), ImportError("x"), KeyError("x"), RecursionError(), OSError(13, "x")]
+    )
     @pytest.mark.parametrize("first", [0, 1])
     def test_any_exception_costs_both_parts_and_one_line(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: str, error: Exception, first: int

@@ -290,8 +290,8 @@ def test_the_texts_in_lineage(emulator: Emulator, log: pytest.LogCaptureFixture,
     for kind in ("storage", "export"):
         lineage = lineage_of(ITwinHook(), kind, CONNECTION, "r", report, failed=True)
         facets = lineage.run_facets
-        assert_lines(facets["errorMessage"].message)  # type: ignore[attr-defined]
-        for one in walk([facets["itwin_run"].totals, facets["itwin_run"].summary]):  # type: ignore[attr-defined]
+        assert_lines(facets["errorMessage"].message)
+        for one in walk([facets["itwin_run"].totals, facets["itwin_run"].summary]):
             assert_line(one)
         for dataset in (*lineage.inputs, *lineage.outputs):
             assert_line(dataset.name)
