@@ -21,7 +21,8 @@ from airflow_provider_itwin.api.errors import ITwinError, ITwinInputError
 from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obtain_token
 from airflow_provider_itwin.api.operations import Call
 from airflow_provider_itwin.api.pace import LONGEST_OBEDIENCE, RequestBudget
-from airflow_provider_itwin.api.poller import Poller
+from airflow_provider_itwin.api.poll_queue import PollInFlight
+from airflow_provider_itwin.api.poller import MOST_SLOW, MOST_WORKERS, Poller
 from airflow_provider_itwin.api.redact import redact
 from airflow_provider_itwin.api.refusal import retry_after
 from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome, find
@@ -31,7 +32,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_MOST_CONNECTIONS = 32
+_MOST_CONNECTIONS = MOST_WORKERS + MOST_SLOW + 2
+"""So that polls without an answer keep no connection from others; as long as all answer, no more than `MOST_WORKERS` are open."""
+
 _WORTH_TELLING = 5.0
 _OURS_TO_SAY = ("Content-Type",)
 
@@ -50,7 +53,7 @@ class AsyncITwinClient:
         self._token: Token | None = None
         self._budget = RequestBudget(account.limits.per_minute, account.limits.per_hour)
         self._tell_again_at = -float("inf")
-        self._poller = Poller(account, lambda order: self.carry(find(account, order)), sleep)
+        self._poller = Poller(account, lambda order, poll: self.carry(find(account, order), poll), sleep)
         self._renewal: asyncio.Task[Token] | None = None
         self._session: aiohttp.ClientSession | None = None
         self._routes: dict[str, tuple[URL, str | None]] = {}
@@ -86,8 +89,12 @@ class AsyncITwinClient:
         # No coroutine around that of the poller: there are thousands of these.
         return self._poller.wait(order)
 
-    async def carry(self, flow: Flow[T]) -> T:
-        """Carry a conversation through: do what it wants, tell it what came of it, and give what it ends with."""
+    async def carry(self, flow: Flow[T], poll: PollInFlight | None = None) -> T:
+        """
+        Carry a conversation through: do what it wants, tell it what came of it, and give what it ends with.
+
+        :param poll: the poll that this is, which has to know when it waits for its turn
+        """
         outcome: Any = None
         no_token: ITwinError | None = None
         while True:
@@ -103,7 +110,8 @@ class AsyncITwinClient:
                         outcome = NO_TURN
                         continue
                     if counts and (seconds := self._budget.take(self.account.clock())) > 0:
-                        await self._wait_for_turn(seconds)
+                        turn = self._wait_for_turn(seconds)
+                        await (turn if poll is None else poll.wait_for_turn(turn))
                     outcome = await self._send(request)
                     if isinstance(outcome, Reply) and outcome.status == 429:
                         asked_for = min(retry_after(outcome) or 0.0, LONGEST_OBEDIENCE)
