@@ -25,6 +25,7 @@ from airflow_provider_itwin.api.poll_queue import PollInFlight
 from airflow_provider_itwin.api.poller import MOST_SLOW, MOST_WORKERS, Poller
 from airflow_provider_itwin.api.redact import redact
 from airflow_provider_itwin.api.refusal import retry_after
+from airflow_provider_itwin.api.throttling import ThrottlingLog
 from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome, find
 from airflow_provider_itwin.api.wire import LARGEST_BODY, NO_TURN, Authorize, Flow, NoReply, Pause, Reply, Request, Send
 
@@ -35,7 +36,6 @@ T = TypeVar("T")
 _MOST_CONNECTIONS = MOST_WORKERS + MOST_SLOW + 2
 """So that polls without an answer keep no connection from others; as long as all answer, no more than `MOST_WORKERS` are open."""
 
-_WORTH_TELLING = 5.0
 _OURS_TO_SAY = ("Content-Type",)
 
 
@@ -52,7 +52,7 @@ class AsyncITwinClient:
         self._sleep = sleep
         self._token: Token | None = None
         self._budget = RequestBudget(account.limits.per_minute, account.limits.per_hour)
-        self._tell_again_at = -float("inf")
+        self._throttling = ThrottlingLog(account.environment.api)
         self._poller = Poller(account, lambda order, poll: self.carry(find(account, order), poll), sleep)
         self._renewal: asyncio.Task[Token] | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -109,9 +109,8 @@ class AsyncITwinClient:
                     if latest < inf and counts and self._budget.next_turn(self.account.clock()) > latest:
                         outcome = NO_TURN
                         continue
-                    if counts and (seconds := self._budget.take(self.account.clock())) > 0:
-                        turn = self._wait_for_turn(seconds)
-                        await (turn if poll is None else poll.wait_for_turn(turn))
+                    if counts:
+                        await self._wait_for_turn(poll)
                     outcome = await self._send(request)
                     if isinstance(outcome, Reply) and outcome.status == 429:
                         asked_for = min(retry_after(outcome) or 0.0, LONGEST_OBEDIENCE)
@@ -128,17 +127,13 @@ class AsyncITwinClient:
                         except ITwinError as error:
                             no_token = error
 
-    async def _wait_for_turn(self, seconds: float) -> None:
+    async def _wait_for_turn(self, poll: PollInFlight | None) -> None:
         now = self.account.clock()
-        if seconds > _WORTH_TELLING and now >= self._tell_again_at:
-            self._tell_again_at = now + 60.0
-            log.info(
-                "Requests to %s wait %.0f s for their turn: requests_per_minute or requests_per_hour of [itwin], or the "
-                "service itself, allow no more",
-                self.account.environment.api,
-                seconds,
-            )
-        await self._sleep(seconds)
+        seconds = self._budget.take(now)
+        self._throttling.note(seconds, now)
+        if seconds > 0:
+            turn = self._sleep(seconds)
+            await (turn if poll is None else poll.wait_for_turn(turn))
 
     def _good_token(self, refused: Token | None) -> Token | None:
         credentials = self.account.credentials

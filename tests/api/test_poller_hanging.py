@@ -104,7 +104,7 @@ def test_runs_that_never_answer_do_not_hold_up_polls_of_others(hanging: int, tim
         service = Service(timeout)
         stuck = [service.wait(f"hangs-{number}") for number in range(hanging)]
         healthy = [service.wait(f"runs-{number}", interval=2.0) for number in range(100)]
-        await service.for_a_while(600.0, *healthy, *stuck)
+        await service.for_a_while(600.0, *stuck, *healthy)
         return service
 
     service = faketime.run(play())
@@ -273,7 +273,8 @@ def test_a_slow_poll_that_nobody_waits_for_any_more_is_given_up() -> None:
 # What is broken
 
 
-Break: Callable[[Poller], Awaitable[None]]
+class _Deadlock(BaseException):
+    """As Airflow raises one."""
 
 
 async def _cancel_the_clock(poller: Poller) -> None:
@@ -295,11 +296,8 @@ async def _break_the_sleep(poller: Poller) -> None:
 
 
 async def _break_the_sleep_beyond_exceptions(poller: Poller) -> None:
-    class Deadlock(BaseException):
-        """As Airflow raises one."""
-
     async def sleep(_: float) -> None:
-        raise Deadlock
+        raise _Deadlock
 
     poller._sleep = sleep
     poller._wake.set()
@@ -332,10 +330,6 @@ def test_when_the_clock_stops_all_who_wait_get_an_error_and_the_next_wait_starts
     assert all("stopped unexpectedly" in str(one) for one in ended)
     assert end is WaitEnd.FINISHED
     assert sum(record.levelname == "ERROR" for record in caplog.records) == 1
-
-
-class _Deadlock(BaseException):
-    """As Airflow raises one."""
 
 
 @pytest.mark.parametrize("breaks_with", [ZeroDivisionError("a bug"), _Deadlock(), asyncio.CancelledError()], ids=repr)
