@@ -45,6 +45,7 @@ class Subject(ABC):
         self.certificate = certificate
         self.interval = interval
         self.hear = hear
+        self.lookups = 0
 
     @abstractmethod
     def start(self, number: int, finish: float) -> None:
@@ -89,6 +90,18 @@ class Triggers(Subject):
 
 class Ours(Triggers):
     """The trigger of this package."""
+
+    def __init__(self, port: int, certificate: str, interval: float | None, hear: Hear) -> None:
+        from airflow_provider_itwin.hooks.itwin import ITwinHook
+
+        super().__init__(port, certificate, interval, hear)
+        usual = ITwinHook._read_account
+
+        def counted(hook: ITwinHook) -> Any:
+            self.lookups += 1
+            return usual(hook)
+
+        ITwinHook._read_account = counted  # type: ignore[method-assign]
 
     def trigger(self, run: str) -> BaseTrigger:
         """Make an ``ITwinRunTrigger``."""

@@ -22,7 +22,7 @@ from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obta
 from airflow_provider_itwin.api.operations import Call
 from airflow_provider_itwin.api.pace import LONGEST_OBEDIENCE, RequestBudget
 from airflow_provider_itwin.api.poll_queue import PollInFlight
-from airflow_provider_itwin.api.poller import MOST_SLOW, MOST_WORKERS, Poller
+from airflow_provider_itwin.api.poller import MOST_SLOW, MOST_WORKERS_BESIDE_SLOW, Poller
 from airflow_provider_itwin.api.redact import redact
 from airflow_provider_itwin.api.refusal import retry_after
 from airflow_provider_itwin.api.throttling import ThrottlingLog
@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_MOST_CONNECTIONS = MOST_WORKERS + MOST_SLOW + 2
-"""So that polls without an answer keep no connection from others; as long as all answer, no more than `MOST_WORKERS` are open."""
+_MOST_CONNECTIONS = MOST_WORKERS_BESIDE_SLOW + MOST_SLOW + 2
+"""So that polls without an answer keep no connection from others; the poller uses a third of them as long as all answer."""
 
 _OURS_TO_SAY = ("Content-Type",)
 

@@ -45,11 +45,13 @@ class PollInFlight:
     :param since: moment of the event loop's clock from which on the service has had time to answer
     """
 
-    __slots__ = ("is_abandoned", "since", "timer", "waits_for_turn")
+    __slots__ = ("is_abandoned", "is_late", "is_slow", "since", "timer", "waits_for_turn")
 
     def __init__(self, since: float) -> None:
         self.since = since
         self.waits_for_turn = False
+        self.is_late = False
+        self.is_slow = False
         self.is_abandoned = False
         self.timer: asyncio.TimerHandle | None = None
 

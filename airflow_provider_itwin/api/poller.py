@@ -42,11 +42,21 @@ twice as many polls at once, collecting garbage was measured to take an eighth o
 MOST_WORKERS = 30
 """Polls in flight at once, at most, when the service takes its time; slow polls come on top."""
 
+MOST_WORKERS_BESIDE_SLOW = 90
+"""The same while there are as many slow polls as may be: those that hang have to be found out before others can go on."""
+
 MOST_SLOW = 20
 """Slow polls in flight at once, at most."""
 
-SLOW_AFTER = 1.0
+SLOW_AFTER = 0.5
 """Seconds without an answer after which a poll is slow; more while the service as a whole takes its time."""
+
+SLOW_SHARE = 5.0
+"""
+Seconds that a slow poll may take while others wait for its place; three times as many each further time.
+
+So a run that takes a few seconds to answer is found soon among a thousand that never do.
+"""
 
 SLOW_FACTOR = 3.0
 """How many times the usual duration of a poll makes it slow, if that is more than `SLOW_AFTER`."""
@@ -98,7 +108,7 @@ class Poller:
         self._most = FEW_WORKERS
         self._behind_at = -inf
         self._judged_at = -inf
-        self._usual = 0.0
+        self._usual = 2 * SLOW_AFTER / SLOW_FACTOR
 
     async def wait(self, order: WaitOrder) -> WaitOutcome:
         """
@@ -239,7 +249,8 @@ class Poller:
         """
         queue = self._queue
         if queue.regular and now - queue.oldest_due > 2 * TICK:
-            self._most = min(MOST_WORKERS, self._most + 2)
+            most, step = (MOST_WORKERS, 2) if len(self._slow) < MOST_SLOW else (MOST_WORKERS_BESIDE_SLOW, 20)
+            self._most = min(most, self._most + step)
             self._behind_at = now
         elif now - self._behind_at > CALM:
             self._most = FEW_WORKERS
@@ -306,25 +317,36 @@ class Poller:
             self._usual += (0.5 if seconds < self._usual else 0.05) * (min(seconds, 10.0) - self._usual)
 
     def _check_slow(self, worker: Worker, poll: PollInFlight) -> None:
-        """Move a poll without an answer to the slow ones, or abandon it if there is no room."""
-        if worker.poll is not poll:
+        """Move a poll without an answer to the slow ones; abandon it if there is no room, or others have waited for longer."""
+        if worker.poll is not poll or worker.watch is None:
             return
-        watch, loop = worker.watch, asyncio.get_running_loop()
-        left = poll.since + self._slow_after - loop.time()
+        loop, watch = asyncio.get_running_loop(), worker.watch
+        left = self._slow_after - (loop.time() - poll.since)
         if poll.waits_for_turn or left > 0:
-            poll.timer = loop.call_later(max(left, TICK), self._check_slow, worker, poll)
-            return
-        assert watch is not None  # noqa: S101 (a poll in flight has one)
-        watch.slow_polls += 1
-        if worker.is_slow and watch.waiters:
-            return
-        if watch.waiters and len(self._slow) < MOST_SLOW:
-            self._workers.discard(worker)
-            self._slow.add(worker)
-            worker.is_slow = True
-            self._wake.set()
+            poll.is_late = False
+            self._check_later(left, worker, poll)
+        elif not poll.is_late:
+            # When the event loop itself was held up, the answer may be there already.
+            poll.is_late = True
+            self._check_later(TICK, worker, poll)
         else:
-            worker.abandon()
+            if not poll.is_slow:
+                poll.is_slow = True
+                watch.slow_polls += 1
+            if not worker.is_slow and len(self._slow) < MOST_SLOW:
+                self._workers.discard(worker)
+                self._slow.add(worker)
+                worker.is_slow = True
+                self._wake.set()
+            share = SLOW_SHARE * 3.0 ** max(0, watch.slow_polls - 2)
+            is_over = loop.time() - poll.since >= share and self._queue.slow > 0
+            if not watch.waiters or not worker.is_slow or is_over:
+                worker.abandon()
+            else:
+                self._check_later(JUDGE_INTERVAL, worker, poll)
+
+    def _check_later(self, seconds: float, worker: Worker, poll: PollInFlight) -> None:
+        poll.timer = asyncio.get_running_loop().call_later(max(seconds, TICK), self._check_slow, worker, poll)
 
     def _report(self, watch: Watch, finding: Finding) -> None:
         watch.polled_at = self._account.clock()
