@@ -145,9 +145,9 @@ def _sentences(results: Results) -> Iterator[str]:
     for beside in results.hanging:
         yield (
             f"{beside.hanging:,} waits whose polls hang for {TIMEOUT:.0f} s, beside {beside.healthy} healthy ones polled every "
-            f"{INTERVAL:.0f} s, simulated: at most {beside.longest_gap:.1f} s between two polls of a healthy run, the last of them "
-            f"polled first after {beside.first:.1f} s; deadlines of healthy waits judged {beside.late_healthy:.1f} s late at most, "
-            f"of hanging ones {beside.late_hanging:.1f} s."
+            f"{INTERVAL:.0f} s, simulated: at most {beside.longest_gap:.1f} s between two polls of a healthy run, each polled "
+            f"for the first time within {beside.first:.1f} s; deadlines of healthy waits judged {beside.late_healthy:.1f} s "
+            f"late at most, of hanging ones {beside.late_hanging:.1f} s."
         )
     if (found := results.decoding) is not None:
         yield (

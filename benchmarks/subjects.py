@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import aiohttp
     from airflow.triggers.base import BaseTrigger
 
+    from airflow_provider_itwin.api.account import Account
+
 Hear = Callable[[int, bool], None]
 """Is told the number of a wait that has ended, and whether its end was the right one."""
 
@@ -97,9 +99,9 @@ class Ours(Triggers):
         super().__init__(port, certificate, interval, hear)
         usual = ITwinHook._read_account
 
-        def counted(hook: ITwinHook) -> Any:
+        async def counted(hook: ITwinHook) -> Account:
             self.lookups += 1
-            return usual(hook)
+            return await usual(hook)
 
         ITwinHook._read_account = counted  # type: ignore[method-assign]
 

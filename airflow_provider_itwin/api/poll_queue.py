@@ -14,7 +14,6 @@ from math import inf
 
 from airflow_provider_itwin.api.errors import ITwinError
 from airflow_provider_itwin.api.orders import WaitOrder, WaitOutcome
-from airflow_provider_itwin.api.report import spoken_duration
 from airflow_provider_itwin.api.waiting import Finding, Wait
 
 log = logging.getLogger(__name__)

@@ -1,8 +1,8 @@
 """
 One lookup of an Airflow connection for all who need it in an event loop at about the same time.
 
-A triggerer that is restarted begins thousands of waits at once. Each lookup is a request to Airflow's API server, and with a secrets
-backend another one to that, which has limits of its own and costs money; and each has its secrets masked anew.
+A triggerer that is restarted begins thousands of waits at once. Each lookup is a request to Airflow's API server, and with a
+secrets backend another one to that, which has limits of its own and costs money; and each has its secrets masked anew.
 
 A lookup belongs to one event loop, and so to one triggerer, which serves one team or none: connections of different teams do
 not mix.

@@ -79,7 +79,7 @@ class Service:
         )
         return await self.poller.wait(order), faketime.now()
 
-    async def all_of(self, *waits: Coroutine[Any, Any, Any]) -> list[tuple[WaitOutcome, float]]:
+    async def all_of(self, *waits: Awaitable[tuple[WaitOutcome, float]]) -> list[tuple[WaitOutcome, float]]:
         try:
             return await asyncio.gather(*waits)
         finally:
@@ -157,9 +157,9 @@ def test_deadlines_are_judged_on_time_while_a_thousand_polls_hang() -> None:
     assert {outcome.end for outcome, _ in outcomes} == {WaitEnd.DEADLINE}
     late_when_hanging = [at - 300.0 - number / 10 for number, (_, at) in enumerate(outcomes[:1000])]
     late_when_healthy = [at - 300.0 - number for number, (_, at) in enumerate(outcomes[1000:])]
-    assert 0 <= min(late_when_hanging)
+    assert min(late_when_hanging) >= 0
     assert max(late_when_hanging) < PATIENCE_AFTER_DEADLINE + 2.0
-    assert 0 <= min(late_when_healthy)
+    assert min(late_when_healthy) >= 0
     assert max(late_when_healthy) < 2.0
     assert all(outcome.error is not None for outcome, _ in outcomes[:1000])
     assert {outcome.state for outcome, _ in outcomes[1000:]} == {"Executing"}
