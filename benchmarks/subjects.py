@@ -103,7 +103,7 @@ class Ours(Triggers):
             self.lookups += 1
             return await usual(hook)
 
-        ITwinHook._read_account = counted  # type: ignore[method-assign]
+        ITwinHook._read_account = counted  # type: ignore[method-assign, assignment]
 
     def trigger(self, run: str) -> BaseTrigger:
         """Make an ``ITwinRunTrigger``."""

@@ -55,7 +55,7 @@ class _Lookup:
 
     def serves(self, refused: tuple[object, ...] | None, now: float) -> bool:
         """Return whether somebody can use it whose account with the key `refused` was refused by the service."""
-        if self.task.done() and (now - self.began >= LIFETIME or self.has_failed):
+        if self.task.done() and (now - self.ended >= LIFETIME or self.has_failed):
             return False
         if refused is None or (self.is_reread and now - self.began < REREAD_INTERVAL):
             return True
@@ -72,8 +72,8 @@ async def look_up(
     """
     Return the account of an Airflow connection.
 
-    A failure is shared by all who wait for the same lookup, and is not kept: the next call looks the connection up again, though no
-    sooner than a second later.
+    A failure is shared by all who wait for the same lookup, and is not kept: the next call looks the connection up again, a
+    second later at the earliest.
 
     :param connection: what identifies the connection
     :param read: looks it up
