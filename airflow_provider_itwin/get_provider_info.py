@@ -92,7 +92,7 @@ def _features() -> dict[str, Any]:
                         "description": (
                             "Requests that one process sends to the API in any minute at most, for each account; 0 for no\n"
                             "limit. An account of the Community tier is allowed 500 over all its processes, one of the\n"
-                            "Standard and Premium tiers 5000. When there is more to ask, all waits are asked about less often.\n"
+                            "Standard and Premium tiers 5000. When there is more to ask, all runs are polled less often.\n"
                         ),
                         "version_added": "0.1.0",
                         "type": "float",

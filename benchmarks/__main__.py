@@ -13,7 +13,19 @@ from pathlib import Path
 import msgspec
 
 from airflow_provider_itwin.api.account import Limits
-from benchmarks import decoding, emulated, faketime, imports, machine, plan, plots, schedule, simulation
+from benchmarks import (
+    decoding,
+    emulated,
+    faketime,
+    hanging,
+    imports,
+    machine,
+    plan,
+    plots,
+    restart,
+    schedule,
+    simulation,
+)
 from benchmarks.certificate import write_certificate
 from benchmarks.criteria import judge
 from benchmarks.figures import figures_of
@@ -23,7 +35,7 @@ from benchmarks.report import report
 from benchmarks.results import Results, Throughput
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("waits", "files", "schedule", "imports", "nights", "emulator")
+PARTS = ("waits", "restart", "hanging", "files", "schedule", "imports", "nights", "emulator")
 
 
 def say(text: str = "") -> None:
@@ -52,6 +64,22 @@ class Bench:
             for repeat, subject in row.turns():
                 say(f"{row.waits:,} waits, {subject}, repeat {repeat + 1} ...")
                 self._case(row, subject, lambda figures: self.results.waits.append(figures))
+
+    def restart(self) -> None:
+        """Measure what it takes when all waits of a triggerer begin at once."""
+        waits, window = (1000, 10.0) if self.quick else (10_000, 45.0)
+        for subject in ("ours", "idle"):
+            say(f"A triggerer with {waits:,} waits is restarted, {subject} ...")
+            try:
+                self.results.restarts.append(restart.measure(subject, waits, window, self.directory))
+            except MeasurementError as error:
+                self.results.troubles.append(str(error))
+
+    def hanging(self) -> None:
+        """Let polls hang beside healthy ones, in simulated time."""
+        for waits in (60,) if self.quick else (60, 1000):
+            say(f"{waits:,} waits whose polls hang ...")
+            self.results.hanging.append(hanging.measure(waits))
 
     def files(self) -> None:
         """Measure what large answers cost."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import inf
 
 import msgspec
 
 from airflow_provider_itwin.api.pace import LONGEST, SHARE, SHORTEST
 from benchmarks.figures import Figures, median, ratio
+from benchmarks.hanging import INTERVAL
 from benchmarks.plan import PEERS
 from benchmarks.results import Results
 
@@ -34,6 +36,8 @@ def judge(results: Results) -> list[Criterion]:
         _memory,
         _connections,
         _lag,
+        _restart,
+        _hanging,
         _schedule,
         _budget,
         _decoding,
@@ -98,6 +102,52 @@ def _lag(results: Results) -> Iterator[Criterion]:
     )
     missed = _most(ours, lambda one: one.missed + one.wrong + len(one.failures))
     yield _at_most("Nothing missed, nothing wrong at 10,000 waits", missed, 0, "{:.0f} missed or wrong")
+
+
+def _restart(results: Results) -> Iterator[Criterion]:
+    ours = [one for one in results.restarts if one.subject == "ours" and one.waits == 10_000]
+    idle = [one.cpu_of_one * 1000 for one in results.restarts if one.subject == "idle" and one.waits == 10_000]
+    aside = f", {idle[0]:.2f} ms for triggers that ask nobody" if idle else ""
+    yield _at_most(
+        "A triggerer restarted with 10,000 waits looks its connection up once",
+        max((one.lookups for one in ours), default=None),
+        1,
+        "{:.0f}",
+    )
+    yield _at_most(
+        "It has polled each of them once within 20 s",
+        max((inf if one.polled is None else one.polled for one in ours), default=None),
+        20.0,
+        "{:.1f} s",
+    )
+    yield _at_most(
+        "and takes at most 1.5 ms of CPU for each",
+        max((one.cpu_of_one * 1000 for one in ours), default=None),
+        1.5,
+        "{:.2f} ms" + aside,
+    )
+
+
+def _hanging(results: Results) -> Iterator[Criterion]:
+    most = [one for one in results.hanging if one.hanging == 1000]
+    yield _at_most(
+        "1,000 polls that hang delay those of healthy runs by at most 5 s",
+        max((one.longest_gap - INTERVAL for one in most), default=None),
+        5.0,
+        "{:.1f} s",
+    )
+    yield _at_most(
+        "and their deadlines by at most 2 s",
+        max((one.late_healthy for one in most), default=None),
+        2.0,
+        "{:.1f} s",
+    )
+    yield _at_most(
+        "Deadlines of waits that hang are judged at most 32 s late",
+        max((one.late_hanging for one in most), default=None),
+        32.0,
+        "{:.1f} s",
+    )
 
 
 def _schedule(results: Results) -> Iterator[Criterion]:

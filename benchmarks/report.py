@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.criteria import judge
 from benchmarks.figures import Figures, median, ratio
+from benchmarks.hanging import INTERVAL, TIMEOUT
 from benchmarks.results import Results
 
 _NAMES = {
@@ -132,6 +133,21 @@ def _sentences(results: Results) -> Iterator[str]:
         yield (
             f"Importing the operators and sensors of {_NAMES.get(one.package, one.package)} costs a DAG file "
             f"{one.seconds * 1000:.0f} ms of CPU and {one.modules} modules, over Airflow's base classes."
+        )
+    for again in results.restarts:
+        polled = "" if again.polled is None else f", each polled once after {again.polled:.1f} s"
+        yield (
+            f"A triggerer restarted with {again.waits:,} waits, {_NAMES.get(again.subject, again.subject)}: "
+            f"{again.cpu_of_one * 1000:.2f} ms of CPU for each{polled}; {again.lookups} lookups of the connection, "
+            f"{again.tokens} token requests, {again.polls:,} polls; event loop late by {again.lag[0] * 1000:.0f} ms (p99), "
+            f"{again.lag[1] * 1000:.0f} ms at most."
+        )
+    for beside in results.hanging:
+        yield (
+            f"{beside.hanging:,} waits whose polls hang for {TIMEOUT:.0f} s, beside {beside.healthy} healthy ones polled every "
+            f"{INTERVAL:.0f} s, simulated: at most {beside.longest_gap:.1f} s between two polls of a healthy run, each polled "
+            f"for the first time within {beside.first:.1f} s; deadlines of healthy waits judged {beside.late_healthy:.1f} s "
+            f"late at most, of hanging ones {beside.late_hanging:.1f} s."
         )
     if (found := results.decoding) is not None:
         yield (

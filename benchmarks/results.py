@@ -9,8 +9,10 @@ import msgspec
 from benchmarks.decoding import Decoding
 from benchmarks.emulated import Rate
 from benchmarks.figures import Figures
+from benchmarks.hanging import Hanging
 from benchmarks.imports import Imports
 from benchmarks.machine import describe
+from benchmarks.restart import Restart
 from benchmarks.schedule import Course
 from benchmarks.simulation import Night
 
@@ -45,6 +47,8 @@ class Results(msgspec.Struct):
     took: float = 0.0
     machine: dict[str, str] = msgspec.field(default_factory=describe)
     waits: list[Figures] = []
+    restarts: list[Restart] = []
+    hanging: list[Hanging] = []
     big: list[Figures] = []
     courses: list[Course] = []
     decoding: Decoding | None = None

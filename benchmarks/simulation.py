@@ -114,7 +114,7 @@ async def through_the_poller(runs: int, hours: float) -> Night:
     starts = [600.0 * number / runs for number in range(runs)]
     service = _Service([start + chance.uniform(60.0, hours * _HOUR - start) for start in starts])
 
-    async def look(order: WaitOrder) -> Finding:
+    async def look(order: WaitOrder, _: object) -> Finding:
         finished = await service.is_finished(int((order.run_id or "").rpartition("-")[2]), loop.time())
         state = "Completed" if finished else "Executing"
         assert order.ref is not None  # noqa: S101 (each order names its run)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import aiohttp
     from airflow.triggers.base import BaseTrigger
 
+    from airflow_provider_itwin.api.account import Account
+
 Hear = Callable[[int, bool], None]
 """Is told the number of a wait that has ended, and whether its end was the right one."""
 
@@ -45,6 +47,7 @@ class Subject(ABC):
         self.certificate = certificate
         self.interval = interval
         self.hear = hear
+        self.lookups = 0
 
     @abstractmethod
     def start(self, number: int, finish: float) -> None:
@@ -89,6 +92,18 @@ class Triggers(Subject):
 
 class Ours(Triggers):
     """The trigger of this package."""
+
+    def __init__(self, port: int, certificate: str, interval: float | None, hear: Hear) -> None:
+        from airflow_provider_itwin.hooks.itwin import ITwinHook
+
+        super().__init__(port, certificate, interval, hear)
+        usual = ITwinHook._read_account
+
+        async def counted(hook: ITwinHook) -> Account:
+            self.lookups += 1
+            return await usual(hook)
+
+        ITwinHook._read_account = counted  # type: ignore[method-assign, assignment]
 
     def trigger(self, run: str) -> BaseTrigger:
         """Make an ``ITwinRunTrigger``."""

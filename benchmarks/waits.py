@@ -91,6 +91,7 @@ class Outcome(msgspec.Struct):
     :param wrong: ends that said the wrong thing
     :param missed: waits without an end
     :param failures: the first few texts of what was raised
+    :param lookups: how often Airflow was asked for the connection, the warm-up included
     :param profile: where the CPU of the window went, if that was asked for
     :param memory: bytes that the waits hold by the lines that asked for them, if that was asked for
     """
@@ -111,6 +112,7 @@ class Outcome(msgspec.Struct):
     wrong: int = 0
     missed: int = 0
     failures: list[str] = []
+    lookups: int = 0
     profile: Profile | None = None
     memory: dict[str, int] = {}
 
@@ -229,6 +231,7 @@ async def measure(case: Case) -> Outcome:
     ]
     outcome.wrong, outcome.missed = ends.wrong, case.waits - len(ends.at)
     outcome.failures = subject.failures[:5]
+    outcome.lookups = subject.lookups
     if not outcome.missed:
         await subject.close()
     return outcome

@@ -21,9 +21,11 @@ from airflow_provider_itwin.api.errors import ITwinError, ITwinInputError
 from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obtain_token
 from airflow_provider_itwin.api.operations import Call
 from airflow_provider_itwin.api.pace import LONGEST_OBEDIENCE, RequestBudget
-from airflow_provider_itwin.api.poller import Poller
+from airflow_provider_itwin.api.poll_queue import PollInFlight
+from airflow_provider_itwin.api.poller import MOST_SLOW, MOST_WORKERS_BESIDE_SLOW, Poller
 from airflow_provider_itwin.api.redact import excerpt
 from airflow_provider_itwin.api.refusal import retry_after
+from airflow_provider_itwin.api.throttling import ThrottlingLog
 from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome, find
 from airflow_provider_itwin.api.wire import LARGEST_BODY, NO_TURN, Authorize, Flow, NoReply, Pause, Reply, Request, Send
 
@@ -31,8 +33,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_MOST_CONNECTIONS = 32
-_WORTH_TELLING = 5.0
+_MOST_CONNECTIONS = MOST_WORKERS_BESIDE_SLOW + MOST_SLOW + 2
+"""So that polls without an answer keep no connection from others; the poller uses a third of them as long as all answer."""
+
 _OURS_TO_SAY = ("Content-Type",)
 
 
@@ -49,8 +52,8 @@ class AsyncITwinClient:
         self._sleep = sleep
         self._token: Token | None = None
         self._budget = RequestBudget(account.limits.per_minute, account.limits.per_hour)
-        self._tell_again_at = -float("inf")
-        self._poller = Poller(account, lambda order: self.carry(find(account, order)), sleep)
+        self._throttling = ThrottlingLog(account.environment.api)
+        self._poller = Poller(account, lambda order, poll: self.carry(find(account, order), poll), sleep)
         self._renewal: asyncio.Task[Token] | None = None
         self._session: aiohttp.ClientSession | None = None
         self._routes: dict[str, tuple[URL, str | None]] = {}
@@ -86,8 +89,12 @@ class AsyncITwinClient:
         # No coroutine around that of the poller: there are thousands of these.
         return self._poller.wait(order)
 
-    async def carry(self, flow: Flow[T]) -> T:
-        """Carry a conversation through: do what it wants, tell it what came of it, and give what it ends with."""
+    async def carry(self, flow: Flow[T], poll: PollInFlight | None = None) -> T:
+        """
+        Carry a conversation through: do what it wants, tell it what came of it, and give what it ends with.
+
+        :param poll: the poll that this is, which has to know when it waits for its turn
+        """
         outcome: Any = None
         no_token: ITwinError | None = None
         while True:
@@ -102,8 +109,8 @@ class AsyncITwinClient:
                     if latest < inf and counts and self._budget.next_turn(self.account.clock()) > latest:
                         outcome = NO_TURN
                         continue
-                    if counts and (seconds := self._budget.take(self.account.clock())) > 0:
-                        await self._wait_for_turn(seconds)
+                    if counts:
+                        await self._wait_for_turn(poll)
                     outcome = await self._send(request)
                     if isinstance(outcome, Reply) and outcome.status == 429:
                         asked_for = min(retry_after(outcome) or 0.0, LONGEST_OBEDIENCE)
@@ -120,17 +127,13 @@ class AsyncITwinClient:
                         except ITwinError as error:
                             no_token = error
 
-    async def _wait_for_turn(self, seconds: float) -> None:
+    async def _wait_for_turn(self, poll: PollInFlight | None) -> None:
         now = self.account.clock()
-        if seconds > _WORTH_TELLING and now >= self._tell_again_at:
-            self._tell_again_at = now + 60.0
-            log.info(
-                "Requests to %s wait %.0f s for their turn: requests_per_minute or requests_per_hour of [itwin], or the "
-                "service itself, allow no more",
-                self.account.environment.api,
-                seconds,
-            )
-        await self._sleep(seconds)
+        seconds = self._budget.take(now)
+        self._throttling.note(seconds, now)
+        if seconds > 0:
+            turn = self._sleep(seconds)
+            await (turn if poll is None else poll.wait_for_turn(turn))
 
     def _good_token(self, refused: Token | None) -> Token | None:
         credentials = self.account.credentials

@@ -1,225 +1,371 @@
 """
-One poller for all waits of an account: it asks for everybody, and asks once where several wait for the same run.
+One poller for all waits of an account: it polls for all of them, and once where several wait for the same run.
 
-A trigger only awaits a future. Airflow 3.3 runs each trigger in a portal that taxes every await, so the asking is done by a
-few workers in tasks of their own, from a heap of due times. There are as few of them as keep up with what is due.
+A trigger only awaits a future. Airflow 3.3 runs each trigger in a portal that makes every await dearer, so a few workers poll in
+tasks of their own, from a heap of due times. There are as few workers as keep up with what is due.
+
+Three rules keep one run's trouble from becoming another's:
+
+- A poll without an answer leaves the workers after a second or so and joins a small group of slow polls. When that group is
+  full, the poll is abandoned. A run whose poll was slow is polled within that group until it answers quickly again.
+- A deadline needs no worker. When no poll has an answer in time, the wait is judged by what was seen last.
+- If the task that keeps time or a worker ends unexpectedly, those who depend on it get an error, and the next wait starts anew.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import heapq
 import itertools
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from math import inf
-from typing import TypeAlias
+from typing import Any
 
 from airflow_provider_itwin.api.account import Account
+from airflow_provider_itwin.api.errors import ITwinConnectionError, ITwinError
 from airflow_provider_itwin.api.orders import WaitOrder, WaitOutcome
+from airflow_provider_itwin.api.poll_queue import PollInFlight, PollQueue, Waiter, Watch, Worker, target_of
 from airflow_provider_itwin.api.waiting import Finding, Wait
 
 log = logging.getLogger(__name__)
 
 FEW_WORKERS = 10
 """
-Looks that are under way at once while that many keep up.
+Polls in flight at once while that many keep up.
 
-A look holds some thirty objects until it is done, and Python collects garbage whenever there are 700 more than before: with
-twice as many looks at once, collecting garbage was measured to take an eighth of all their work.
+A poll holds some thirty objects until it is done, and Python collects garbage whenever there are 700 more than before: with
+twice as many polls at once, collecting garbage was measured to take an eighth of all their work.
 """
 
 MOST_WORKERS = 30
-"""Looks that are under way at once, at most, when the service takes its time."""
+"""Polls in flight at once, at most, when the service takes its time; slow polls come on top."""
+
+MOST_WORKERS_BESIDE_SLOW = 90
+"""The same while there are as many slow polls as may be: those that hang have to be found out before others can go on."""
+
+MOST_SLOW = 20
+"""Slow polls in flight at once, at most."""
+
+SLOW_AFTER = 0.5
+"""Seconds without an answer after which a poll is slow; more while the service as a whole takes its time."""
+
+SLOW_SHARE = 5.0
+"""
+Seconds that a slow poll may take while others wait for its place; three times as many each further time.
+
+So a run that takes a few seconds to answer is found soon among a thousand that never do.
+"""
+
+SLOW_FACTOR = 3.0
+"""How many times the usual duration of a poll makes it slow, if that is more than `SLOW_AFTER`."""
 
 CALM = 60.0
-"""Seconds of keeping up after which few looks at once are enough again."""
+"""Seconds of keeping up after which few polls at once are enough again."""
 
 FRESH = 1.0
-"""Seconds for which a finding is fresh enough that a newcomer need not ask again."""
+"""Seconds for which a finding is fresh enough that a newcomer need not poll again."""
 
 TICK = 0.1
-"""Seconds between two times of handing out: looks that fall due at about the same time share what a wake-up costs."""
+"""Seconds between two times of handing out: polls that fall due at about the same time share what a wake-up costs."""
 
-_Target: TypeAlias = tuple[object, ...]
-
-
-@dataclass(slots=True, eq=False)
-class _Waiter:
-    """One who waits; `context` makes what is logged for it appear in its own task's log."""
-
-    wait: Wait
-    outcome: asyncio.Future[WaitOutcome]
-    context: contextvars.Context
-
-
-@dataclass(slots=True, eq=False)
-class _Watch:
-    """All who wait for the same run, and when it is looked at next."""
-
-    waiters: list[_Waiter] = field(default_factory=list)
-    due: float = 0.0
-    looked_at: float = -inf
-    is_being_looked_at: bool = False
-
-    @property
-    def order(self) -> WaitOrder:
-        """What to look for: as the one wants it whose time limit comes first, so that nobody's is judged late."""
-        if len(self.waiters) == 1:
-            return self.waiters[0].wait.order
-        return min((waiter.wait.order for waiter in self.waiters), key=_limit)
-
-
-def _limit(order: WaitOrder) -> float:
-    return inf if order.deadline is None else order.deadline
+JUDGE_INTERVAL = 1.0
+"""Seconds between two checks whether a wait without an answer is overdue."""
 
 
 class Poller:
     """
-    Looks at runs for all who wait for them.
+    Polls runs for all who wait for them.
 
-    Belongs to one event loop. Its workers are started when looks are due, as many as are needed, and stopped when none are left,
-    or by :meth:`close`.
+    Belongs to one event loop. Its workers are started when polls are due, as many as are needed, and stopped when none are
+    left, or by :meth:`close`.
 
     :param account: for its clock
-    :param look: looks once for the run of an order; what is in the way is found, not raised
-    :param sleep: how to pass time; a parameter so that tests need none
+    :param poll: polls once for an order; errors of the service are returned, not raised. It tells the poll in flight when it
+        waits for its turn, which does not count as slow
+    :param sleep: how to wait until polls are due
     """
 
     def __init__(
         self,
         account: Account,
-        look: Callable[[WaitOrder], Awaitable[Finding]],
+        poll: Callable[[WaitOrder, PollInFlight], Awaitable[Finding]],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._account = account
-        self._look = look
+        self._poll = poll
         self._sleep = sleep
-        self._watches: dict[_Target, _Watch] = {}
-        self._heap: list[tuple[float, int, _Watch]] = []
+        self._watches: dict[tuple[object, ...], Watch] = {}
+        self._heap: list[tuple[float, int, Watch]] = []
         self._sequence = itertools.count()
-        self._due: deque[_Watch] = deque()
-        self._earlier = asyncio.Event()
+        self._queue = PollQueue()
+        self._wake = asyncio.Event()
         self._clock: asyncio.Task[None] | None = None
-        self._workers: set[asyncio.Task[None]] = set()
+        self._sleeper: asyncio.Task[None] | None = None
+        self._workers: set[Worker] = set()
+        self._slow: set[Worker] = set()
         self._most = FEW_WORKERS
         self._behind_at = -inf
+        self._judged_at = -inf
+        self._usual = 2 * SLOW_AFTER / SLOW_FACTOR
 
     async def wait(self, order: WaitOrder) -> WaitOutcome:
-        """Wait as `order` says; several that wait for the same run share its looks, and keep their own rules."""
-        target = (order.kind, order.connection_id, order.run_id, order.started_after)
+        """
+        Wait as `order` says; several that wait for the same run share its polls, and keep their own rules.
+
+        :raises RuntimeError: if the poller itself breaks down
+        """
+        target = target_of(order)
         watch = self._watches.get(target)
         if watch is None:
-            watch = self._watches[target] = _Watch()
-        waiter = _Waiter(
+            watch = self._watches[target] = Watch()
+        waiter = Waiter(
             Wait(self._account, order), asyncio.get_running_loop().create_future(), contextvars.copy_context()
         )
         watch.waiters.append(waiter)
-        if not watch.is_being_looked_at:
-            self._schedule(watch, max(self._account.clock(), watch.looked_at + FRESH))
+        if not watch.is_busy:
+            self._schedule(watch, max(self._account.clock(), watch.polled_at + FRESH))
         if self._clock is None:
-            self._clock = asyncio.create_task(self._keep_time())
+            self._clock = self._start(self._keep_time())
+            self._clock.add_done_callback(self._clock_ended, context=contextvars.Context())
         try:
             return await waiter.outcome
         finally:
             watch.waiters.remove(waiter)
-            if not watch.waiters and self._watches.get(target) is watch:
-                del self._watches[target]
+            if not watch.waiters:
+                if self._watches.get(target) is watch:
+                    del self._watches[target]
+                if watch.worker is not None and watch.worker.is_slow:
+                    watch.worker.abandon()
 
     async def close(self) -> None:
-        """Stop asking; nobody may be waiting any more."""
-        tasks = [task for task in (self._clock, *self._workers) if task is not None]
+        """Stop polling; nobody may be waiting any more."""
+        tasks = [worker.task for worker in self._workers | self._slow]
+        tasks += [task for task in (self._clock, self._sleeper) if task is not None]
+        self._forget_all()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._clock = None
-        self._workers.clear()
 
-    def _schedule(self, watch: _Watch, due: float) -> None:
+    def _forget_all(self) -> None:
+        self._clock = self._sleeper = None
+        self._workers.clear()
+        self._slow.clear()
+        self._heap.clear()
+        self._queue.clear()
+        self._watches.clear()
+
+    @staticmethod
+    def _start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        # In no task's context: what is logged for all must not appear in the log of the one who came first.
+        return asyncio.create_task(work, context=contextvars.Context())
+
+    def _clock_ended(self, clock: asyncio.Task[None]) -> None:
+        """Pass the unexpected end of the clock on to all who wait; the next wait starts a new one."""
+        if clock is not self._clock:
+            return
+        watches, workers = list(self._watches.values()), self._workers | self._slow
+        self._forget_all()
+        for worker in workers:
+            worker.task.cancel()
+        _fail(watches, clock)
+
+    def _worker_ended(self, worker: Worker) -> None:
+        """Pass the unexpected end of a worker on to those for whom it polled."""
+        if worker not in self._workers and worker not in self._slow:
+            return
+        self._workers.discard(worker)
+        self._slow.discard(worker)
+        if worker.watch is not None:
+            worker.watch.worker = None
+            worker.watch.is_busy = False
+            _fail([worker.watch], worker.task)
+
+    # Time
+
+    def _schedule(self, watch: Watch, due: float) -> None:
         watch.due = due
         heapq.heappush(self._heap, (due, next(self._sequence), watch))
         if self._heap[0][2] is watch:
-            self._earlier.set()
+            self._wake.set()
 
     async def _keep_time(self) -> None:
         """Hand out what is due."""
         while True:
+            self._wake.clear()
             now = self._account.clock()
             while self._heap and self._heap[0][0] <= now:
                 due, _, watch = heapq.heappop(self._heap)
                 # An entry is void when its watch was scheduled anew since, or has nobody left.
-                if watch.due == due and watch.waiters and not watch.is_being_looked_at:
-                    watch.is_being_looked_at = True
-                    self._due.append(watch)
-            all_have_workers = self._put_to_work(now)
-            self._earlier.clear()
-            if not all_have_workers:
-                await self._rest(TICK)
-            else:
-                await self._rest(max(TICK, self._heap[0][0] - now) if self._heap else None)
+                if watch.due == due and watch.waiters and not watch.is_busy:
+                    self._queue.put(watch)
+            is_behind = self._put_to_work(now)
+            if (self._queue or self._slow) and now - self._judged_at >= JUDGE_INTERVAL:
+                self._judged_at = now
+                self._judge_overdue()
+            await self._rest(TICK if is_behind else max(TICK, self._heap[0][0] - now) if self._heap else None)
 
     async def _rest(self, seconds: float | None) -> None:
         """Wait until something is due, or until something is due earlier than was known."""
-        if seconds is not None and self._sleep is not asyncio.sleep:
-            await self._sleep(seconds)
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._earlier.wait()
+        timer = sleeper = None
+        if self._slow or self._queue.slow:
+            # Polls in flight take real time, whatever clock the account has.
+            timer = asyncio.get_running_loop().call_later(JUDGE_INTERVAL, self._wake.set)
+        if seconds is not None:
+            sleeper = self._sleeper = asyncio.create_task(self._pass(seconds))
+            sleeper.add_done_callback(self._slept)
+        try:
+            await self._wake.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if sleeper is not None and not sleeper.done():
+                sleeper.remove_done_callback(self._slept)
+                sleeper.cancel()
+        if sleeper is not None and sleeper.done():
+            sleeper.result()
+
+    async def _pass(self, seconds: float) -> None:
+        await self._sleep(seconds)
+
+    def _slept(self, _: object) -> None:
+        self._wake.set()
+
+    def _judge_overdue(self) -> None:
+        """Judge waits that are overdue while their polls have no answer, or no worker."""
+        in_flight = [worker.watch for worker in self._workers | self._slow if worker.watch is not None]
+        for watch in itertools.chain(in_flight, self._queue):
+            for waiter in watch.waiters:
+                waiter.judge_unanswered()
+
+    # Workers
 
     def _put_to_work(self, now: float) -> bool:
         """
-        Start workers for what is due: a few, and more and more of them while looks are late.
+        Start workers for what is due: a few, and more and more of them while polls are late.
 
-        :return: whether there is a worker of its own for everything
+        :return: whether something that is due has no worker of its own
         """
-        if self._due and now - self._due[0].due > 2 * TICK:
-            self._most = min(MOST_WORKERS, self._most + 2)
+        queue = self._queue
+        if queue.regular and now - queue.oldest_due > 2 * TICK:
+            most, step = (MOST_WORKERS, 2) if len(self._slow) < MOST_SLOW else (MOST_WORKERS_BESIDE_SLOW, 20)
+            self._most = min(most, self._most + step)
             self._behind_at = now
         elif now - self._behind_at > CALM:
             self._most = FEW_WORKERS
-        wanted, allowed = len(self._due), max(0, self._most - len(self._workers))
-        for _ in range(min(wanted, allowed)):
-            self._workers.add(asyncio.create_task(self._work()))
-        return wanted <= allowed
+        allowed = max(0, self._most - len(self._workers))
+        for _ in range(min(queue.regular, allowed)):
+            self._add_worker(self._workers, is_slow=False)
+        for _ in range(min(queue.slow, MOST_SLOW - len(self._slow))):
+            self._add_worker(self._slow, is_slow=True)
+        return queue.regular > allowed
 
-    async def _work(self) -> None:
-        """Look at what is due until nothing is."""
-        try:
-            while self._due:
-                await self._look_at(self._due.popleft())
-        finally:
-            # At once, not when the task is found to be done: what falls due in between needs a worker, too.
-            if (me := asyncio.current_task()) is not None:
-                self._workers.discard(me)
+    def _add_worker(self, group: set[Worker], *, is_slow: bool) -> None:
+        worker = Worker(is_slow)
+        worker.task = self._start(self._work(worker))
+        worker.task.add_done_callback(lambda _: self._worker_ended(worker), context=contextvars.Context())
+        group.add(worker)
 
-    async def _look_at(self, watch: _Watch) -> None:
-        try:
+    async def _work(self, worker: Worker) -> None:
+        """Poll what is due until nothing is."""
+        while (watch := self._queue.take(slow=worker.is_slow)) is not None:
             if watch.waiters:
-                finding = await self._look(watch.order)
-                watch.is_being_looked_at = False
-                self._tell(watch, finding)
-        except Exception as error:  # noqa: BLE001 (whoever waits must be told, whatever it is)
-            for waiter in watch.waiters:
-                if not waiter.outcome.done():
-                    waiter.outcome.set_exception(error)
-        finally:
-            watch.is_being_looked_at = False
+                await self._poll_once(worker, watch)
+        # At once, not when the task is found to be done: what falls due in between needs a worker, too.
+        self._workers.discard(worker)
+        self._slow.discard(worker)
 
-    def _tell(self, watch: _Watch, finding: Finding) -> None:
-        watch.looked_at = self._account.clock()
+    async def _poll_once(self, worker: Worker, watch: Watch) -> None:
+        loop = asyncio.get_running_loop()
+        poll = PollInFlight(loop.time())
+        worker.watch, watch.worker, worker.poll = watch, worker, poll
+        poll.timer = loop.call_later(self._slow_after, self._check_slow, worker, poll)
+        finding: Finding | Exception
+        try:
+            finding = await self._poll(watch.order, poll)
+        except asyncio.CancelledError:
+            if not poll.is_abandoned:
+                raise
+            worker.task.uncancel()
+            finding = ITwinConnectionError(
+                f"A poll was given up after {loop.time() - poll.since:.1f} s without an answer, because too many others had "
+                "no answer either"
+            )
+        except Exception as error:  # noqa: BLE001 (whoever waits gets the error, whatever it is)
+            finding = error
+        finally:
+            poll.timer.cancel()
+        worker.watch = worker.poll = watch.worker = None
+        watch.is_busy = False
+        if isinstance(finding, Exception) and not isinstance(finding, ITwinError):
+            watch.fail(finding)
+            return
+        self._note_duration(watch, loop.time() - poll.since, finding)
+        self._report(watch, finding)
+
+    @property
+    def _slow_after(self) -> float:
+        return max(SLOW_AFTER, SLOW_FACTOR * self._usual)
+
+    def _note_duration(self, watch: Watch, seconds: float, finding: Finding) -> None:
+        """Follow how long polls usually take; a few slow ones among quick ones move that little."""
+        if seconds < self._slow_after:
+            watch.slow_polls = 0
+        if not isinstance(finding, ITwinConnectionError):
+            watch.has_answered = True
+            self._usual += (0.5 if seconds < self._usual else 0.05) * (min(seconds, 10.0) - self._usual)
+
+    def _check_slow(self, worker: Worker, poll: PollInFlight) -> None:
+        """Move a poll without an answer to the slow ones; abandon it if there is no room, or others have waited for longer."""
+        if worker.poll is not poll or worker.watch is None:
+            return
+        loop, watch = asyncio.get_running_loop(), worker.watch
+        left = self._slow_after - (loop.time() - poll.since)
+        if poll.waits_for_turn or left > 0:
+            poll.is_late = False
+            self._check_later(left, worker, poll)
+        elif not poll.is_late:
+            # When the event loop itself was held up, the answer may be there already.
+            poll.is_late = True
+            self._check_later(TICK, worker, poll)
+        else:
+            if not poll.is_slow:
+                poll.is_slow = True
+                watch.slow_polls += 1
+            if not worker.is_slow and len(self._slow) < MOST_SLOW:
+                self._workers.discard(worker)
+                self._slow.add(worker)
+                worker.is_slow = True
+                self._wake.set()
+            share = SLOW_SHARE * 3.0 ** max(0, watch.slow_polls - 2)
+            is_over = loop.time() - poll.since >= share and self._queue.slow > 0
+            if not watch.waiters or not worker.is_slow or is_over:
+                worker.abandon()
+            else:
+                self._check_later(JUDGE_INTERVAL, worker, poll)
+
+    def _check_later(self, seconds: float, worker: Worker, poll: PollInFlight) -> None:
+        poll.timer = asyncio.get_running_loop().call_later(max(seconds, TICK), self._check_slow, worker, poll)
+
+    def _report(self, watch: Watch, finding: Finding) -> None:
+        watch.polled_at = self._account.clock()
         pauses = []
         for waiter in watch.waiters:
-            if waiter.outcome.done():
-                continue
-            outcome = waiter.context.run(waiter.wait.take_in, finding)
-            if outcome.end is not None:
-                waiter.outcome.set_result(outcome)
-            else:
-                pauses.append(waiter.wait.pause)
+            pause = waiter.take_in(finding, watch.polled_at)
+            if pause is not None:
+                pauses.append(pause)
         if pauses:
-            self._schedule(watch, watch.looked_at + min(pauses))
+            self._schedule(watch, watch.polled_at + min(pauses))
+
+
+def _fail(watches: Iterable[Watch], ended: asyncio.Task[None]) -> None:
+    """End waits with an error, because a task that they depend on has ended."""
+    if all(waiter.outcome.done() for watch in watches for waiter in watch.waiters):
+        return
+    cause = asyncio.CancelledError() if ended.cancelled() else ended.exception()
+    log.error("Polling stopped unexpectedly; the waits that depend on it fail", exc_info=cause)
+    for watch in watches:
+        error = RuntimeError(f"Polling stopped unexpectedly ({type(cause).__name__}); a retry waits again")
+        error.__cause__ = cause
+        watch.fail(error)

@@ -8,6 +8,7 @@ the poller behind all triggers ask it, so that they cannot differ.
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from math import inf
 from typing import TypeAlias
 
@@ -15,6 +16,7 @@ from airflow_provider_itwin.api.account import Account
 from airflow_provider_itwin.api.conversations import Sight, look_at_run, look_for_newest
 from airflow_provider_itwin.api.errors import (
     ITwinAuthenticationError,
+    ITwinConnectionError,
     ITwinError,
     ITwinNotFoundError,
     ITwinPermissionError,
@@ -60,6 +62,7 @@ PATIENCE_AFTER_DEADLINE = 30.0
 """Seconds of trouble that are ridden out even when the deadline has passed: the run may have finished before it."""
 
 _LONGEST_STATE = 40
+_EVER = datetime.min.replace(tzinfo=UTC)
 
 Finding: TypeAlias = Sight | ITwinError | None
 """What a look has found: a run, what was in the way, or no run yet."""
@@ -75,11 +78,13 @@ class Wait:
 
     __slots__ = (
         "_account",
+        "_began_here",
         "_failing_since",
         "_failures",
         "_refused_since",
         "_schedule",
         "_seen",
+        "_since",
         "_state",
         "_unseen",
         "order",
@@ -96,7 +101,9 @@ class Wait:
         """What was in the way of the last look, if it can pass."""
         self.polls = 0
         self._account = account
+        self._began_here = account.wall()
         self._schedule = PollSchedule(order.poll_interval)
+        self._since = None if order.run_id is not None else read_moment(order.started_after)
         self._state: str | None = None
         self._seen = order.seen
         self._failures = 0
@@ -116,6 +123,7 @@ class Wait:
         now = self._account.wall()
         elapsed = now - self.order.began
         self.pause = self._schedule.next_pause(elapsed, self._account.chance())
+        finding = self._own(finding)
         if isinstance(finding, Sight) and finding.glance.ends_in_unknown_state:
             finding = _unknown_end(finding)
         if isinstance(finding, ITwinError):
@@ -129,6 +137,13 @@ class Wait:
         if outcome.end is not None or now >= tally.due:
             tally.flush(now)
         return outcome
+
+    def _own(self, finding: Finding) -> Finding:
+        """Leave out a run that began too early: one poll serves all who wait for the newest run of a connection."""
+        if self._since is None or not isinstance(finding, Sight):
+            return finding
+        began = finding.glance.start_date_time
+        return finding if began is not None and began >= self._since else None
 
     def _outcome_of(self, sight: Sight | None, elapsed: float) -> WaitOutcome:
         if self._failures:
@@ -210,6 +225,25 @@ class Wait:
             outcome.end = WaitEnd.DEADLINE
         return outcome
 
+    def judge_unanswered(self) -> WaitOutcome | None:
+        """
+        Judge the wait by what was seen last, while its poll has no answer or could not be sent.
+
+        :return: None unless a limit has passed, and then the time in which a last poll could have been answered
+        """
+        now, wall = self._account.clock(), self._account.wall()
+        deadline, outage_from = self.order.deadline, self._failing_since + self.order.outage_tolerance
+        if deadline is not None and wall >= max(deadline, self._began_here) + PATIENCE_AFTER_DEADLINE:
+            end = WaitEnd.DEADLINE
+        elif self._failures and now >= outage_from + PATIENCE_AFTER_DEADLINE:
+            tally.note_outage(now - self._failing_since)
+            end = WaitEnd.OUTAGE
+        else:
+            return None
+        error = self.trouble or ITwinConnectionError(f"The last poll of {self.order.target} has had no answer yet")
+        elapsed = wall - self.order.began
+        return WaitOutcome(end, self.order.ref, self._state, error=error, elapsed=elapsed, polls=self.polls)
+
 
 def _unknown_end(sight: Sight) -> ITwinProtocolError:
     glance = sight.glance
@@ -229,9 +263,8 @@ def find(account: Account, order: WaitOrder) -> Flow[Finding]:
     try:
         if ref is not None:
             return (yield from look_at_run(account, ref, patience=0, latest=latest))
-        since = read_moment(order.started_after)
-        assert since is not None  # noqa: S101 (checked when the order was made)
-        return (yield from look_for_newest(account, order.kind, order.connection_id, since, patience=0, latest=latest))
+        # How late it has to have begun is for each wait to say: see Wait.
+        return (yield from look_for_newest(account, order.kind, order.connection_id, _EVER, patience=0, latest=latest))
     except ITwinError as error:
         return error
 

@@ -27,6 +27,7 @@ from airflow_provider_itwin.api.tally import tally
 from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder, WaitOutcome
 from airflow_provider_itwin.connection_form import behaviour, widgets
 from airflow_provider_itwin.hooks import connection_retry
+from airflow_provider_itwin.hooks.connection_lookup import look_up
 from airflow_provider_itwin.hooks.connection_retry import ConnectionRetry
 from airflow_provider_itwin.settings import account_of, outage_tolerance, portal_of
 
@@ -94,7 +95,11 @@ class ITwinHook(BaseHook):
         async with lent_client(await self._account_async()) as client:
             yield client
 
-    async def _account_async(self) -> Account:
+    async def _account_async(self, refused: tuple[object, ...] | None = None) -> Account:
+        """Return the account; one lookup of the connection serves all who need it in this event loop for some seconds."""
+        return await look_up((type(self), self.itwin_conn_id), self._read_account, refused)
+
+    async def _read_account(self) -> Account:
         from airflow.providers.common.compat.sdk import Connection
 
         if hasattr(Connection, "aextra_dejson"):
@@ -116,9 +121,10 @@ class ITwinHook(BaseHook):
 
         retry = ConnectionRetry(self.itwin_conn_id, order, "triggerer")
         step: float | WaitOutcome | None
+        refused: tuple[object, ...] | None = None
         while True:
             try:
-                account = await self._account_async()
+                account = await self._account_async(refused)
                 # No `with` here: thousands wait at this place, and a generator for each takes as much memory as the wait.
                 client = await borrow(account)
             except Exception as error:  # noqa: BLE001 (whatever Airflow's secrets backends raise)
@@ -132,7 +138,8 @@ class ITwinHook(BaseHook):
                 if outcome is not None:
                     if not isinstance(outcome.error, ITwinAuthenticationError):
                         return outcome
-                    retry.after_refused(outcome, account.key)
+                    refused = account.key
+                    retry.after_refused(outcome, refused)
                     continue
             if isinstance(step, WaitOutcome):
                 return step

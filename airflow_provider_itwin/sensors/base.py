@@ -72,7 +72,8 @@ class ITwinRunSensor(BaseSensorOperator):
     :param skip_on: results that skip the task
     :param strict: whether the task also fails when the run's result passes, but one of its jobs or tasks has a result that fails
     :param start_from_trigger: whether the task starts in the triggerer, with no worker before the wait (Airflow 3.3 and newer;
-        needs `deferrable`; not for mapped tasks, which start on a worker all the same)
+        needs `deferrable`; not for mapped tasks, which start on a worker all the same). Airflow hands each such trigger the whole
+        DAG: no more than about 100 such sensors in a DAG
     :param end_from_trigger: whether a task whose run is a success beyond doubt ends in the triggerer, with no worker after the
         wait (Airflow 3.3 and newer; needs `deferrable`). Anything else is judged on a worker, so that messages, retries and
         skips are the same; so is a task with outlets, whose asset events only a worker can send

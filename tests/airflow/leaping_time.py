@@ -75,7 +75,7 @@ def leap(clock: LeapingClock, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_itwin import settings
     from airflow_provider_itwin.api import aclient, client, sharing
     from airflow_provider_itwin.api.account import Account
-    from airflow_provider_itwin.hooks import connection_retry
+    from airflow_provider_itwin.hooks import connection_lookup, connection_retry
     from airflow_provider_itwin.hooks import itwin as hook
 
     account = partial(Account, clock=clock.monotonic, wall=clock.now)
@@ -87,6 +87,8 @@ def leap(clock: LeapingClock, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr(airflow_provider_itwin.operators.base, "time", shim)
     monkeypatch.setattr(airflow_provider_itwin.sensors.base, "time", shim)
+    monkeypatch.setattr(connection_lookup, "clock", clock.monotonic)
+    monkeypatch.setattr(connection_lookup, "sleep_async", clock.sleep_asynchronously)
     monkeypatch.setattr(connection_retry, "sleep", clock.sleep)
     monkeypatch.setattr(connection_retry, "sleep_async", clock.sleep_asynchronously)
     monkeypatch.setattr(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import logging
 
@@ -153,18 +154,35 @@ async def test_a_client_is_used_inside_its_block_only(world: World) -> None:
         await client.call(LOOK, patience=0.0)
 
 
-async def test_requests_that_wait_for_their_turn_are_told_of_once_a_minute(
+async def test_throttling_is_logged_once_as_a_warning_and_in_no_tasks_context(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
+    whose: contextvars.ContextVar[str] = contextvars.ContextVar("whose", default="nobody")
+    logged: list[tuple[str, str, str]] = []
+
+    class Note(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            logged.append((record.levelname, whose.get(), record.getMessage()))
+            return True
+
+    note, logger = Note(), logging.getLogger("airflow_provider_itwin.api.throttling")
+    logger.addFilter(note)
     caplog.set_level(logging.INFO)
     world.emulator.fail("get-storage-connection", status=429, headers={"Retry-After": "40"})
     client = AsyncITwinClient(world.account(), world.sleep_async)
+    try:
+        async with client:
+            whose.set("a task")
+            with pytest.raises(Exception, match="429"):
+                await client.call(LOOK, patience=0.0)
+            await asyncio.gather(*(client.call(LOOK) for _ in range(5)))
+            world.clock.advance(120.0)
+            await client.call(LOOK)
+            await client.call(LOOK)
+    finally:
+        logger.removeFilter(note)
 
-    async with client:
-        with pytest.raises(Exception, match="429"):
-            await client.call(LOOK, patience=0.0)
-        await asyncio.gather(*(client.call(LOOK) for _ in range(5)))
-
-    told = [record.getMessage() for record in caplog.records if "wait" in record.getMessage()]
-    assert len(told) == 1
-    assert "wait 40 s for their turn" in told[0]
+    assert [(level, name) for level, name, _ in logged] == [("WARNING", "nobody"), ("INFO", "nobody")]
+    assert "are throttled" in logged[0][2]
+    assert "40.0 s" in logged[0][2]
+    assert "no longer throttled" in logged[1][2]

@@ -41,7 +41,7 @@ class Sky:
             await asyncio.sleep(0)
         self.now += max(0.0, seconds)
 
-    async def look(self, order: WaitOrder) -> Finding:
+    async def look(self, order: WaitOrder, _: object = None) -> Finding:
         run_id = order.run_id or ""
         self.looks.append((self.now, run_id))
         self.limits.append((self.now, order.deadline))
@@ -199,7 +199,7 @@ async def test_what_is_logged_for_a_wait_is_logged_in_its_own_context(caplog: py
 async def test_with_real_time_a_newcomer_is_looked_after_at_once() -> None:
     looks: list[str | None] = []
 
-    async def look(order: WaitOrder) -> Finding:
+    async def look(order: WaitOrder, _: object) -> Finding:
         looks.append(order.run_id)
         done = order.run_id == "b" or looks.count("a") > 1
         state = "Completed" if done else "Executing"
@@ -223,7 +223,7 @@ async def test_what_breaks_the_telling_is_told_and_stops_no_worker() -> None:
     sky.ends |= {"a": 1000.0, "b": 1000.0}
     strange = iter([object()])
 
-    async def look(order: WaitOrder) -> Finding:
+    async def look(order: WaitOrder, _: object) -> Finding:
         return next(strange, None) or await sky.look(order)  # type: ignore[return-value]
 
     poller = Poller(sky.account, look, sky.sleep)

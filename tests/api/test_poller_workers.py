@@ -34,7 +34,7 @@ class Service:
         account = Account(PRODUCTION, CREDENTIALS, clock=faketime.now, wall=faketime.now, chance=lambda: 0.5)
         self.poller = Poller(account, self.look)
 
-    async def look(self, order: WaitOrder) -> Finding:
+    async def look(self, order: WaitOrder, _: object = None) -> Finding:
         self.looks += 1
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
