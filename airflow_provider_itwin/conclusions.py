@@ -18,6 +18,7 @@ from airflow_provider_itwin import metrics
 from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.api.verdict import Outcome, ResultPolicy
 from airflow_provider_itwin.api.vocabulary import ExecutionState, known_state
+from airflow_provider_itwin.deadline import is_deferral_timeout
 from airflow_provider_itwin.exceptions import (
     ITwinPermanentError,
     ITwinRunFailedError,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset
 
     from airflow_provider_itwin.api.report import RunReport
-    from airflow_provider_itwin.api.waiting import WaitEvent
+    from airflow_provider_itwin.api.waiting import WaitEvent, WaitOutcome
     from airflow_provider_itwin.hooks.itwin import ITwinHook
 
 log = logging.getLogger(__name__)
@@ -95,14 +96,52 @@ def understood(event: Any) -> WaitEvent:
     """
     Read a trigger's event.
 
-    :raises ITwinTriggerEventError: if it is none of ours; nothing that cannot be understood counts as a success
+    :raises ITwinPermanentError: if the trigger could not begin the wait
+    :raises ITwinTriggerEventError: if it is none of ours, or of a newer version of this package; nothing that cannot be
+        understood counts as a success
     """
     from airflow_provider_itwin.api.waiting import WaitEvent
 
+    if isinstance(event, Mapping) and "end" not in event and isinstance(event.get("error"), str):
+        text = f"The triggerer could not begin the wait: {event['error']}"
+        raise ITwinTriggerEventError(text) if event.get("retryable") is True else ITwinPermanentError(text)
     try:
         return WaitEvent.read(event)
     except ValueError as error:
-        raise ITwinTriggerEventError(str(error)) from error
+        raise ITwinTriggerEventError(str(error)) from None
+
+
+def ended_deferral_text(failure: Exception, limit: str) -> str:
+    """
+    Return the reason why Airflow has ended a deferral before its trigger did.
+
+    :param failure: with what Airflow has resumed the task
+    :param limit: the parameters that set the time limit
+    """
+    if is_deferral_timeout(failure):
+        return (
+            f"The time limit that {limit} sets has passed, and no triggerer has reported that, so Airflow's scheduler ended the "
+            "wait. Check that a triggerer is running and has capacity."
+        )
+    return f"The wait ended in the triggerer: {str(failure).rstrip('.')}."
+
+
+def unseen_text(target: str, outcome: WaitOutcome, failure: Exception, limit: str) -> str:
+    """
+    Return the text for a run whose wait Airflow has ended; see :func:`ended_deferral_text`.
+
+    :param target: the run, in words
+    :param outcome: what a last poll on the worker has found
+    """
+    if outcome.error is not None:
+        state = "could not be polled"
+    else:
+        state = f"was still {outcome.state}" if outcome.state else "had not begun"
+    trouble = f" {str(outcome.error).rstrip('.')}." if outcome.error else ""
+    return (
+        f"{target[0].upper()}{target[1:]} {state} when the wait for it ended. {ended_deferral_text(failure, limit)}{trouble} "
+        "The run does not count as failed. If it is running, it goes on in the cloud."
+    )
 
 
 def raise_trouble(event: WaitEvent) -> None:

@@ -6,7 +6,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowSensorTimeout,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_itwin.api.errors import ITwinError, ITwinInputError
@@ -58,11 +63,33 @@ class ITwinTriggerEventError(ITwinTransientError):
     """A trigger's event could not be understood, so it does not count as a success."""
 
 
+class ITwinStoredVersionError(ITwinTransientError):
+    """A newer version of this package has stored what the task needs; a retry helps on a worker that has that version."""
+
+
 def as_airflow_exception(error: ITwinError | ITwinInputError) -> AirflowException:
     """Give `error` as the Airflow exception with its meaning: whether a retry can help, and the same text."""
     if getattr(error, "transient", False):
         return ITwinTransientError(str(error))
     return ITwinPermanentError(str(error))
+
+
+@contextmanager
+def error_logged_first(log: Any) -> Iterator[None]:
+    """Log the error that ends a task before Airflow logs its traceback: the sentence comes first, and again at the end."""
+    try:
+        yield
+    except (
+        ITwinRunFailedError,
+        ITwinRunFailedFinalError,
+        ITwinRunActiveError,
+        ITwinPermanentError,
+        ITwinTransientError,
+        AirflowSensorTimeout,
+        AirflowNotFoundException,
+    ) as error:
+        log.error("%s", error)  # noqa: TRY400 (Airflow logs the traceback)
+        raise
 
 
 @contextmanager
@@ -77,6 +104,7 @@ def airflow_exceptions() -> Iterator[None]:
     try:
         yield
     except ITwinConflictError as error:
-        raise ITwinTransientError(str(error)) from error
+        raise ITwinTransientError(str(error)) from None
     except (ITwinError, ITwinInputError) as error:
-        raise as_airflow_exception(error) from error
+        # One traceback, not two: all that the first one says is in the text. It stays in __context__.
+        raise as_airflow_exception(error) from None

@@ -94,6 +94,24 @@ class ITwinIModelLink(_StoredLink):
         return ""
 
 
+async def stored_links(hook: ITwinHook, ref: RunRef) -> dict[str, str]:
+    """
+    Return the XComs of the links of a task that ends in the triggerer, where Airflow writes none; never raises.
+
+    :return: addresses by key; one that is not known has its default, as after a task that ends on a worker
+    """
+    links = {ITwinRunLink.key: _PAGES[ref.kind], ITwinIModelLink.key: ""}
+    try:
+        found = await hook.addresses_async(ref)
+    except Exception as error:  # noqa: BLE001 (no run fails for the lack of a link)
+        log.info("The task has no links to the portal: %s", error)
+        return links
+    for link, address in ((ITwinRunLink, found.connection), (ITwinIModelLink, found.imodel)):
+        if address is not None:
+            links[link.key] = address
+    return links
+
+
 def write_links(
     task: Any,
     context: Mapping[str, Any],

@@ -16,12 +16,17 @@ from typing import Any, Self
 
 from airflow_provider_itwin.api.conversations import Baseline
 from airflow_provider_itwin.api.plan import Active
+from airflow_provider_itwin.api.stored import VERSION_KEY, UnknownVersionError, check_version
 from airflow_provider_itwin.api.vocabulary import RunRef
 from airflow_provider_itwin.api.waiting import WaitEvent
+from airflow_provider_itwin.exceptions import ITwinStoredVersionError
 
 log = logging.getLogger(__name__)
 
 _STORE_KEY = "itwin_run"
+
+MEMORY_VERSION = 1
+"""The form of what is kept, in the store and in a trigger's memo; see :mod:`~airflow_provider_itwin.api.stored`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Memory:
         """Give what has to survive as JSON values."""
         baseline = self.baseline
         return {
+            VERSION_KEY: MEMORY_VERSION,
             "asked_at": self.asked_at,
             "own": self.own.as_dict() if self.own else None,
             "in_doubt": self.in_doubt,
@@ -75,27 +81,41 @@ class Memory:
         """
         Read what :meth:`as_dict` gave.
 
+        The baseline finds a run that has no name yet; a task that knows its run does without.
+
+        :raises UnknownVersionError: if a newer version of this package has written it
         :raises ValueError: if it is something else
         """
+        if isinstance(values, Mapping):
+            check_version(values, MEMORY_VERSION, "What the task has stored about its run")
         try:
-            baseline = values["baseline"]
+            own = _ref(values["own"])
             return cls(
                 asked_at=float(values["asked_at"]),
-                own=_ref(values["own"]),
-                baseline=Baseline(
-                    _ref(baseline["last_run"]),
-                    _moment(baseline["asked_at"]),
-                    names_last_run=bool(baseline.get("names_last_run", False)),
-                )
-                if baseline
-                else None,
+                own=own,
+                baseline=_baseline(values.get("baseline"), is_needed=own is None),
                 # What an older version of this package has kept does not say.
                 in_doubt=bool(values.get("in_doubt", True)),
                 queue_turns=int(values.get("queue_turns", 0)),
                 queued_behind=_ref(values.get("queued_behind")),
             )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"What a task has kept about its run cannot be read: {values!r:.300}") from error
+        except (KeyError, TypeError, AttributeError, ValueError):
+            raise ValueError(f"What a task has kept about its run cannot be read: {values!r:.300}") from None
+
+
+def _baseline(values: Any, *, is_needed: bool) -> Baseline | None:
+    try:
+        if not values:
+            return None
+        return Baseline(
+            _ref(values["last_run"]),
+            _moment(values["asked_at"]),
+            names_last_run=bool(values.get("names_last_run", False)),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError):
+        if is_needed:
+            raise
+        return None
 
 
 def _ref(parts: dict[str, Any] | None) -> RunRef | None:
@@ -112,32 +132,42 @@ class Store:
 
     :param context: the context that the task runs in
     :param durable: whether to use the store
-    :param target: what the task is about, in words; a task that was changed since is not helped by what is kept
+    :param target: the kind and the ids of what the task is about; it is stored and compared, so its spelling stays
     """
 
     def __init__(self, context: Mapping[str, Any], durable: bool, target: str) -> None:
         self._rows = context.get("task_state_store") if durable else None
-        self._mark = {
+        self._clears = {
             # A clear raises this, a retry does not.
             "max_tries": getattr(context["ti"], "max_tries", None),
             # Nor does the clear of a task whose worker is lost already. What raises this can be the clear of another task of
             # the DAG run, too; better a run too many then than an old one for somebody who asked for a new one.
             "clear_number": getattr(context.get("dag_run"), "clear_number", None),
-            "target": target,
         }
+        self._target = target
 
     def keep(self, memory: Memory) -> None:
         """Write down what a later try needs in order to find the run of this one."""
         if self._rows is not None:
-            self._rows.set(_STORE_KEY, memory.as_dict() | self._mark)
+            self._rows.set(_STORE_KEY, {**memory.as_dict(), **self._clears, "target": self._target})
 
     def recall(self, now: float) -> Memory | None:
-        """Give what an earlier try of this task has kept; None if there is none, or the task was cleared or changed since."""
+        """
+        Give what an earlier try of this task has kept; None if there is none, or the task was cleared or changed since.
+
+        :raises ITwinStoredVersionError: if a newer version of this package has written it: without it, a second run could start
+        """
         kept = self._rows.get(_STORE_KEY) if self._rows is not None else None
-        if not isinstance(kept, dict) or any(kept.get(name) != value for name, value in self._mark.items()):
+        if not isinstance(kept, dict) or any(kept.get(name) != value for name, value in self._clears.items()):
             return None
         try:
-            memory = Memory.from_dict(kept)
+            check_version(kept, MEMORY_VERSION, "What an earlier try of this task has stored about its run")
+            if kept.get("target") != self._target:
+                return None
+            # Only a memo needs the moment: a retry has its own.
+            memory = Memory.from_dict({"asked_at": now, **kept} if "asked_at" not in kept else kept)
+        except UnknownVersionError as error:
+            raise ITwinStoredVersionError(f"{error} Or clear the task: it starts a new run then.") from None
         except ValueError as error:
             log.warning("What an earlier try of this task kept is passed over: %s", error)
             return None

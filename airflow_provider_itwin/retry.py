@@ -92,8 +92,9 @@ class ITwinRetryPolicy(RetryPolicy):
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> Self:
-        """Read what :meth:`serialize` gave."""
-        return cls(**{name: None if seconds is None else timedelta(seconds=seconds) for name, seconds in data.items()})
+        """Read what :meth:`serialize` gave; parameters of a later version are ignored."""
+        known = {name: data[name] for name in vars(cls()) if name in data}
+        return cls(**{name: None if seconds is None else timedelta(seconds=seconds) for name, seconds in known.items()})
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"

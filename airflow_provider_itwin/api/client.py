@@ -20,6 +20,7 @@ from airflow_provider_itwin.api.conversations import Baseline, Pages, StartedRun
 from airflow_provider_itwin.api.credentials import ReadyToken, Token
 from airflow_provider_itwin.api.errors import ITwinError
 from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obtain_token
+from airflow_provider_itwin.api.listing import connection_pages, run_pages, source_file_pages
 from airflow_provider_itwin.api.operations import Call
 from airflow_provider_itwin.api.pace import LONGEST_OBEDIENCE, RequestBudget
 from airflow_provider_itwin.api.plan import Active
@@ -166,23 +167,13 @@ class ITwinClient:
 
     def list_runs(self, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE) -> Iterator[Run]:
         """List the runs of a connection, in the order that the service gives, page by page."""
-        return self._read(
-            Pages(
-                lambda top, skip: operations.get_runs(kind, connection_id, top, skip),
-                lambda page: (page.runs, page.links),
-            )
-        )
+        return self._read(run_pages(kind, connection_id))
 
     def list_source_files(
         self, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE
     ) -> Iterator[SourceFile]:
         """List the source files of a connection, page by page."""
-        return self._read(
-            Pages(
-                lambda top, skip: operations.get_source_files(kind, connection_id, top, skip),
-                lambda page: (page.source_files, page.links),
-            )
-        )
+        return self._read(source_file_pages(kind, connection_id))
 
     def describe_connection(self, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE) -> Connection:
         """Get a connection (``get-storage-connection`` and siblings)."""
@@ -192,12 +183,7 @@ class ITwinClient:
         self, imodel_id: str | None, kind: ConnectionKind = ConnectionKind.STORAGE
     ) -> Iterator[Connection]:
         """List the connections of an iModel, page by page."""
-        return self._read(
-            Pages(
-                lambda top, skip: operations.get_connections(kind, imodel_id, top, skip),
-                lambda page: (page.connections, page.links),
-            )
-        )
+        return self._read(connection_pages(kind, imodel_id))
 
     def wait(self, order: WaitOrder) -> WaitOutcome:
         """Wait as `order` says; trouble is told by the outcome, not raised."""
@@ -207,9 +193,17 @@ class ITwinClient:
         """Look once whether the wait has an end; see :func:`~.waiting.look`."""
         return self.carry(look(self.account, order, patience))
 
+    def next_page(self, pages: Pages[T]) -> list[T]:
+        """
+        Read the next page of a list.
+
+        :raises ITwinError: what kept it from an answer; the same page can be read again, by another client too
+        """
+        return self.carry(pages.next_page(self.account))
+
     def _read(self, pages: Pages[T]) -> Generator[T]:
         while not pages.is_done:
-            yield from self.carry(pages.next_page(self.account))
+            yield from self.next_page(pages)
 
     def _authorize(self, refused: Token | None, patience: float) -> Token:
         credentials = self.account.credentials

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from airflow_provider_itwin.api import operations
 from airflow_provider_itwin.api.account import Account
@@ -22,6 +22,7 @@ from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange
 from airflow_provider_itwin.api.operations import Call
 from airflow_provider_itwin.api.plan import Active
 from airflow_provider_itwin.api.resources import ConnectionKind, Glance, PageLinks, Run, RunRef
+from airflow_provider_itwin.api.vocabulary import no_xcom
 from airflow_provider_itwin.api.wire import Flow, Pause
 
 T = TypeVar("T")
@@ -87,6 +88,14 @@ class StartedRun:
     ref: RunRef
     created: bool
     in_doubt: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the answer as JSON values; `ref` is as in the XCom ``run_ref``."""
+        return {"ref": self.ref.as_dict(), "created": self.created, "in_doubt": self.in_doubt}
+
+    def serialize(self) -> NoReturn:
+        """Refuse; Airflow calls this when the object is returned from a task."""
+        no_xcom(self)
 
 
 @dataclass(frozen=True, slots=True)

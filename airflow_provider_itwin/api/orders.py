@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Self
@@ -19,9 +20,13 @@ from airflow_provider_itwin.api.reading import converted
 from airflow_provider_itwin.api.redact import excerpt
 from airflow_provider_itwin.api.report import RunReport
 from airflow_provider_itwin.api.resources import Run, read_moment
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef, checked_id
+from airflow_provider_itwin.api.stored import VERSION_KEY, UnknownVersionError, check_version
+from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef, checked_id, shown
 
 DEFAULT_OUTAGE_TOLERANCE = 900.0
+
+EVENT_VERSION = 1
+"""The form of an event; see :mod:`~airflow_provider_itwin.api.stored`."""
 
 _LONGEST_ERROR = 2000
 """Characters of an error in an event; half as many where one can take twelve bytes of JSON."""
@@ -39,7 +44,8 @@ class WaitOrder:
 
     :param kind: kind of the connection
     :param run_id: the run; or None, then the newest run that began at or after `started_after`
-    :param started_after: ISO 8601, with no `run_id` only
+    :param started_after: with no `run_id` only: ISO 8601, a datetime, or a date, which is the beginning of that day; UTC if no
+        zone is named; kept as ISO 8601
     :param poll_interval: seconds between two looks, None for the adaptive schedule
     :param deadline: epoch seconds after which the wait ends, None for never
     :param began: epoch seconds at which the wait began
@@ -67,10 +73,7 @@ class WaitOrder:
         PollSchedule(self.poll_interval)
         if self.run_id is not None:
             checked_id(self.run_id, "run_id")
-        elif read_moment(self.started_after) is None:
-            raise ITwinInputError(
-                f"With no run_id, started_after must be a moment in ISO 8601, not {self.started_after!r}"
-            )
+        object.__setattr__(self, "started_after", None if self.run_id is not None else _moment_text(self.started_after))
 
     def as_dict(self) -> dict[str, Any]:
         """Give the order as JSON values."""
@@ -91,6 +94,23 @@ class WaitOrder:
         if self.run_id:
             return f"run {self.run_id} of {self.kind} connection {self.connection_id}"
         return f"a run of {self.kind} connection {self.connection_id} that began at or after {self.started_after}"
+
+
+def _moment_text(value: object) -> str:
+    """
+    Return a moment as ISO 8601; a template can render one as text, as a datetime or as a date.
+
+    :raises ValueError: if it is something else
+    """
+    if isinstance(value, datetime):
+        value = (value.replace(tzinfo=UTC) if value.tzinfo is None else value).isoformat()
+    elif isinstance(value, date):
+        value = value.isoformat()
+    if not isinstance(value, str) or read_moment(value) is None:
+        raise ITwinInputError(
+            f"With no run_id, started_after must be a moment in ISO 8601, a datetime or a date, not {shown(value)}"
+        )
+    return value
 
 
 class WaitEnd(StrEnum):
@@ -136,6 +156,7 @@ class WaitOutcome:
         """
         text = str(self.error) if self.error else None
         return {
+            VERSION_KEY: EVENT_VERSION,
             "end": self.end.value if self.end else None,
             "order": order.as_dict(),
             "ref": self.ref.as_dict() if self.ref else None,
@@ -148,31 +169,49 @@ class WaitOutcome:
         }
 
 
+def event_of_error(error: Exception) -> dict[str, Any]:
+    """Return the event of a trigger that could not begin its wait."""
+    return {
+        VERSION_KEY: EVENT_VERSION,
+        "error": excerpt(str(error), _LONGEST_ERROR // 2),
+        "retryable": isinstance(error, UnknownVersionError),
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class WaitEvent:
-    """What an event says, once it has been found to be one of ours; see :class:`WaitOutcome`."""
+    """
+    What an event says, once it has been found to be one of ours; see :class:`WaitOutcome`.
+
+    Members with a default inform people only: an event of another version of this package may lack them.
+    """
 
     end: WaitEnd
     order: WaitOrder
     ref: RunRef | None
-    state: str | None
     report: RunReport | None
-    error: str | None
-    elapsed: float
-    polls: int
-    memo: Mapping[str, Any] | None
+    state: str | None = None
+    error: str | None = None
+    elapsed: float = 0.0
+    polls: int = 0
+    memo: Mapping[str, Any] | None = None
 
     @classmethod
     def read(cls, event: Any) -> Self:
         """
         Read an event.
 
+        :raises UnknownVersionError: if a newer version of this package has sent it
         :raises ValueError: if it is not one that :meth:`WaitOutcome.as_event` gave, so that nothing strange passes for success
         """
         try:
+            if isinstance(event, Mapping):
+                check_version(event, EVENT_VERSION, "The trigger's event")
             read = converted(event, cls)
+        except UnknownVersionError:
+            raise
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"The trigger's event cannot be understood ({error}): {event!r:.300}") from error
+            raise ValueError(f"The trigger's event cannot be understood ({error}): {event!r:.300}") from None
         if not read._is_consistent:
             raise ValueError(f"The trigger's event contradicts itself: {event!r:.300}")
         return read

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, NoReturn, Self, TypedDict
 
 import msgspec
 
@@ -16,7 +16,7 @@ from airflow_provider_itwin.api.reading import converted
 from airflow_provider_itwin.api.redact import excerpt, web_address
 from airflow_provider_itwin.api.resources import Job, Run, RunRef, Task
 from airflow_provider_itwin.api.timeline import ConnectorTotals, Timeline, issues_of, most_common
-from airflow_provider_itwin.api.vocabulary import ExecutionResult, known_result
+from airflow_provider_itwin.api.vocabulary import ExecutionResult, known_result, no_xcom
 
 LARGEST_REPORT = 14 * 1024
 """Bytes of a report as JSON, at most: an event that carries it stays below 16 KiB."""
@@ -45,16 +45,16 @@ _GRAVITY = {
 class FailingTask:
     """A file that did not come through cleanly; every field but `result` can be None."""
 
-    file_id: str | None
-    file_name: str | None
-    connector: str | None
-    result: str | None
-    error_code: str | None
-    message: str | None
-    details: str | None
-    description: str | None
-    can_user_fix: bool | None
-    kb_article_link: str | None
+    file_id: str | None = None
+    file_name: str | None = None
+    connector: str | None = None
+    result: str | None = None
+    error_code: str | None = None
+    message: str | None = None
+    details: str | None = None
+    description: str | None = None
+    can_user_fix: bool | None = None
+    kb_article_link: str | None = None
 
     @classmethod
     def of(cls, job: Job, task: Task) -> Self:
@@ -93,20 +93,27 @@ class FailingTask:
         return "; ".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
+class ErrorText(TypedDict, total=False):
+    """The run's own error."""
+
+    key: str | None
+    description: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """How much there was, and how it went."""
+    """How much there was, and how it went; the numbers by result can decide, those with a default inform."""
 
-    jobs: int
+    jobs: int = 0
     jobs_by_result: dict[str, int]
-    tasks: int
+    tasks: int = 0
     tasks_by_result: dict[str, int]
-    errors: int
-    warnings: int
-    other_issues: int
+    errors: int = 0
+    warnings: int = 0
+    other_issues: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
     """
     What a run has to tell: at most 14 KiB as JSON, whatever its size.
@@ -124,16 +131,16 @@ class RunReport:
     """
 
     ref: RunRef
-    state: str | None
+    state: str | None = None
     result: str | None
-    phase: str | None
-    started: str | None
-    ended: str | None
-    duration: float | None
+    phase: str | None = None
+    started: str | None = None
+    ended: str | None = None
+    duration: float | None = None
     totals: Totals
-    error: dict[str, str | None] | None
-    failing_tasks: tuple[FailingTask, ...]
-    more_failing_tasks: int
+    error: ErrorText | None = None
+    failing_tasks: tuple[FailingTask, ...] = ()
+    more_failing_tasks: int = 0
     output_files: tuple[str, ...] = ()
     more_output_files: int = 0
     connectors: tuple[ConnectorTotals, ...] = ()
@@ -155,6 +162,7 @@ class RunReport:
                 failing.append((job, task))
         failing.sort(key=lambda pair: _GRAVITY[known_result(pair[1].result)])
         started, ended = run.start_date_time, run.end_date_time
+        errors, warnings, other_issues = issues_of(task for _, task in _tasks(jobs))
         return cls(
             ref=ref,
             state=_text(run.state, 40),
@@ -164,11 +172,13 @@ class RunReport:
             ended=_iso(ended),
             duration=(ended - started).total_seconds() if started and ended else None,
             totals=Totals(
-                len(jobs),
-                most_common(job_results, _MOST_RESULTS),
-                results.total(),
-                most_common(results, _MOST_RESULTS),
-                *issues_of(task for _, task in _tasks(jobs)),
+                jobs=len(jobs),
+                jobs_by_result=most_common(job_results, _MOST_RESULTS),
+                tasks=results.total(),
+                tasks_by_result=most_common(results, _MOST_RESULTS),
+                errors=errors,
+                warnings=warnings,
+                other_issues=other_issues,
             ),
             error=_run_error(run),
             failing_tasks=tuple(FailingTask.of(job, task) for job, task in failing[:_MOST_TASKS]),
@@ -202,6 +212,10 @@ class RunReport:
             "connectors": _json_values(self.connectors),
             "timeline": _json_values(self.timeline),
         }
+
+    def serialize(self) -> NoReturn:
+        """Refuse; Airflow calls this when the object is returned from a task."""
+        no_xcom(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -293,7 +307,7 @@ def _tells_error(task: Task) -> bool:
     return task.error is not None and bool(task.error.error_code or task.error.message)
 
 
-def _run_error(run: Run) -> dict[str, str | None] | None:
+def _run_error(run: Run) -> ErrorText | None:
     if run.error is None or not (run.error.error_key or run.error.description):
         return None
     return {"key": _text(run.error.error_key, _LONGEST_NAME), "description": _text(run.error.description)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from datetime import UTC, datetime
-from typing import Any, TypeVar, get_args
+from typing import Any, NoReturn, TypeVar, get_args
 
 import msgspec
 
@@ -25,6 +25,7 @@ from airflow_provider_itwin.api.vocabulary import (
     known_id,
     known_result,
     known_state,
+    no_xcom,
 )
 
 __all__ = [
@@ -88,12 +89,32 @@ def read_moment(text: str | None) -> datetime | None:
 class _Resource(msgspec.Struct, rename=_api_name, kw_only=True, omit_defaults=True):
     """Base of all resources."""
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values: moments in ISO 8601, resources inside as objects, None for what is not known."""
+        return {name: _json_value(getattr(self, name)) for name in self.__struct_fields__}
+
+    def serialize(self) -> NoReturn:
+        """Refuse; Airflow calls this when the object is returned from a task."""
+        no_xcom(self)
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, _Resource):
+        return value.as_dict()
+    return [_json_value(entry) for entry in value] if isinstance(value, list) else value
+
 
 class _Timed(_Resource):
     """Something with a beginning and an end."""
 
     start_text: str | None = msgspec.field(default=None, name="startDateTime")
     end_text: str | None = msgspec.field(default=None, name="endDateTime")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values, with `start_date_time` and `end_date_time` in UTC."""
+        values = super().as_dict()
+        del values["start_text"], values["end_text"]
+        return values | {"start_date_time": _iso(self.start_date_time), "end_date_time": _iso(self.end_date_time)}
 
     @property
     def start_date_time(self) -> datetime | None:
@@ -104,6 +125,10 @@ class _Timed(_Resource):
     def end_date_time(self) -> datetime | None:
         """When it ended, in UTC; None if it has not, or the service does not tell. Says nothing about being finished."""
         return read_moment(self.end_text)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
 
 
 class Link(_Resource):

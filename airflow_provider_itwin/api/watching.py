@@ -8,7 +8,7 @@ listed only when there is a new one, and without their jobs and tasks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -22,8 +22,12 @@ from airflow_provider_itwin.api.operations import Call
 from airflow_provider_itwin.api.reading import converted
 from airflow_provider_itwin.api.report import RunReport
 from airflow_provider_itwin.api.resources import Glance, GlancePage, decoded
+from airflow_provider_itwin.api.stored import VERSION_KEY, check_version
 from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
 from airflow_provider_itwin.api.wire import Flow, Reply
+
+CURSOR_VERSION = 1
+"""The form of a stored cursor; see :mod:`~airflow_provider_itwin.api.stored`."""
 
 MOST_AT_ONCE = 99
 """Runs before the newest one that a look takes note of: as many as can have ended between two looks and all be told."""
@@ -54,7 +58,7 @@ class Cursor:
 
     def as_dict(self) -> dict[str, Any]:
         """Give the cursor as JSON values."""
-        values = asdict(self)
+        values = {VERSION_KEY: CURSOR_VERSION, **asdict(self)}
         return {**values, "since": self.since.isoformat(), "known": list(self.known), "going_on": list(self.going_on)}
 
     @classmethod
@@ -62,8 +66,23 @@ class Cursor:
         """
         Read what :meth:`as_dict` gave.
 
+        :raises UnknownVersionError: if a newer version of this package has written it
         :raises ValueError: if it is something else
         """
+        if isinstance(values, Mapping):
+            check_version(values, CURSOR_VERSION, "What is stored about a watcher")
+        return cls._of(values)
+
+    @classmethod
+    def from_newer(cls, values: Any) -> Self | None:
+        """Return as much of a cursor of a newer version as can be read: the moment, or None."""
+        try:
+            return cls._of({"since": values["since"]})
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    @classmethod
+    def _of(cls, values: Any) -> Self:
         cursor = converted(values, cls)
         if cursor.since.tzinfo is None:
             raise ValueError(f"since must name its zone: {cursor.since}")

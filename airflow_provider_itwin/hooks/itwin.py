@@ -19,6 +19,7 @@ from airflow_provider_itwin.api.account import Account
 from airflow_provider_itwin.api.credentials import ClientCredentials
 from airflow_provider_itwin.api.diagnosis import diagnosis, nothing_seen, who
 from airflow_provider_itwin.api.errors import ITwinAuthenticationError, ITwinError, ITwinWaitTimeoutError
+from airflow_provider_itwin.api.listing import connection_pages, run_pages, source_file_pages
 from airflow_provider_itwin.api.portal import Addresses, addresses, is_known
 from airflow_provider_itwin.api.report import spoken_duration
 from airflow_provider_itwin.api.resources import Connection as ITwinConnection
@@ -32,9 +33,11 @@ from airflow_provider_itwin.hooks.connection_retry import ConnectionRetry
 from airflow_provider_itwin.settings import account_of, outage_tolerance, portal_of
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
     from airflow_provider_itwin.api.aclient import AsyncITwinClient
     from airflow_provider_itwin.api.client import ITwinClient
-    from airflow_provider_itwin.api.conversations import Baseline, StartedRun
+    from airflow_provider_itwin.api.conversations import Baseline, Pages, StartedRun
     from airflow_provider_itwin.api.vocabulary import RunRef
 
 T = TypeVar("T")
@@ -49,6 +52,9 @@ class ITwinHook(BaseHook):
     Methods with a `kind` take ``"storage"``, ``"manifest"`` or ``"export"``. What goes wrong is raised as a subclass of
     :class:`~airflow_provider_itwin.api.errors.ITwinError`; an id or a setting that makes no sense as a ``ValueError``, before
     anything is sent.
+
+    Results have ``as_dict()``, which returns JSON values with the same names. Return that from a TaskFlow task: the objects
+    themselves cannot be XComs, and say so.
 
     :param itwin_conn_id: the Airflow connection, of type ``itwin``
     """
@@ -100,15 +106,18 @@ class ITwinHook(BaseHook):
         return await look_up((type(self), self.itwin_conn_id), self._read_account, refused)
 
     async def _read_account(self) -> Account:
+        return account_of(await self._connection_async())
+
+    async def _connection_async(self) -> Connection:
         from airflow.providers.common.compat.sdk import Connection
 
         if hasattr(Connection, "aextra_dejson"):
-            return account_of(await self.aget_connection(self.itwin_conn_id))
+            return await self.aget_connection(self.itwin_conn_id)
         from asgiref.sync import sync_to_async
 
         # Before Airflow 3.3.2 each way to read a connection ends in a synchronous call to the supervisor, to have the secrets
         # masked, which must not happen on the triggerer's event loop. The helper of common-compat knows that since 1.23 only.
-        return account_of(await sync_to_async(self.get_connection)(self.itwin_conn_id))
+        return await sync_to_async(self.get_connection)(self.itwin_conn_id)
 
     async def wait_async(self, order: WaitOrder) -> WaitOutcome:
         """
@@ -247,7 +256,8 @@ class ITwinHook(BaseHook):
 
     def get_run(self, connection_id: str, run_id: str, kind: str = ConnectionKind.STORAGE) -> Run:
         """Get a run with its jobs and tasks."""
-        return self._client.get_run(connection_id, run_id, ConnectionKind(kind))
+        named = ConnectionKind(kind)
+        return self.ask(lambda client: client.get_run(connection_id, run_id, named))
 
     def list_runs(
         self, connection_id: str, kind: str = ConnectionKind.STORAGE, limit: int | None = None
@@ -260,20 +270,26 @@ class ITwinHook(BaseHook):
 
         :param limit: how many at most; None for all
         """
-        runs = self._client.list_runs(connection_id, ConnectionKind(kind))
+        runs = self._list(run_pages(ConnectionKind(kind), connection_id))
         return iter(sorted(runs, key=_age) if limit is None else heapq.nsmallest(limit, runs, key=_age))
 
     def list_source_files(self, connection_id: str, kind: str = ConnectionKind.STORAGE) -> Iterator[SourceFile]:
         """List all source files of a storage or a manifest connection, reading page after page as they are asked for."""
-        return self._client.list_source_files(connection_id, ConnectionKind(kind))
+        return self._list(source_file_pages(ConnectionKind(kind), connection_id))
 
     def describe_connection(self, connection_id: str, kind: str = ConnectionKind.STORAGE) -> ITwinConnection:
         """Get a connection of the iTwin Platform."""
-        return self._client.describe_connection(connection_id, ConnectionKind(kind))
+        named = ConnectionKind(kind)
+        return self.ask(lambda client: client.describe_connection(connection_id, named))
 
     def list_connections(self, imodel_id: str, kind: str = ConnectionKind.STORAGE) -> Iterator[ITwinConnection]:
         """List the connections of an iModel, reading page after page as they are asked for."""
-        return self._client.list_connections(imodel_id, ConnectionKind(kind))
+        return self._list(connection_pages(ConnectionKind(kind), imodel_id))
+
+    def _list(self, pages: Pages[T]) -> Iterator[T]:
+        """Read page after page as they are asked for; a list that is being read resumes with a changed secret."""
+        while not pages.is_done:
+            yield from self.ask(lambda client: client.next_page(pages))
 
     def wait_for_run(
         self,
@@ -345,11 +361,26 @@ class ITwinHook(BaseHook):
             return Addresses()
         if itwin_id is None or imodel_id is None:
             try:
-                found = self._client.call(operations.get_connection(ref.kind, ref.connection_id), patience=0)
+                call = operations.get_connection(ref.kind, ref.connection_id)
+                found = self.ask(lambda client: client.call(call, patience=0))
                 itwin_id, imodel_id = found.itwin_id, found.imodel_id
             except ITwinError as error:
                 self.log.info("Where connection %s belongs could not be read: %s", ref.connection_id, error)
         return addresses(environment, self._portal_url, ref, itwin_id, imodel_id)
+
+    async def addresses_async(self, ref: RunRef) -> Addresses:
+        """
+        Return the pages about a run as :meth:`addresses` does, from the triggerer.
+
+        :raises ITwinError: if the service does not tell where the connection belongs
+        """
+        connection = await self._connection_async()
+        environment, portal = account_of(connection).environment, portal_of(connection)
+        if not is_known(environment, portal):
+            return Addresses()
+        async with self.async_client() as client:
+            found = await client.call(operations.get_connection(ref.kind, ref.connection_id), patience=0)
+        return addresses(environment, portal, ref, found.itwin_id, found.imodel_id)
 
     def test_connection(self) -> tuple[bool, str]:
         """Try the connection, and say in one sentence what works, or what to fix."""
@@ -361,7 +392,8 @@ class ITwinHook(BaseHook):
             return False, str(error)
         account = client.account
         try:
-            page = client.call(operations.get_connections(ConnectionKind.STORAGE, None, 1, 0), patience=0)
+            call = operations.get_connections(ConnectionKind.STORAGE, None, 1, 0)
+            page = self.ask(lambda client: client.call(call, patience=0))
         except ITwinError as error:
             # An older API asks for an iModel here; that it asks at all means that it took the token.
             if error.status == 422:

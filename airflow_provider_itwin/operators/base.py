@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, BaseOperator, conf
 
 from airflow_provider_itwin import metrics
 from airflow_provider_itwin.api.errors import ITwinInputError
@@ -33,6 +33,7 @@ from airflow_provider_itwin.conclusions import (
     PATIENCE_BEFORE_DEFERRING,
     REF_KEY,
     concluded,
+    ended_deferral_text,
     is_left_over,
     marked,
     overdue_text,
@@ -41,13 +42,17 @@ from airflow_provider_itwin.conclusions import (
     seconds_of,
     tell_outlets,
     understood,
+    unseen_text,
 )
+from airflow_provider_itwin.deadline import FAILED_DEFERRAL, deferral_timeout, is_deferral_timeout
 from airflow_provider_itwin.exceptions import (
     ITwinRunActiveError,
     ITwinRunFailedError,
+    ITwinTransientError,
     ITwinTriggerEventError,
     ITwinWaitTimeLimitError,
     airflow_exceptions,
+    error_logged_first,
 )
 from airflow_provider_itwin.links import ITwinIModelLink, ITwinRunLink, write_links
 
@@ -60,6 +65,9 @@ if TYPE_CHECKING:
     from airflow_provider_itwin.api.waiting import WaitEvent
     from airflow_provider_itwin.hooks.itwin import ITwinHook
     from airflow_provider_itwin.memory import Memory, Store
+
+
+_LIMITS = "timeout or execution_timeout"
 
 
 class ITwinRunOperator(BaseOperator):
@@ -154,13 +162,15 @@ class ITwinRunOperator(BaseOperator):
 
         :return: the id of the run
         """
-        return self._begin(context)
+        with error_logged_first(self.log):
+            return self._begin(context)
 
     def _begin(self, context: Any) -> str:
-        from airflow_provider_itwin.api.vocabulary import checked_id
+        from airflow_provider_itwin.api.vocabulary import checked_id, checked_text
         from airflow_provider_itwin.memory import Memory, Store
 
         with airflow_exceptions():
+            checked_text(self.itwin_conn_id, "itwin_conn_id")
             checked_id(self.connection_id, "connection_id")
             self.run_body  # noqa: B018 (which looks at it)
         store = Store(context, self.durable, self._memorable_target)
@@ -183,13 +193,57 @@ class ITwinRunOperator(BaseOperator):
         try:
             memory = Memory.from_dict(ending.memo)
         except ValueError as error:
-            raise ITwinTriggerEventError(str(error)) from error
+            raise ITwinTriggerEventError(str(error)) from None
         if memory.own != (None if ending.order.in_queue else ending.order.ref):
             raise ITwinTriggerEventError(f"The trigger's event is about {ending.order.target}, not {memory.own}")
         # The part of this try that named the run has written them.
         self.has_links = memory.own is not None
         store = Store(context, self.durable, self._memorable_target)
         return self._go_on(context, store, self._after_wait(memory, ending))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        """Resume after a deferral; when Airflow has ended the deferral, poll the run once before the task fails."""
+        with error_logged_first(self.log):
+            try:
+                return super().resume_execution(next_method, next_kwargs, context)
+            except AirflowException as error:
+                if next_method != FAILED_DEFERRAL:
+                    raise
+                failure = error
+            return self._after_failed_deferral(context, failure)
+
+    def _after_failed_deferral(self, context: Any, failure: Exception) -> str:
+        """Judge the run if it has ended all the same; else fail with what ended the wait, which a retry can heal."""
+        from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder
+        from airflow_provider_itwin.memory import Memory, Store
+
+        store = Store(context, self.durable, self._memorable_target)
+        now = time.time()
+        memory = store.recall(now) or Memory(now)
+        own = memory.own or self._pushed_ref(context)
+        kind = ITwinWaitTimeLimitError if is_deferral_timeout(failure) else ITwinTransientError
+        if own is None:
+            raise kind(
+                f"No run of {self._target} was started: the task was waiting for another run of the iModel. "
+                f"{ended_deferral_text(failure, _LIMITS)}"
+            )
+        self._own_ref, self.has_links = own, True
+        with airflow_exceptions():
+            order = WaitOrder(own.kind, own.connection_id, own.run_id, began=now)
+            outcome = self.hook.look(order, PATIENCE_BEFORE_DEFERRING)
+        if outcome.end is WaitEnd.FINISHED:
+            self.log.warning("%s Run %s has ended meanwhile.", ended_deferral_text(failure, _LIMITS), own)
+            ending = understood(outcome.as_event(order))
+            return self._go_on(context, store, replace(memory, own=own, active=None, ending=ending))
+        raise kind(unseen_text(order.target, outcome, failure, _LIMITS))
+
+    def _pushed_ref(self, context: Any) -> RunRef | None:
+        """Return the run that this try of the task has started or adopted, as far as its XCom says."""
+        from airflow_provider_itwin.api.vocabulary import RunRef
+
+        instance = context["ti"]
+        pushed = instance.xcom_pull(task_ids=instance.task_id, key=REF_KEY, map_indexes=instance.map_index)
+        return RunRef.from_dict(pushed) if isinstance(pushed, dict) else None
 
     def on_kill(self) -> None:
         """Say that the run goes on: the API has no operation to cancel one."""
@@ -260,7 +314,7 @@ class ITwinRunOperator(BaseOperator):
 
     @property
     def _memorable_target(self) -> str:
-        return f"{self._target} by way of {self.itwin_conn_id}"
+        return f"{self.kind}/{self.connection_id} {self.itwin_conn_id}"
 
     def _start(self, context: Any, store: Store, memory: Memory) -> Memory:
         from airflow_provider_itwin.api.vocabulary import ConnectionKind
@@ -380,12 +434,13 @@ class ITwinRunOperator(BaseOperator):
             return understood(outcome.as_event(order))
         from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
 
-        # No timeout for the deferral itself: Airflow would end the task without asking us; the trigger keeps the deadline.
+        # The trigger keeps the deadline; the limit of the deferral itself, a little later, is for when no triggerer works.
         return self.defer(
             trigger=ITwinRunTrigger(
                 itwin_conn_id=self.itwin_conn_id, **order.as_dict(), memo=marked(context, memory.as_dict())
             ),
             method_name="execute_complete",
+            timeout=deferral_timeout(order.deadline, time.time()),
         )
 
     def _deadline(self, memory: Memory) -> float | None:
@@ -402,7 +457,7 @@ class ITwinRunOperator(BaseOperator):
         raise_trouble(ending)
         deadline = self._deadline(memory)
         if ending.end is WaitEnd.DEADLINE or (memory.own is None and deadline is not None and time.time() >= deadline):
-            text = overdue_text(ending, "timeout or execution_timeout")
+            text = overdue_text(ending, _LIMITS)
             if memory.queue_turns > 1:
                 text += f" The service has answered {memory.queue_turns} requests for a run with an active run instead."
             raise ITwinWaitTimeLimitError(text)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_itwin.api.errors import ITwinInputError
-from airflow_provider_itwin.exceptions import airflow_exceptions
+from airflow_provider_itwin.exceptions import airflow_exceptions, error_logged_first
 from airflow_provider_itwin.operators.base import ITwinRunOperator
 
 if TYPE_CHECKING:
@@ -189,10 +189,14 @@ class ITwinListSourceFilesOperator(BaseOperator):
 
     def execute(self, context: Any) -> list[dict[str, str | None]]:
         """List the files."""
-        from airflow_provider_itwin.api.vocabulary import known_id
+        from airflow_provider_itwin.api.vocabulary import checked_id, checked_text, known_id
         from airflow_provider_itwin.hooks.itwin import ITwinHook
 
-        with airflow_exceptions():
+        with error_logged_first(self.log), airflow_exceptions():
+            checked_text(self.itwin_conn_id, "itwin_conn_id")
+            checked_id(self.connection_id, "connection_id")
+            if self.name_pattern not in (None, ""):
+                checked_text(self.name_pattern, "name_pattern")
             files = ITwinHook(self.itwin_conn_id).list_source_files(self.connection_id, self.kind)
             wanted = list(islice(filter(self._is_wanted, files), self.limit))
         self.log.info("%d source files of %s connection %s", len(wanted), self.kind, self.connection_id)

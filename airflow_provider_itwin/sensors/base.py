@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import (
+    AirflowException,
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
@@ -32,9 +33,19 @@ from airflow_provider_itwin.conclusions import (
     seconds_of,
     tell_outlets,
     understood,
+    unseen_text,
 )
-from airflow_provider_itwin.exceptions import ITwinRunFailedFinalError, ITwinTriggerEventError, airflow_exceptions
+from airflow_provider_itwin.deadline import FAILED_DEFERRAL, GRACE_OF_FRAMEWORK, deferral_timeout, is_deferral_timeout
+from airflow_provider_itwin.exceptions import (
+    ITwinRunFailedFinalError,
+    ITwinTransientError,
+    ITwinTriggerEventError,
+    ITwinWaitTimeLimitError,
+    airflow_exceptions,
+    error_logged_first,
+)
 from airflow_provider_itwin.links import ITwinIModelLink, ITwinRunLink, write_links
+from airflow_provider_itwin.stored_kwargs import KWARGS_VERSION
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS, AIRFLOW_VERSION
 
 if TYPE_CHECKING:
@@ -46,8 +57,7 @@ if TYPE_CHECKING:
     from airflow_provider_itwin.hooks.itwin import ITwinHook
 
 _TRIGGER = "airflow_provider_itwin.triggers.itwin.ITwinRunTrigger"
-_GRACE_OF_FRAMEWORK = 60.0
-"""As in the trigger, which is not imported here: a DAG file need not know aiohttp."""
+_PLAIN_XCOMS = ".BaseXCom"
 
 
 class ITwinRunSensor(BaseSensorOperator):
@@ -58,12 +68,13 @@ class ITwinRunSensor(BaseSensorOperator):
     ``Skipped`` pass with a warning that names the files; what `fail_on` names fails, and so does a result that nobody knows.
     A run that failed cannot un-fail, so the task is not retried; trouble with the service is ridden out, and retried.
 
-    `timeout`, `soft_fail`, `mode` and all else that sensors have mean the same, deferred or not.
+    `timeout`, `soft_fail`, `mode` and all else that sensors have mean the same, deferred or not. After `execution_timeout` the
+    task is retried, whatever its flags.
 
     :param connection_id: the iTwin connection (templated)
     :param run_id: the run to wait for (templated), such as the output of the operator that started it
-    :param started_after: with no `run_id`: wait for the newest run that began at or after this moment (templated; a datetime or
-        ISO 8601; UTC if it names no zone), for its beginning too if there is none yet
+    :param started_after: with no `run_id`: wait for the newest run that began at or after this moment (templated; a datetime, a
+        date, which is the beginning of that day, or ISO 8601; UTC if it names no zone); it may not have begun yet
     :param itwin_conn_id: the Airflow connection (templated)
     :param deferrable: whether to wait in the triggerer; default ``[operators] default_deferrable``
     :param poll_interval: seconds between two looks; None: `poke_interval` if that is given, else when deferred 5 % of the time
@@ -72,11 +83,13 @@ class ITwinRunSensor(BaseSensorOperator):
     :param skip_on: results that skip the task
     :param strict: whether the task also fails when the run's result passes, but one of its jobs or tasks has a result that fails
     :param start_from_trigger: whether the task starts in the triggerer, with no worker before the wait (Airflow 3.3 and newer;
-        needs `deferrable`; not for mapped tasks, which start on a worker all the same). Airflow hands each such trigger the whole
-        DAG: no more than about 100 such sensors in a DAG
+        needs `deferrable`; not for mapped tasks, which start on a worker all the same; in a mapped task group, the output of a
+        task of the same group is that of the own map index). Airflow hands each such trigger the whole DAG: no more than about
+        100 such sensors in a DAG
     :param end_from_trigger: whether a task whose run is a success beyond doubt ends in the triggerer, with no worker after the
         wait (Airflow 3.3 and newer; needs `deferrable`). Anything else is judged on a worker, so that messages, retries and
-        skips are the same; so is a task with outlets, whose asset events only a worker can send
+        skips are the same. So is a task with outlets, ``do_xcom_push=False``, ``multiple_outputs`` or `post_execute`, or with an
+        XCom backend of your own: only a worker can do what they need
     :raises ValueError: for parameters that make no sense
     """
 
@@ -91,7 +104,7 @@ class ITwinRunSensor(BaseSensorOperator):
         *,
         connection_id: str | XComArg,
         run_id: str | XComArg | None = None,
-        started_after: datetime | str | XComArg | None = None,
+        started_after: datetime | date | str | XComArg | None = None,
         itwin_conn_id: str = "itwin_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float | None = None,
@@ -149,10 +162,11 @@ class ITwinRunSensor(BaseSensorOperator):
 
         :return: the run report
         """
-        if self.deferrable:
-            return self._begin(context)
-        self._began = time.time()
-        return super().execute(context)
+        with error_logged_first(self.log):
+            if self.deferrable:
+                return self._begin(context)
+            self._began = time.time()
+            return super().execute(context)
 
     def _begin(self, context: Any) -> Any:
         """Look once, and defer the task if there is nothing to conclude yet."""
@@ -175,7 +189,7 @@ class ITwinRunSensor(BaseSensorOperator):
             # What is silenced the base class logs, and pokes again.
             if self._is_silenced(error) or (skip := self._skip_instead(error)) is None:
                 raise
-            raise skip from error
+            raise skip from None
         return False if report is None else PokeReturnValue(is_done=True, xcom_value=report)
 
     def execute_complete(self, context: Any, event: Any = None) -> Any:
@@ -197,16 +211,48 @@ class ITwinRunSensor(BaseSensorOperator):
             return self._end_as_poke_would(context, error, order)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
-        """Resume without the rules of the base class, which would skip after a deferral what it fails after a poke."""
-        try:
-            return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
-        except Exception as error:
-            if next_method != "__fail__":
-                raise
-            trouble = error
-            if type(error).__name__ == "TaskDeferralTimeout":
-                trouble = AirflowSensorTimeout(f"The wait was ended by Airflow, after {self.timeout:.0f} s: {error}")
-            return self._end_as_poke_would(context, trouble, None)
+        """
+        Resume without the rules of the base class, which would skip after a deferral what it fails after a poke.
+
+        When Airflow has ended the deferral, the run is polled once before the task fails.
+        """
+        with error_logged_first(self.log):
+            try:
+                return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
+            except AirflowException as error:
+                if next_method != FAILED_DEFERRAL:
+                    raise
+                failure = error
+            try:
+                return self._after_failed_deferral(context, failure)
+            except Exception as error:  # noqa: BLE001 (never_fail and silent_fail are about any)
+                return self._end_as_poke_would(context, error, None)
+
+    def _after_failed_deferral(self, context: Any, failure: Exception) -> Any:
+        """Judge the run if it has ended all the same; else fail with what ended the wait."""
+        from airflow_provider_itwin.api.waiting import WaitEnd
+
+        order = replace(self._order(time.time()), deadline=None)
+        with airflow_exceptions():
+            outcome = self.hook.look(order, PATIENCE_BEFORE_DEFERRING)
+        if outcome.end is WaitEnd.FINISHED:
+            return self._conclude(context, understood(outcome.as_event(order)))
+        text = unseen_text(order.target, outcome, failure, self._limit_name)
+        raise self._time_limit_error(text) if is_deferral_timeout(failure) else ITwinTransientError(text)
+
+    @property
+    def _grace(self) -> float:
+        """Seconds by which the scheduler's limit lies behind ours; it shortens its own to ``execution_timeout``."""
+        execution = seconds_of(self.execution_timeout, "execution_timeout")
+        return GRACE_OF_FRAMEWORK if execution is None else min(GRACE_OF_FRAMEWORK, execution - self._limit)
+
+    @property
+    def _limit_name(self) -> str:
+        return "timeout" if self._limit == float(self.timeout) else "execution_timeout"
+
+    def _time_limit_error(self, text: str) -> AirflowException:
+        """Return the error for a time limit; as on a worker, a task is retried after its execution_timeout only."""
+        return AirflowSensorTimeout(text) if self._limit_name == "timeout" else ITwinWaitTimeLimitError(text)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """Tell OpenLineage what the run did; asked by it alone."""
@@ -238,40 +284,57 @@ class ITwinRunSensor(BaseSensorOperator):
             trigger_kwargs={
                 "itwin_conn_id": self.itwin_conn_id,
                 "kind": self.kind,
-                "connection_id": _as_template(self.connection_id, "connection_id"),
-                "run_id": _as_template(self.run_id, "run_id"),
+                "connection_id": _as_template(self, self.connection_id, "connection_id"),
+                "run_id": _as_template(self, self.run_id, "run_id"),
                 "started_after": after.isoformat()
-                if isinstance(after, datetime)
-                else _as_template(after, "started_after"),
+                if isinstance(after, date)
+                else _as_template(self, after, "started_after"),
                 "poll_interval": self.poll_interval,
-                "timeout": float(self.timeout),
+                "timeout": self._limit,
+                "grace": self._grace,
                 "ends_task": self._ends_in_triggerer,
+                "version": KWARGS_VERSION,
             },
             next_method="execute_complete",
-            timeout=timedelta(seconds=self.timeout + _GRACE_OF_FRAMEWORK),
+            timeout=deferral_timeout(self._limit, 0.0),
         )
 
     @property
     def _ends_in_triggerer(self) -> bool:
-        passes = ResultPolicy.of(self.fail_on, self.skip_on, self.strict).judge("Success").outcome is Outcome.PASS
-        return self.end_from_trigger and passes and not self.outlets
+        """Whether a task can end in the triggerer and leave what it would leave on a worker."""
+        if not self.end_from_trigger or self.outlets or not self.do_xcom_push or self.multiple_outputs:
+            return False
+        cls = type(self)
+        if (
+            getattr(self, "_post_execute_hook", None) is not None
+            or cls.post_execute is not BaseOperator.post_execute
+            or cls.execute_complete is not ITwinRunSensor.execute_complete
+            # The triggerer writes XComs past a backend that a deployment has of its own.
+            or not conf.get("core", "xcom_backend", fallback=_PLAIN_XCOMS).endswith(_PLAIN_XCOMS)
+        ):
+            return False
+        return ResultPolicy.of(self.fail_on, self.skip_on, self.strict).judge("Success").outcome is Outcome.PASS
+
+    @property
+    def _limit(self) -> float:
+        """Seconds that the wait may take; on a worker Airflow itself enforces ``execution_timeout``."""
+        execution = seconds_of(self.execution_timeout, "execution_timeout") if self.deferrable else None
+        return float(self.timeout) if execution is None else min(execution, float(self.timeout))
 
     @airflow_exceptions()
     def _order(self, began: float) -> WaitOrder:
-        from airflow_provider_itwin.api.vocabulary import ConnectionKind
+        from airflow_provider_itwin.api.vocabulary import ConnectionKind, checked_text
         from airflow_provider_itwin.api.waiting import PATIENCE_WITH_UNKNOWN_RUN, WaitOrder
         from airflow_provider_itwin.settings import outage_tolerance
 
-        after = self.started_after
-        if isinstance(after, datetime):
-            after = (after.replace(tzinfo=UTC) if after.tzinfo is None else after).isoformat()
+        checked_text(self.itwin_conn_id, "itwin_conn_id")
         return WaitOrder(
             ConnectionKind(self.kind),
             self.connection_id,
             self.run_id,
-            started_after=after if self.run_id is None else None,
+            started_after=self.started_after,
             poll_interval=self.poll_interval,
-            deadline=began + self.timeout,
+            deadline=began + self._limit,
             began=began,
             outage_tolerance=outage_tolerance(),
             # In reschedule mode each poke is a new process; a refusal of an earlier one would have ended the task.
@@ -302,7 +365,7 @@ class ITwinRunSensor(BaseSensorOperator):
 
         raise_trouble(event)
         if event.end is WaitEnd.DEADLINE:
-            raise AirflowSensorTimeout(overdue_text(event, "timeout"))
+            raise self._time_limit_error(overdue_text(event, self._limit_name))
         if event.report is None:
             raise AirflowFailException(f"The wait for {event.order.target} ended with {event.end}, which cannot be")
         policy = ResultPolicy.of(self.fail_on, self.skip_on, self.strict)
@@ -320,16 +383,17 @@ class ITwinRunSensor(BaseSensorOperator):
         skip = self._skip_instead(error)
         if skip is None:
             raise error
-        raise skip from error
+        raise skip from None
 
     def _is_silenced(self, error: Exception) -> bool:
         return self.silent_fail and not isinstance(
-            error, AirflowSensorTimeout | AirflowFailException | AirflowSkipException
+            error, AirflowSensorTimeout | AirflowFailException | AirflowSkipException | ITwinWaitTimeLimitError
         )
 
     def _skip_instead(self, error: Exception) -> AirflowSkipException | None:
         """Give what ``soft_fail`` and ``never_fail`` make of an error; unlike the base class it tells the reason."""
-        if isinstance(error, AirflowSkipException):
+        if isinstance(error, AirflowSkipException | ITwinWaitTimeLimitError):
+            # On a worker no flag is about execution_timeout either.
             return None
         if self.soft_fail and isinstance(error, AirflowSensorTimeout | AirflowFailException):
             return AirflowSkipException(f"Skipping because soft_fail is set: {error}")
@@ -340,7 +404,7 @@ class ITwinRunSensor(BaseSensorOperator):
     def _defer(self, context: Any, order: WaitOrder) -> Any:
         from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
 
-        # No timeout for the deferral itself: Airflow would end the task without asking us; the trigger keeps the deadline.
+        # The trigger keeps the deadline; the limit of the deferral itself, a little later, is for when no triggerer works.
         self.defer(
             trigger=ITwinRunTrigger(
                 itwin_conn_id=self.itwin_conn_id,
@@ -349,14 +413,16 @@ class ITwinRunSensor(BaseSensorOperator):
                 ends_task=self._ends_in_triggerer,
             ),
             method_name="execute_complete",
+            timeout=deferral_timeout(order.deadline, time.time()),
         )
 
 
-def _as_template(value: Any, name: str) -> str | None:
+def _as_template(task: Any, value: Any, name: str) -> str | None:
     """
-    Give a value as a template that Airflow's triggerer can render, which pulls XComs only where it is told the map index.
+    Return a value as a template that Airflow's triggerer can render; it pulls XComs only by an explicit map index.
 
-    :raises ValueError: if it could not
+    :param task: the task that uses the value
+    :raises ValueError: if it could not, or would pull another XCom than a worker does
     """
     if value is None or (isinstance(value, str) and ("xcom_pull" not in value or "map_indexes" in value)):
         return value
@@ -366,7 +432,15 @@ def _as_template(value: Any, name: str) -> str | None:
             f"With start_from_trigger, {name} can be a text, a template, or the output of a task that is not mapped; "
             f"xcom_pull in a template needs map_indexes=-1. It is {value!r}"
         )
-    return f"{{{{ ti.xcom_pull(task_ids={source.task_id!r}, key={key!r}, map_indexes=-1) }}}}"
+    group = source.get_closest_mapped_task_group()
+    if group is not None and group is not task.get_closest_mapped_task_group():
+        raise ITwinInputError(
+            f"With start_from_trigger, {name} cannot be the output of task {source.task_id!r}: that task is in the mapped task "
+            f"group {group.group_id!r} and this one is not, so there is an output for each map index. "
+            "Leave start_from_trigger out."
+        )
+    map_index = "-1" if group is None else "ti.map_index"
+    return f"{{{{ ti.xcom_pull(task_ids={source.task_id!r}, key={key!r}, map_indexes={map_index}) }}}}"
 
 
 def _check_target(order: WaitOrder, wanted: WaitOrder) -> None:

@@ -12,7 +12,6 @@ import logging
 from asyncio import sleep
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
-from inspect import signature
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.api.vocabulary import ConnectionKind, checked_id, known_result
+from airflow_provider_itwin.stored_kwargs import StoredKwargs, parameters_of
 from airflow_provider_itwin.told import RUN_KEY, told_run
 
 if TYPE_CHECKING:
@@ -74,8 +74,10 @@ class ITwinRunEventTrigger(BaseEventTrigger):
         poll_interval: float | None = None,
         fire_on: Iterable[str] | None = None,
         catch_up: float | None = DEFAULT_CATCH_UP,
+        **stored: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._stored = StoredKwargs(type(self).__name__, stored)
         self.itwin_conn_id = itwin_conn_id
         self.kind = kind
         self.connection_id = connection_id
@@ -88,7 +90,7 @@ class ITwinRunEventTrigger(BaseEventTrigger):
         """Give the class and the parameters that make an equal trigger."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
-            {name: getattr(self, name) for name in _PARAMETERS},
+            {**{name: getattr(self, name) for name in _PARAMETERS}, **self._stored.as_dict()},
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -96,6 +98,7 @@ class ITwinRunEventTrigger(BaseEventTrigger):
         from airflow_provider_itwin.api.rhythm import Rhythm
 
         try:
+            self._stored.check()
             self._check()
             rhythm = Rhythm(self._target, self.poll_interval, monotonic)
         except (ValueError, TypeError) as error:
@@ -179,7 +182,7 @@ class ITwinRunEventTrigger(BaseEventTrigger):
         return f"itwin_runs_told.{self.kind}.{hashlib.sha256('/'.join(parts).encode()).hexdigest()[:32]}"
 
 
-_PARAMETERS = tuple(signature(ITwinRunEventTrigger).parameters)
+_PARAMETERS = parameters_of(ITwinRunEventTrigger)
 
 
 def _as_list(names: Any) -> Any:
@@ -208,6 +211,7 @@ class _Logbook:
     async def read(self, rhythm: Rhythm) -> Cursor | None:
         """Give what was written last, None if nothing was; waits until Airflow can tell, for guessing would lose runs."""
         from airflow_provider_itwin.api.errors import ITwinConnectionError
+        from airflow_provider_itwin.api.stored import UnknownVersionError
         from airflow_provider_itwin.api.watching import Cursor
 
         known: list[Cursor] = []
@@ -222,6 +226,11 @@ class _Logbook:
                     break
             try:
                 known += [Cursor.from_dict(values)] if values is not None else []
+            except UnknownVersionError as error:
+                # A run that is reported twice is better than one that is never reported.
+                log.warning("%s Watching %s resumes by time alone; a run can be reported twice.", error, self._target)
+                newer = Cursor.from_newer(values)
+                known += [newer] if newer is not None else []
             except ValueError as error:
                 log.warning(
                     "What was kept about watching %s cannot be read, so it begins anew: %s", self._target, error

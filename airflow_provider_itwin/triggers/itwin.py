@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncIterator
-from inspect import signature
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_itwin import metrics
-from airflow_provider_itwin.api.orders import DEFAULT_OUTAGE_TOLERANCE, WaitOrder
+from airflow_provider_itwin.api.orders import DEFAULT_OUTAGE_TOLERANCE, WaitOrder, event_of_error
 from airflow_provider_itwin.api.report import RunReport
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, ExecutionResult, known_result
+from airflow_provider_itwin.api.vocabulary import ConnectionKind, ExecutionResult, checked_text, known_result
+from airflow_provider_itwin.deadline import GRACE_OF_FRAMEWORK
 from airflow_provider_itwin.hooks.itwin import ITwinHook
+from airflow_provider_itwin.links import stored_links
 from airflow_provider_itwin.settings import outage_tolerance
+from airflow_provider_itwin.stored_kwargs import StoredKwargs, parameters_of
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 
 if AIRFLOW_V_3_0_PLUS:
@@ -23,9 +25,6 @@ if AIRFLOW_V_3_0_PLUS:
 
 # One for all: a trigger's own logger takes as much memory as its wait, and what is logged finds its task's log either way.
 log = logging.getLogger(__name__)
-
-GRACE_OF_FRAMEWORK = 60.0
-"""Seconds by which Airflow's own limit for a deferral lies behind ours, for a task that starts in the triggerer."""
 
 
 class ITwinRunTrigger(BaseTrigger):
@@ -53,6 +52,8 @@ class ITwinRunTrigger(BaseTrigger):
     :param timeout: seconds that a task may take which starts in the triggerer, in place of `deadline` and `began`; the outage
         tolerance is then that of the settings
     :param ends_task: whether to end the task here, as a success, when the run is one beyond doubt
+    :param grace: with `timeout`: seconds by which the limit of the scheduler lies behind it
+    :param stored: ``version``, the form of these parameters, and what a later version of this package has stored beside them
     """
 
     def __init__(
@@ -72,8 +73,11 @@ class ITwinRunTrigger(BaseTrigger):
         memo: dict[str, Any] | None = None,
         timeout: float | None = None,
         ends_task: bool = False,
+        grace: float = GRACE_OF_FRAMEWORK,
+        **stored: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._stored = StoredKwargs(type(self).__name__, stored)
         self.itwin_conn_id = itwin_conn_id
         self.kind = kind
         self.connection_id = connection_id
@@ -89,13 +93,24 @@ class ITwinRunTrigger(BaseTrigger):
         self.memo = memo
         self.timeout = timeout
         self.ends_task = ends_task
+        self.grace = grace
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Give the class and the parameters that make an equal trigger."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
-            {name: getattr(self, name) for name in _PARAMETERS},
+            {**{name: getattr(self, name) for name in _PARAMETERS}, **self._stored.as_dict()},
         )
+
+    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
+        """
+        Render the parameters of a task that starts in the triggerer; those that a worker has rendered stay as they are.
+
+        Airflow renders the parameters of every trigger of such a task, also when a worker has deferred it again. A value that is
+        itself a template would be evaluated then.
+        """
+        if self.timeout is not None:
+            super().render_template_fields(context, jinja_env)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and fire once."""
@@ -104,7 +119,7 @@ class ITwinRunTrigger(BaseTrigger):
         except ValueError as error:
             # The task says so itself when it looks at its parameters; an exception would tell it less.
             log.error("There is nothing to wait for: %s", error)  # noqa: TRY400 (the reason is all there is to tell)
-            yield TriggerEvent({"error": str(error)})  # type: ignore[no-untyped-call]
+            yield TriggerEvent(event_of_error(error))  # type: ignore[no-untyped-call]
             return
         _tell_beginning(order)
         outcome = await ITwinHook(self.itwin_conn_id).wait_async(order)
@@ -114,24 +129,27 @@ class ITwinRunTrigger(BaseTrigger):
             if known_result(report.result) is ExecutionResult.SUCCESS and not report.failing_tasks:
                 log.info("%s", report.text("its result is Success"))
                 metrics.run_ended(report)
-                yield TaskSuccessEvent(xcoms={"return_value": event["report"], "run_report": event["report"]})
+                links = await stored_links(ITwinHook(self.itwin_conn_id), outcome.ref)
+                yield TaskSuccessEvent(xcoms={"return_value": event["report"], "run_report": event["report"], **links})
                 return
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     def _order(self) -> WaitOrder:
+        self._stored.check()
+        checked_text(self.itwin_conn_id, "itwin_conn_id")
         began, deadline, tolerance = self.began, self.deadline, self.outage_tolerance
         if self.timeout is not None:
             # A DAG file that is only parsed does not ask for this setting.
             tolerance = outage_tolerance()
             # The scheduler has written down when the task has to end, so this does not begin anew with the triggerer.
             limit = getattr(self, "timeout_after", None)
-            deadline = limit.timestamp() - GRACE_OF_FRAMEWORK if limit else time.time() + self.timeout
+            deadline = limit.timestamp() - self.grace if limit else time.time() + self.timeout
             began = deadline - self.timeout
         return WaitOrder(
             kind=ConnectionKind(self.kind),
             connection_id=self.connection_id,
             run_id=self.run_id,
-            started_after=self.started_after if self.run_id is None else None,
+            started_after=self.started_after,
             poll_interval=self.poll_interval,
             deadline=deadline,
             began=began,
@@ -149,7 +167,7 @@ class ITwinRunTrigger(BaseTrigger):
         )
 
 
-_PARAMETERS = tuple(signature(ITwinRunTrigger).parameters)
+_PARAMETERS = parameters_of(ITwinRunTrigger)
 
 
 def _tell_beginning(order: WaitOrder) -> None:

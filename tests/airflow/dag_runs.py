@@ -51,6 +51,8 @@ class DagResult:
     """By task and key; a list by map index for a mapped task."""
     log: str
     """All that went to the log, the console included."""
+    console: str
+    """What went to the console alone."""
     runner: DagRunner
     dag: Any
 
@@ -120,6 +122,7 @@ class DagRunner:
             **self._tasks_of(dag_id, run.run_id),
             xcoms=self._xcoms_of(dag_id, run.run_id),
             log="\n".join([console.out, console.err, self._log.text]),
+            console=f"{console.out}\n{console.err}",
             runner=self,
             dag=dag,
         )

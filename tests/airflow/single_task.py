@@ -71,6 +71,11 @@ class FakeTaskInstance:
         if self._on_push is not None:
             self._on_push(key)
 
+    def xcom_pull(self, *, task_ids: str, key: str, map_indexes: int) -> Any:
+        """Return what this task has pushed."""
+        assert (task_ids, map_indexes) == (self.task_id, self.map_index)
+        return self.xcoms.get(key)
+
 
 class FakeStore:
     """The task state store of Airflow 3.3, as far as an operator sees it."""
@@ -169,7 +174,7 @@ class Runner:
                     outcome.value = _part(task, method, event, context)
                     outcome.state = "success"
                 except TaskDeferred as deferred:
-                    _check_deferral(deferred)
+                    _check_deferral(deferred, self._clock.now())
                     outcome.triggers.append(deferred.trigger)
                     if not resume:
                         outcome.state = "deferred"
@@ -199,9 +204,13 @@ def _part(task: BaseOperator, method: str, event: Any, context: dict[str, Any]) 
     return process.resume_execution(method, {"event": event}, context)
 
 
-def _check_deferral(deferred: Any) -> None:
-    # With a timeout of its own for the deferral, Airflow would end the task without asking it.
-    assert deferred.timeout is None
+def _check_deferral(deferred: Any, now: float) -> None:
+    # The limit that Airflow's scheduler enforces lies a minute behind ours, for when no triggerer works.
+    deadline = deferred.trigger.deadline
+    if deadline is None:
+        assert deferred.timeout is None
+    else:
+        assert deferred.timeout.total_seconds() == pytest.approx(max(0.0, deadline - now) + 60.0)
     assert not deferred.kwargs
 
 

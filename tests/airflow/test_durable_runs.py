@@ -363,7 +363,7 @@ def test_a_cleared_task_does_not_take_up_what_an_earlier_try_had_asked_for(
 # What somebody else has left in the store
 
 
-MARK = {"max_tries": 0, "clear_number": 0, "target": f"storage connection {NIGHT} by way of itwin_default"}
+MARK = {"max_tries": 0, "clear_number": 0, "target": f"storage/{NIGHT} itwin_default"}
 
 
 def test_knows_its_own_mark(emulator: Emulator, run_task: RunTask, store: FakeStore) -> None:

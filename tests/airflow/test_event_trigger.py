@@ -136,6 +136,7 @@ FULL: dict[str, Any] = {
     "poll_interval": 30.0,
     "fire_on": ["Success"],
     "catch_up": None,
+    "version": 1,
 }
 
 

@@ -71,6 +71,8 @@ FULL: dict[str, Any] = {
     "memo": {"asked_at": 1.0, "own": None, "baseline": None},
     "timeout": None,
     "ends_task": False,
+    "grace": 60.0,
+    "version": 1,
 }
 
 

@@ -125,13 +125,43 @@ def test_the_report_of_another_run_is_refused() -> None:
         WaitEvent.read(event(report=other.as_event(ORDER)["report"]))
 
 
+DECIDING = ("end", "order", "ref", "report")
+
+
 @pytest.mark.parametrize("missing", sorted(event()))
-def test_nothing_may_be_missing(missing: str) -> None:
+def test_only_what_decides_must_be_there(missing: str) -> None:
     sent = event()
     del sent[missing]
 
-    with pytest.raises(ValueError, match="cannot be understood"):
-        WaitEvent.read(sent)
+    if missing in DECIDING:
+        with pytest.raises(ValueError, match="cannot be understood"):
+            WaitEvent.read(sent)
+    else:
+        read = WaitEvent.read(sent)
+        assert (read.end, read.report) == (WaitEnd.FINISHED, WaitEvent.read(event()).report)
+
+
+@pytest.mark.parametrize("missing", sorted(event()["report"]))
+def test_a_report_needs_only_what_decides(missing: str) -> None:
+    sent = event()
+    sent["report"] = {name: value for name, value in sent["report"].items() if name != missing}
+
+    if missing in ("ref", "result", "totals"):
+        with pytest.raises(ValueError, match="cannot be understood"):
+            WaitEvent.read(sent)
+    else:
+        assert WaitEvent.read(sent).end is WaitEnd.FINISHED
+
+
+@pytest.mark.parametrize("version", [0, -1, "1", 1.5, True, None, [1]])
+def test_an_event_of_an_invalid_version_is_refused(version: Any) -> None:
+    with pytest.raises(ValueError, match="invalid"):
+        WaitEvent.read(event() | {"version": version})
+
+
+def test_an_event_of_a_newer_version_names_both_versions_and_what_to_do() -> None:
+    with pytest.raises(ValueError, match=r"has version 2, but airflow-provider-itwin .* reads versions up to 1 only"):
+        WaitEvent.read(event() | {"version": 2, "report": "in a form of its own"})
 
 
 PARTS = ("totals", "failing_tasks", "more_failing_tasks", "result", "duration", "error", "ref")
@@ -144,7 +174,7 @@ STRANGE: tuple[Any, ...] = ({"x": object}, "text", [[]], 1.5, True)
         (part, value)
         for part in PARTS
         for value in STRANGE
-        if (part, value) not in (("result", "text"), ("duration", 1.5))
+        if (part, value) not in (("result", "text"), ("duration", 1.5), ("error", {"x": object}))
     ],
 )
 def test_nothing_in_the_report_may_be_of_another_type(part: str, value: Any) -> None:

@@ -81,6 +81,13 @@ def test_ids_are_opaque(good: str) -> None:
         "https://api.bentley.com/x",
         "x" * 513,
         "{{ ti.xcom_pull('start') }}",
+        "{{x}}",
+        "a{{x}}b",
+        "{%x%}",
+        "{#x#}",
+        "a\u202eb",
+        "a\u200bb",
+        "a\x9bb",
         None,
         5,
         True,
@@ -96,7 +103,7 @@ def test_what_cannot_be_an_id_is_refused_by_its_name(bad: Any) -> None:
 
 @pytest.mark.parametrize("bad", [None, "", "None"])
 def test_what_an_xcom_or_a_template_left_empty_is_explained(bad: Any) -> None:
-    with pytest.raises(ValueError, match="look whether the task it is pulled from has pushed it"):
+    with pytest.raises(ValueError, match="check that the task it is pulled from has pushed it"):
         checked_id(bad, "run_id")
 
 
@@ -104,6 +111,23 @@ def test_the_complaint_about_a_long_id_is_short() -> None:
     with pytest.raises(ValueError, match="run_id") as caught:
         checked_id("x" * 100_000, "run_id")
     assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("bad", [["x" * 100_000], "x" * 100_000, {"url": "https://x.example/a?sig=abcdef"}, b"a\nb"])
+def test_the_error_names_value_and_type_within_bounds(bad: Any) -> None:
+    with pytest.raises(ValueError, match="run_id") as caught:
+        checked_id(bad, "run_id")
+    text = str(caught.value)
+    assert f"({type(bad).__name__})" in text
+    assert len(text) < 500
+    assert "abcdef" not in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("marks", ["%7B%7Bx%7D%7D", "{{x}}", "%7B%25x%25%7D", "%7B%23x", "a%7B%7Bvar.value.x%7D%7D"])
+def test_a_link_that_holds_a_template_names_no_run(marks: str) -> None:
+    for link in (f"/storageconnections/c1/runs/{marks}", f"/storageconnections/{marks}/runs/r1"):
+        assert RunRef.from_link(link, KIND) is None
 
 
 @given(st.sampled_from(ConnectionKind), IDS, IDS)

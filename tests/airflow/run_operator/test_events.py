@@ -9,6 +9,8 @@ from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_itwin import conclusions
 from airflow_provider_itwin.api.waiting import WaitEvent
+from airflow_provider_itwin.exceptions import ITwinPermanentError, ITwinTriggerEventError
+from tests.airflow.run_sensor.night import sensor
 from tests.airflow.single_task import Outcome, resumed
 
 from .night import (
@@ -77,10 +79,37 @@ def test_a_broken_event_never_passes_for_success(
 
 
 def test_a_missing_part_never_passes_for_success(emulator: Emulator, good_event: dict[str, Any]) -> None:
-    for name in good_event:
+    for name in ("end", "order", "ref", "report", "memo"):
         with pytest.raises(AirflowException):
             resumed(operator(**DEFERRED), {key: value for key, value in good_event.items() if key != name})
     assert len(run_ids(emulator)) == 1
+
+
+@pytest.mark.parametrize("missing", ["polls", "elapsed", "state", "error", "version"])
+def test_a_part_that_only_informs_may_be_missing(emulator: Emulator, good_event: dict[str, Any], missing: str) -> None:
+    event = {key: value for key, value in good_event.items() if key != missing} | {"added_later": {"a": [1]}}
+    assert resumed(operator(**DEFERRED), event) == run_ids(emulator)[0]
+
+
+def test_an_event_of_a_newer_version_is_no_success_and_starts_nothing(
+    emulator: Emulator, good_event: dict[str, Any]
+) -> None:
+    with pytest.raises(ITwinTriggerEventError, match="has version 2"):
+        resumed(operator(**DEFERRED), good_event | {"version": 2})
+    with pytest.raises(ITwinTriggerEventError, match="has version 2"):
+        resumed(operator(**DEFERRED), good_event | {"memo": good_event["memo"] | {"version": 2}})
+    assert len(run_ids(emulator)) == 1
+
+
+@pytest.mark.parametrize(("retryable", "kind"), [(True, ITwinTriggerEventError), (False, ITwinPermanentError)])
+def test_an_event_that_carries_an_error_is_read_as_one(
+    emulator: Emulator, retryable: bool, kind: type[Exception]
+) -> None:
+    event = {"version": 1, "error": "run_id must be a str, not None", "retryable": retryable}
+    for task in (operator(**DEFERRED), sensor(run_id="a-run", deferrable=True)):
+        with pytest.raises(kind, match="could not begin the wait: run_id must be a str"):
+            resumed(task, event)
+    assert runs(emulator) == []
 
 
 def test_the_end_of_another_run_never_passes_for_that_of_ours(

@@ -43,8 +43,11 @@ def test_never_fail_never_fails_whatever_the_triggerer_says(emulator: Emulator) 
     [({}, "fails"), ({"soft_fail": True}, "fails"), ({"never_fail": True}, "skips"), ({"silent_fail": True}, "fails")],
     ids=["no flag", "soft_fail", "never_fail", "silent_fail"],
 )
-def test_a_trigger_that_broke_down_is_trouble_that_may_pass(method: str, flags: dict[str, Any], expected: str) -> None:
-    task: Any = sensor(run_id="a", deferrable=True, **flags)
+def test_a_trigger_that_broke_down_is_trouble_that_may_pass(
+    emulator: Emulator, method: str, flags: dict[str, Any], expected: str
+) -> None:
+    emulator.plan_run(NIGHT, "Success", 36_000)
+    task: Any = sensor(run_id=emulator.start_run(NIGHT), deferrable=True, **flags)
     with pytest.raises(AirflowException) as caught:
         task.resume_execution(method, {"error": "Trigger failure"}, {"ti": FakeTaskInstance()})
     assert isinstance(caught.value, AirflowSkipException) == (expected == "skips")
@@ -53,10 +56,11 @@ def test_a_trigger_that_broke_down_is_trouble_that_may_pass(method: str, flags: 
 
 @only_3_3
 @pytest.mark.parametrize("flag", FLAGS)
-def test_a_limit_of_airflow_itself_is_a_time_limit_too(flag: str) -> None:
+def test_a_limit_of_airflow_itself_is_a_time_limit_too(emulator: Emulator, flag: str) -> None:
     from airflow.sdk.exceptions import TaskDeferralTimeout
 
-    task: Any = sensor(run_id="a", deferrable=True, **FLAGS[flag])
+    emulator.plan_run(NIGHT, "Success", 36_000)
+    task: Any = sensor(run_id=emulator.start_run(NIGHT), deferrable=True, **FLAGS[flag])
     wanted = AirflowSkipException if flag in ("soft_fail", "never_fail") else AirflowSensorTimeout
     with pytest.raises(wanted) as caught:
         task.resume_execution("__fail__", {"error": "Trigger timeout"}, {"ti": FakeTaskInstance()})

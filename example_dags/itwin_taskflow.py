@@ -1,0 +1,48 @@
+"""
+Use the hook in tasks of your own: start a run, wait for it, and return what the next task needs.
+
+What the hook returns is an object. A task returns its ``as_dict()``, which is JSON and can be an XCom.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pendulum
+from airflow.providers.common.compat.sdk import DAG, Param, task
+
+with DAG(
+    dag_id="itwin_taskflow",
+    schedule=None,
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    params={"connection_id": Param(os.environ.get("ITWIN_CONNECTION_ID", "demo-storage-connection"), type="string")},
+    tags=["itwin", "example"],
+    doc_md=__doc__,
+):
+
+    @task
+    def start(params: Any = None) -> dict[str, Any]:
+        """Start a run."""
+        from airflow_provider_itwin.hooks.itwin import ITwinHook
+
+        return ITwinHook().start_run(params["connection_id"]).as_dict()
+
+    @task
+    def wait(started: Any) -> dict[str, Any]:
+        """Wait for its end, and return the part of the run that matters; a whole run can be large."""
+        from airflow_provider_itwin.hooks.itwin import ITwinHook
+
+        ref = started["ref"]
+        run = ITwinHook().wait_for_run(ref["connection_id"], ref["run_id"], ref["kind"], timeout=3600)
+        return {name: value for name, value in run.as_dict().items() if name != "jobs"}
+
+    @task
+    def tell(run: Any) -> str:
+        """Do something with the result."""
+        line = f"Run {run['id']} ended with {run['result']} at {run['end_date_time']}"
+        print(line)
+        return line
+
+    tell(wait(start()))

@@ -1,0 +1,116 @@
+"""
+The stored forms as this version of the package writes them.
+
+``python -m tests.golden.forms`` writes them to the folder of the version. That is done before a release and never again for it:
+the files of released versions stay as they are, and the tests read them for good.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from airflow_provider_itwin import __version__
+
+FOLDER = Path(__file__).parent
+CONNECTION, RUN, OLDER = "a-connection", "a-run", "an-older-run"
+BEGAN = 1_790_000_000.0
+PARTS: dict[str, Any] = {"kind": "storage", "connection_id": CONNECTION}
+
+
+def forms() -> dict[str, Any]:
+    """Return each stored form by name, with every member that it can have."""
+    from airflow_provider_itwin.api.conversations import Baseline
+    from airflow_provider_itwin.api.errors import ITwinServerError
+    from airflow_provider_itwin.api.orders import WaitEnd, WaitOrder, WaitOutcome, event_of_error
+    from airflow_provider_itwin.api.report import RunReport
+    from airflow_provider_itwin.api.resources import RunEnvelope, decoded
+    from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
+    from airflow_provider_itwin.api.watching import Cursor
+    from airflow_provider_itwin.memory import Memory, Store
+    from airflow_provider_itwin.told import RUN_KEY, told_run
+    from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
+
+    ref = RunRef(ConnectionKind.STORAGE, CONNECTION, RUN)
+    run = decoded((FOLDER / "run.json").read_bytes(), RunEnvelope).run
+    order = WaitOrder(ConnectionKind.STORAGE, CONNECTION, RUN, began=BEGAN, deadline=BEGAN + 3600)
+    newest = WaitOrder(ConnectionKind.STORAGE, CONNECTION, started_after="2026-01-01T00:00:00+00:00", began=BEGAN)
+    baseline = Baseline(RunRef(ConnectionKind.STORAGE, CONNECTION, OLDER), datetime(2026, 1, 1, tzinfo=UTC))
+    memory = Memory(BEGAN, baseline=baseline, own=ref)
+    memo = {**memory.as_dict(), "try_number": 1}
+    report = RunReport.of(ref, run).as_dict()
+    path, kwargs = ITwinRunTrigger("itwin_default", **order.as_dict(), memo=memo).serialize()
+    rows: dict[str, Any] = {}
+    store = SimpleNamespace(set=rows.__setitem__)
+    context = {
+        "task_state_store": store,
+        "ti": SimpleNamespace(max_tries=2),
+        "dag_run": SimpleNamespace(clear_number=0),
+    }
+    Store(context, durable=True, target=f"storage/{CONNECTION} itwin_default").keep(memory)
+    cursor = Cursor(datetime(2026, 1, 1, tzinfo=UTC), RUN, (OLDER,), (RUN,))
+    return {
+        "run_trigger": {"classpath": path, "kwargs": kwargs},
+        "event_finished": WaitOutcome(WaitEnd.FINISHED, ref, "Completed", run, elapsed=60.0, polls=3).as_event(
+            order, memo
+        ),
+        "event_newest": WaitOutcome(WaitEnd.FINISHED, ref, "Completed", run, elapsed=60.0, polls=3).as_event(newest),
+        "event_deadline": WaitOutcome(WaitEnd.DEADLINE, ref, "Executing", elapsed=3600.0, polls=9).as_event(
+            order, memo
+        ),
+        "event_outage": WaitOutcome(
+            WaitEnd.OUTAGE, ref, "Executing", error=ITwinServerError("It failed", status=503), elapsed=900.0
+        ).as_event(order, memo),
+        "event_error": event_of_error(ValueError("run_id is 'None', which names nothing.")),
+        "memo": memo,
+        "task_state_store": rows,
+        "asset_state_store": cursor.as_dict(),
+        "run_ref": ref.as_dict(),
+        "run_report": report,
+        "asset_event": {RUN_KEY: told_run(report)},
+        **_of_newer_airflows(),
+    }
+
+
+def _of_newer_airflows() -> dict[str, Any]:
+    from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
+
+    found: dict[str, Any] = {}
+    if AIRFLOW_V_3_0_PLUS:
+        from airflow_provider_itwin.triggers.itwin import ITwinRunEventTrigger
+
+        watcher = ITwinRunEventTrigger("itwin_default", **PARTS, fire_on=["Success"])
+        path, kwargs = watcher.serialize()
+        found["event_trigger"] = {"classpath": path, "kwargs": kwargs, "store_key": watcher._store_key}
+    if AIRFLOW_V_3_3_PLUS:
+        from datetime import timedelta
+
+        from airflow_provider_itwin.retry import ITwinRetryPolicy
+        from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
+
+        sensor: Any = ITwinStorageConnectionRunSensor(
+            task_id="wait", connection_id=CONNECTION, run_id=RUN, deferrable=True, start_from_trigger=True
+        )
+        found["retry_policy"] = ITwinRetryPolicy(after_run=timedelta(minutes=5)).serialize()
+        found["start_trigger_args"] = {
+            "trigger_cls": sensor.start_trigger_args.trigger_cls,
+            "trigger_kwargs": sensor.start_trigger_args.trigger_kwargs,
+            "next_method": sensor.start_trigger_args.next_method,
+        }
+    return found
+
+
+def write() -> None:
+    """Write the forms to the folder of this version; needs the newest Airflow, which knows all of them."""
+    folder = FOLDER / __version__
+    folder.mkdir(exist_ok=True)
+    for name, form in forms().items():
+        text = json.dumps(form, indent=2, allow_nan=False)
+        (folder / f"{name}.json").write_text(f"{text}\n")
+
+
+if __name__ == "__main__":
+    write()
