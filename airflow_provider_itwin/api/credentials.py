@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -104,12 +105,13 @@ _SALT = secrets.token_bytes(32)
 
 def digest(*parts: str) -> str:
     """
-    Give a text that is the same for the same `parts`, and tells nothing of them.
+    Return a text that is the same for the same `parts` and reveals nothing about them.
 
-    It is another one in each process, so that a list of usual passwords does not help to find out what it was made of.
+    The key differs in each process, so that a list of common passwords does not help to find out what the parts were.
+    HMAC-SHA256 is allowed on machines in FIPS mode, other hashes may not be.
     """
-    told = "".join(f"{len(part)}:{part}" for part in parts)
-    return hashlib.blake2b(told.encode("utf-8", "surrogatepass"), key=_SALT, digest_size=32).hexdigest()
+    message = "".join(f"{len(part)}:{part}" for part in parts)
+    return hmac.digest(_SALT, message.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
 
 
 class _TokenAnswer(msgspec.Struct):
