@@ -67,6 +67,15 @@ class Account:
     user_agent: str = f"airflow-provider-itwin/{__version__}"
 
     @property
+    def identity(self) -> tuple[object, ...]:
+        """
+        What two accounts have in common when one token and one budget serve both; holds no secret.
+
+        The clock belongs to it, since moments of the one mean nothing on another.
+        """
+        return (self.environment, self.credentials.fingerprint, self.limits, self.clock)
+
+    @property
     def key(self) -> tuple[object, ...]:
-        """What two accounts have in common when one session, token and budget can serve both; holds no secret."""
+        """What two accounts have in common when one session can serve both; holds no secret."""
         return (self.environment, self.credentials.fingerprint, self.network.fingerprint, self.limits)

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
 from math import inf
-from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import aiohttp
-from requests.utils import get_environ_proxies, select_proxy
 from yarl import URL
 
 from airflow_provider_itwin.api.account import Account
-from airflow_provider_itwin.api.credentials import ClientCredentials, ReadyToken, Token
-from airflow_provider_itwin.api.errors import ITwinError, ITwinInputError
+from airflow_provider_itwin.api.account_state import state_of
+from airflow_provider_itwin.api.content_encoding import ACCEPT_ENCODING, BodyError, BodyReader
+from airflow_provider_itwin.api.credentials import ReadyToken, Token
+from airflow_provider_itwin.api.errors import ITwinError
 from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obtain_token
 from airflow_provider_itwin.api.operations import Call
-from airflow_provider_itwin.api.pace import LONGEST_OBEDIENCE, RequestBudget
+from airflow_provider_itwin.api.pace import LONGEST_OBEDIENCE
 from airflow_provider_itwin.api.poll_queue import PollInFlight
 from airflow_provider_itwin.api.poller import MOST_SLOW, MOST_WORKERS_BESIDE_SLOW, Poller
+from airflow_provider_itwin.api.proxies import Proxy
 from airflow_provider_itwin.api.redact import excerpt
 from airflow_provider_itwin.api.refusal import retry_after
 from airflow_provider_itwin.api.throttling import ThrottlingLog
+from airflow_provider_itwin.api.transport import Transport
 from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome, find
 from airflow_provider_itwin.api.wire import LARGEST_BODY, NO_TURN, Authorize, Flow, NoReply, Pause, Reply, Request, Send
 
@@ -35,6 +37,9 @@ T = TypeVar("T")
 
 _MOST_CONNECTIONS = MOST_WORKERS_BESIDE_SLOW + MOST_SLOW + 2
 """So that polls without an answer keep no connection from others; the poller uses a third of them as long as all answer."""
+
+_LARGEST_DECODED_HERE = 1 << 18
+"""Bytes of an answer that is decoded on the event loop; a larger one is decoded in a thread."""
 
 _OURS_TO_SAY = ("Content-Type",)
 
@@ -50,28 +55,29 @@ class AsyncITwinClient:
     def __init__(self, account: Account, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self.account = account
         self._sleep = sleep
-        self._token: Token | None = None
-        self._budget = RequestBudget(account.limits.per_minute, account.limits.per_hour)
+        self._transport = Transport.of(account)
+        self._state = state_of(account)
+        self._budget = self._state.budget
+        self._decoding = asyncio.Lock()
         self._throttling = ThrottlingLog(account.environment.api)
         self._poller = Poller(account, lambda order, poll: self.carry(find(account, order), poll), sleep)
-        self._renewal: asyncio.Task[Token] | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._routes: dict[str, tuple[URL, str | None]] = {}
+        self._routes: dict[str, _Route] = {}
 
     async def __aenter__(self) -> Self:
         network = self.account.network
         # No trust_env: with it aiohttp refuses to send our token to a host that a .netrc file has a password for.
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=network.timeout, connect=max(1.0, network.timeout / 6)),
-            connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS, ssl=await _tls(self._bundle())),
+            connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS, ssl=await self._tls()),
             cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Accept-Encoding": ACCEPT_ENCODING},
+            auto_decompress=False,
         )
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._poller.close()
-        if self._renewal is not None:
-            self._renewal.cancel()
         if self._session is not None:
             await self._session.close()
 
@@ -98,8 +104,18 @@ class AsyncITwinClient:
         outcome: Any = None
         no_token: ITwinError | None = None
         while True:
+            want: Send | Pause | Authorize | None
             try:
-                want = flow.send(outcome) if no_token is None else flow.throw(no_token)
+                if no_token is not None:
+                    want = flow.throw(no_token)
+                elif isinstance(outcome, Reply) and len(outcome.body) > _LARGEST_DECODED_HERE:
+                    # One after the other: each takes memory in proportion to its body.
+                    async with self._decoding:
+                        want, ended = await asyncio.to_thread(_resumed, flow, outcome)
+                    if ended is not None:
+                        return ended.result
+                else:
+                    want = flow.send(outcome)
             except StopIteration as end:
                 result: T = end.value
                 return result
@@ -120,12 +136,10 @@ class AsyncITwinClient:
                         log.warning("%s Trying again in %.1f s.", trouble, seconds)
                     await self._sleep(seconds)
                 case Authorize(refused, patience):
-                    outcome = self._good_token(refused)
-                    if outcome is None:
-                        try:
-                            outcome = await self._obtain_token(patience)
-                        except ITwinError as error:
-                            no_token = error
+                    try:
+                        outcome = await self._token(refused, patience)
+                    except ITwinError as error:
+                        no_token = error
 
     async def _wait_for_turn(self, poll: PollInFlight | None) -> None:
         now = self.account.clock()
@@ -135,70 +149,44 @@ class AsyncITwinClient:
             turn = self._sleep(seconds)
             await (turn if poll is None else poll.wait_for_turn(turn))
 
-    def _good_token(self, refused: Token | None) -> Token | None:
+    async def _token(self, refused: Token | None, patience: float) -> Token:
         credentials = self.account.credentials
         if isinstance(credentials, ReadyToken):
             return Token(credentials.token)
-        token = self._token
-        return token if token is not None and token is not refused and token.is_good(self.account.clock()) else None
+        return await self._state.obtain_async(
+            refused, lambda: self.carry(obtain_token(self.account, credentials, patience))
+        )
 
-    async def _obtain_token(self, patience: float) -> Token:
-        credentials = self.account.credentials
-        assert isinstance(credentials, ClientCredentials)  # noqa: S101 (any other token is always good)
-        if self._renewal is None:
-            self._renewal = asyncio.create_task(self._renew(credentials, patience))
-            # If all who wait for it give up, nobody else would take note of its failure.
-            self._renewal.add_done_callback(lambda renewal: renewal.cancelled() or renewal.exception())
-        return await asyncio.shield(self._renewal)
+    async def _tls(self) -> ssl.SSLContext | bool:
+        verify = self._transport.verify
+        return verify if isinstance(verify, bool) else await asyncio.to_thread(self._transport.tls)
 
-    async def _renew(self, credentials: ClientCredentials, patience: float) -> Token:
-        try:
-            self._token = await self.carry(obtain_token(self.account, credentials, patience))
-            return self._token
-        finally:
-            self._renewal = None
-
-    def _bundle(self) -> bool | str:
-        """Give whom to trust; the variables are those that ``requests`` heeds in the synchronous client."""
-        verify = self.account.network.verify
-        if verify is not True or self.account.environment.is_local:
-            return verify
-        return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or verify
-
-    def _route(self, url: str) -> tuple[URL, str | None]:
-        """Give `url` as aiohttp takes it, and the proxy on the way to it; what a host has in common is found out once."""
+    def _route(self, url: str) -> tuple[URL, _Route]:
+        """Give `url` as aiohttp takes it, and the way to it; what a host has in common is found out once."""
         at = url.find("/", len("https://"))
         host = url[:at]
         route = self._routes.get(host)
         if route is None:
-            route = self._routes[host] = URL(host, encoded=True), self._look_up_proxy(url)
-        base, proxy = route
-        return (URL(url, encoded=True) if "?" in url else base.with_path(url[at:], encoded=True)), proxy
-
-    def _look_up_proxy(self, url: str) -> str | None:
-        """By the rules of ``requests``."""
-        if self.account.network.proxies:
-            return select_proxy(url, dict(self.account.network.proxies))
-        return None if self.account.environment.is_local else select_proxy(url, get_environ_proxies(url))
+            route = self._routes[host] = _Route.to(host, self._transport.proxy(url))
+        return (URL(url, encoded=True) if "?" in url else route.base.with_path(url[at:], encoded=True)), route
 
     async def _send(self, request: Request) -> Reply | NoReply:
         if self._session is None:
             raise RuntimeError("The client is used outside its `async with` block")
         try:
-            url, proxy = self._route(request.url)
+            url, route = self._route(request.url)
             async with self._session.request(
                 request.method,
                 url,
-                headers=request.headers,
+                headers={**request.headers, **route.headers} if route.headers else request.headers,
                 data=request.body,
                 skip_auto_headers=_OURS_TO_SAY if request.method == "POST" else None,
                 allow_redirects=False,
-                proxy=proxy,
+                **route.proxy,
             ) as response:
-                body = await _bounded_body(response)
-                if body is None:
-                    return NoReply(f"its body is larger than {LARGEST_BODY >> 20} MiB")
-                return Reply(response.status, response.headers, body)
+                return Reply(response.status, response.headers, await _body(response))
+        except BodyError as error:
+            return NoReply(str(error))
         except TimeoutError:
             return NoReply(f"it took longer than {self.account.network.timeout:.0f} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -206,34 +194,56 @@ class AsyncITwinClient:
             if isinstance(error, aiohttp.ClientResponseError) and not isinstance(error, aiohttp.ClientHttpProxyError):
                 # It quotes what came, and that can be the rest of an answer with a token in it.
                 text = "what came is not HTTP"
-            return NoReply(excerpt(f"{type(error).__name__}: {text}", 600, self.account.credentials.secrets))
+            secrets = (*self.account.credentials.secrets, *self._transport.secrets)
+            return NoReply(excerpt(f"{type(error).__name__}: {text}", 600, secrets))
 
 
-async def _bounded_body(response: aiohttp.ClientResponse) -> bytes | None:
-    """Give the body, or None if it is too large to be taken in."""
-    if response.content.is_eof():
-        # It came together with the head, as short answers do.
-        return await response.read() if response.content.total_bytes <= LARGEST_BODY else None
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > LARGEST_BODY:
-            return None
-    return bytes(body)
+class _Ended(NamedTuple, Generic[T]):
+    """What a flow has ended with; a future cannot carry StopIteration."""
+
+    result: T
 
 
-async def _tls(verify: bool | str) -> ssl.SSLContext | bool:
-    if isinstance(verify, bool):
-        return verify
+def _resumed(flow: Flow[T], outcome: Reply) -> tuple[Send | Pause | Authorize | None, _Ended[T] | None]:
+    """Resume a flow with an answer, in a thread: what it decodes of a large one would stop the event loop."""
     try:
-        return await asyncio.to_thread(_trusting, Path(verify))
-    except OSError as error:
-        raise ITwinInputError(
-            f"verify names {verify!r}, which is no bundle of certificate authorities: {error}"
-        ) from error
+        return flow.send(outcome), None
+    except StopIteration as end:
+        return None, _Ended(end.value)
 
 
-def _trusting(bundle: Path) -> ssl.SSLContext:
-    if bundle.is_dir():
-        return ssl.create_default_context(capath=bundle)
-    return ssl.create_default_context(cafile=bundle)
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """The way to a host: its base URL, what aiohttp has to know of the proxy, and the headers that are meant for it."""
+
+    base: URL
+    proxy: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def to(cls, host: str, proxy: Proxy | None) -> Self:
+        base = URL(host, encoded=True)
+        if proxy is None:
+            return cls(base)
+        headers = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+        if base.scheme == "http":
+            # The proxy reads the request itself. In one for https, it would be the service that reads it.
+            return cls(base, {"proxy": URL(proxy.url)}, headers)
+        return cls(base, {"proxy": URL(proxy.url), "proxy_headers": headers})
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """
+    Return the body.
+
+    :raises BodyError: if it is too large, or not encoded as its headers say
+    """
+    body = BodyReader(response.headers, LARGEST_BODY)
+    if response.content.is_eof() and response.content.total_bytes <= _LARGEST_DECODED_HERE:
+        # It came together with the head, as short answers do.
+        body.feed(await response.read())
+        return body.finish()
+    async for part in response.content.iter_any():
+        for _ in body.steps(part):
+            await asyncio.sleep(0)
+    return body.finish()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from http.cookiejar import DefaultCookiePolicy
@@ -11,22 +10,25 @@ from math import inf
 from typing import Any, Self, TypeVar
 
 import requests
-from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError
 
 from airflow_provider_itwin.api import conversations, operations
-from airflow_provider_itwin.api.account import Account, Network
+from airflow_provider_itwin.api.account import Account
+from airflow_provider_itwin.api.account_state import state_of
+from airflow_provider_itwin.api.content_encoding import ACCEPT_ENCODING, BodyError, BodyReader
 from airflow_provider_itwin.api.conversations import Baseline, Pages, StartedRun
 from airflow_provider_itwin.api.credentials import ReadyToken, Token
+from airflow_provider_itwin.api.deadline import Deadline, DeadlineAdapter, deadline
 from airflow_provider_itwin.api.errors import ITwinError
 from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obtain_token
 from airflow_provider_itwin.api.listing import connection_pages, run_pages, source_file_pages
 from airflow_provider_itwin.api.operations import Call
-from airflow_provider_itwin.api.pace import LONGEST_OBEDIENCE, RequestBudget
+from airflow_provider_itwin.api.pace import LONGEST_OBEDIENCE
 from airflow_provider_itwin.api.plan import Active
 from airflow_provider_itwin.api.redact import excerpt
 from airflow_provider_itwin.api.refusal import retry_after
 from airflow_provider_itwin.api.resources import Connection, ConnectionKind, Run, RunRef, SourceFile
+from airflow_provider_itwin.api.transport import Transport
 from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome, look, wait
 from airflow_provider_itwin.api.wire import LARGEST_BODY, NO_TURN, Authorize, Flow, NoReply, Pause, Reply, Request, Send
 
@@ -35,13 +37,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _CHUNK = 1 << 16
-
-
-class _OwnHeaders(AuthBase):
-    """Keeps requests from putting credentials of a ``.netrc`` file in the place of ours."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        return request
+_LARGEST_HEAD = 1 << 20
 
 
 class _Session(requests.Session):
@@ -62,13 +58,24 @@ class ITwinClient:
     def __init__(self, account: Account, sleep: Callable[[float], None] = time.sleep) -> None:
         self.account = account
         self._sleep = sleep
-        self._token: Token | None = None
-        self._budget = RequestBudget(account.limits.per_minute, account.limits.per_hour)
-        self._renewing = threading.Lock()
+        self._transport = Transport.of(account)
+        self._transport.tls()
+        self._state = state_of(account)
+        self._budget = self._state.budget
         self._session = _Session()
-        self._session.auth = _OwnHeaders()
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        self._session.trust_env = not account.environment.is_local
+        # What the machine says of proxies and authorities is in the transport; a .netrc file would replace our token.
+        self._session.trust_env = False
+        self._session.headers["Accept-Encoding"] = ACCEPT_ENCODING
+        adapter = DeadlineAdapter(
+            {
+                proxy.url: proxy.authorization
+                for proxy in self._transport.proxies.values()
+                if proxy and proxy.authorization
+            }
+        )
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, adapter)
 
     def __enter__(self) -> Self:
         return self
@@ -209,43 +216,44 @@ class ITwinClient:
         credentials = self.account.credentials
         if isinstance(credentials, ReadyToken):
             return Token(credentials.token)
-        with self._renewing:
-            if self._token is None or self._token is refused or not self._token.is_good(self.account.clock()):
-                self._token = self.carry(obtain_token(self.account, credentials, patience))
-            return self._token
+        return self._state.obtain(refused, lambda: self.carry(obtain_token(self.account, credentials, patience)))
 
     def _send(self, request: Request) -> Reply | NoReply:
         timeout = self.account.network.timeout
+        limit = Deadline(timeout, 2 * LARGEST_BODY + _LARGEST_HEAD)
+        proxy = self._transport.proxy(request.url)
         try:
-            with self._session.request(
-                request.method,
-                request.url,
-                headers=dict(request.headers),
-                data=request.body,
-                timeout=(max(1.0, timeout / 6), timeout),
-                verify=self.account.network.verify,
-                proxies=_proxies(self.account.network),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            with (
+                deadline(limit),
+                self._session.request(
+                    request.method,
+                    request.url,
+                    headers=dict(request.headers),
+                    data=request.body,
+                    timeout=(max(1.0, timeout / 6), timeout),
+                    verify=self._transport.verify,
+                    proxies={} if proxy is None else {"http": proxy.url, "https": proxy.url},
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                body = bytearray()
-                give_up_at = self.account.clock() + timeout
-                while chunk := response.raw.read1(_CHUNK, decode_content=True):
-                    body += chunk
-                    if len(body) > LARGEST_BODY:
-                        return NoReply(f"its body is larger than {LARGEST_BODY >> 20} MiB")
-                    if self.account.clock() > give_up_at:
-                        return NoReply(f"its body took longer than {timeout:.0f} s")
-                return Reply(response.status_code, headers, bytes(body))
+                body = BodyReader(headers, LARGEST_BODY)
+                while part := response.raw.read1(_CHUNK, decode_content=False):
+                    body.feed(part)
+                    limit.left()
+                return Reply(response.status_code, headers, body.finish())
+        except BodyError as error:
+            return NoReply(str(error))
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            if limit.is_over:
+                return NoReply(f"it took longer than {timeout:.0f} s")
             text = str(error)
             if "BadStatusLine" in text or "LineTooLong" in text:
                 # They quote what came, and that can be the rest of an answer with a token in it.
                 text = "what came is not HTTP"
-            return NoReply(excerpt(f"{type(error).__name__}: {text}", 600, self.account.credentials.secrets))
+            return NoReply(excerpt(f"{type(error).__name__}: {text}", 600, self._secrets))
 
-
-def _proxies(network: Network) -> dict[str, Any]:
-    """Give the proxies as a request has to be told of them so that those of the machine do not come before them."""
-    return {"http": None, "https": None, "all": None, **dict(network.proxies)} if network.proxies else {}
+    @property
+    def _secrets(self) -> tuple[str, ...]:
+        return (*self.account.credentials.secrets, *self._transport.secrets)

@@ -12,6 +12,13 @@ from urllib.parse import urlencode
 import msgspec
 
 from airflow_provider_itwin.api.errors import ITwinProtocolError
+from airflow_provider_itwin.api.reading import (
+    LARGEST_SMALL_BODY,
+    MOST_SMALL_VALUES,
+    UNREADABLE,
+    OversizedError,
+    check_size,
+)
 from airflow_provider_itwin.api.wire import Reply
 
 DEFAULT_SCOPE = "itwin-platform"
@@ -130,8 +137,11 @@ def read_token(reply: Reply, now: float) -> Token:
     :raises ITwinProtocolError: if there is no usable token in the answer; what is in it is never shown
     """
     try:
+        check_size(reply.body, MOST_SMALL_VALUES, LARGEST_SMALL_BODY)
         answer = msgspec.json.decode(reply.body, type=_TokenAnswer, strict=False)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except OversizedError as error:
+        raise ITwinProtocolError(f"The answer of the token endpoint is too large: {error}") from error
+    except UNREADABLE as error:
         raise ITwinProtocolError("The token endpoint answered 200 without an access token that can be read") from error
     value = answer.access_token
     if not value or not value.isascii() or not value.isprintable() or " " in value:

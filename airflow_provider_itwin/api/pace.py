@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 from airflow_provider_itwin.api.errors import ITwinInputError
@@ -112,13 +113,15 @@ class RequestBudget:
     :param per_hour: requests in any hour; 0 for no limit
     """
 
-    __slots__ = ("_held_until", "_meters")
+    __slots__ = ("_held_until", "_lock", "_meters")
 
     def __init__(self, per_minute: float = 0, per_hour: float = 0) -> None:
         self._meters = [
             _Meter(limit, window) for limit, window in ((per_minute, 60.0), (per_hour, 3600.0)) if limit > 0
         ]
         self._held_until = -float("inf")
+        # The clients of several threads share it.
+        self._lock = threading.Lock()
 
     def next_turn(self, now: float) -> float:
         """Give the moment of the next turn without taking it."""
@@ -129,9 +132,10 @@ class RequestBudget:
 
     def take(self, now: float) -> float:
         """Take the next turn, and give the seconds to wait for it."""
-        turn = self.next_turn(now)
-        for meter in self._meters:
-            meter.count(turn)
+        with self._lock:
+            turn = self.next_turn(now)
+            for meter in self._meters:
+                meter.count(turn)
         return turn - now
 
     def hold_back(self, until: float) -> None:

@@ -1,4 +1,9 @@
-"""Reads JSON as it comes: letters that are none cost themselves, not the answer that they are in."""
+"""
+Decodes JSON with a bound on what that may cost, and repairs texts that were cut.
+
+Every body passes :func:`check_size` before it is decoded: a few kilobytes of gzip can hold millions of values, and each of
+them would become a Python object.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +14,66 @@ import msgspec
 
 T = TypeVar("T")
 
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What reading raises for a body that is no JSON."""
+MOST_VALUES = 4_000_000
+"""JSON values of one answer, at most; a run of 100,000 files, each with an error of its own, has three million."""
 
-# Pairs and other escapes are passed over as a whole, so that what is left are halves of pairs.
-_ESCAPES = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
-    re.DOTALL,
+LARGEST_SMALL_BODY = 1 << 20
+"""Bytes of an answer that is small by its nature, at most: an error, a token."""
+
+MOST_SMALL_VALUES = 20_000
+"""JSON values of such an answer, at most."""
+
+_WINDOW = 1 << 20
+
+
+class OversizedError(msgspec.DecodeError):
+    """The body holds more than is decoded."""
+
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for a body that is not JSON, or holds too much of it."""
+
+# The run of backslashes before the u decides whether it is an escape: an even number of them stands for themselves.
+_ESCAPE = re.compile(
+    rb"(?<!\\)(?P<slashes>\\++)u(?:(?P<pair>[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
+_LONGEST_ESCAPE = 16
+_REPLACEMENT = rb"\ufffd"
+
+
+def check_size(body: bytes, most_values: int = MOST_VALUES, most_bytes: int | None = None) -> None:
+    """
+    Raise if decoding `body` could cost too much.
+
+    :param most_values: JSON values that it may hold; they are counted by their separators, so that the count is never too
+        low, and too high where texts contain commas and brackets
+    :param most_bytes: bytes that it may have; None for what a client accepts at all
+    :raises OversizedError: with both figures, if it is too large
+    """
+    if most_bytes is not None and len(body) > most_bytes:
+        raise OversizedError(f"it has {len(body):,} bytes, and no more than {most_bytes:,} are decoded here")
+    if len(body) <= most_values:
+        return
+    values = 1
+    for start in range(0, len(body), _WINDOW):
+        values += sum(body.count(sign, start, start + _WINDOW) for sign in (b",", b"[", b"{"))
+        if values > most_values:
+            raise OversizedError(
+                f"it has {len(body):,} bytes with more than {most_values:,} JSON values, which is the most that is decoded"
+            )
 
 
 def read_json(body: bytes) -> Any:
     """
-    Read a body as JSON.
+    Decode the body of an answer that is small by its nature into plain values.
 
-    :raises msgspec.DecodeError, RecursionError: if it is none
+    :raises msgspec.DecodeError, RecursionError: if it is not JSON, or too large
     """
+    check_size(body, MOST_SMALL_VALUES, LARGEST_SMALL_BODY)
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return msgspec.json.decode(mended(body))
+        return msgspec.json.decode(valid_utf8(valid_escapes(body)))
 
 
 def converted(values: Any, shape: type[T]) -> T:
@@ -43,8 +88,32 @@ def converted(values: Any, shape: type[T]) -> T:
         raise ValueError(str(error)) from error
 
 
-def mended(body: bytes) -> bytes:
-    """Put U+FFFD where `body` has bytes that are no UTF-8, or half a surrogate pair: texts were cut there."""
-    return _ESCAPES.sub(
-        lambda found: rb"\ufffd" if found["half"] else found[0], body.decode("utf-8", "replace").encode()
-    )
+def valid_utf8(body: bytes) -> bytes:
+    """Replace bytes that are not UTF-8 by U+FFFD: a text was cut there."""
+    return body.decode("utf-8", "replace").encode()
+
+
+def valid_escapes(body: bytes) -> bytes:
+    """
+    Replace escapes of half a surrogate pair by that of U+FFFD: a text was cut there.
+
+    Both escapes have six characters, so this takes one copy of the body and no more. The search goes window by window, so
+    that a large body does not hold the interpreter's lock for long.
+    """
+    repaired = bytearray(body)
+    at = 0
+    while at < len(body):
+        end = min(at + _WINDOW, len(body))
+        last = end if end == len(body) else end - _LONGEST_ESCAPE
+        found = _ESCAPE.search(body, at, end)
+        if found is None or found.start() >= last:
+            at = last if last > at else end
+            continue
+        slashes = found.end("slashes")
+        if len(found["slashes"]) % 2 == 0:
+            at = slashes + 1
+            continue
+        if found["pair"] is None:
+            repaired[slashes - 1 : slashes + 5] = _REPLACEMENT
+        at = found.end()
+    return bytes(repaired)

@@ -7,15 +7,12 @@ one is passed over, and one of an unexpected type counts as absent rather than m
 
 from __future__ import annotations
 
-import contextlib
 from datetime import UTC, datetime
-from typing import Any, NoReturn, TypeVar, get_args
+from typing import Any, NoReturn
 
 import msgspec
 
-from airflow_provider_itwin.api.errors import ITwinProtocolError
-from airflow_provider_itwin.api.reading import UNREADABLE, read_json
-from airflow_provider_itwin.api.redact import excerpt
+from airflow_provider_itwin.api.decoding import decoded
 from airflow_provider_itwin.api.vocabulary import (
     ConnectionKind,
     ExecutionResult,
@@ -86,8 +83,12 @@ def read_moment(text: str | None) -> datetime | None:
         return None
 
 
-class _Resource(msgspec.Struct, rename=_api_name, kw_only=True, omit_defaults=True):
-    """Base of all resources."""
+class _Resource(msgspec.Struct, rename=_api_name, kw_only=True, omit_defaults=True, gc=False):
+    """
+    Base of all resources.
+
+    They form no cycles, so the garbage collector need not know them: a large run has hundreds of thousands.
+    """
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values: moments in ISO 8601, resources inside as objects, None for what is not known."""
@@ -346,74 +347,3 @@ class ConnectionEnvelope(_Resource):
     """The answer to a request for a connection."""
 
     connection: Connection
-
-
-R = TypeVar("R", bound=_Resource)
-
-_decoders: dict[type[_Resource], msgspec.json.Decoder[Any]] = {}
-
-
-def decoded(body: bytes, shape: type[R]) -> R:
-    """
-    Read a JSON body as `shape`.
-
-    The way of a well-formed body is fast and skips what is not asked for; a body with surprises in it takes a slower one
-    that keeps whatever can be understood.
-
-    :raises ITwinProtocolError: if the body is no JSON object, or lacks what its name promises (a run, a connection)
-    """
-    decoder = _decoders.get(shape)
-    if decoder is None:
-        decoder = _decoders[shape] = msgspec.json.Decoder(shape, strict=False)
-    try:
-        result: R = decoder.decode(body)
-    except UNREADABLE:
-        return _understood(body, shape)
-    return result
-
-
-def _understood(body: bytes, shape: type[R]) -> R:
-    try:
-        result: R | None = _salvaged(read_json(body), shape)
-    except UNREADABLE as error:
-        raise ITwinProtocolError(f"The answer is not JSON: {error}") from error
-    if result is None:
-        wanted = ", ".join(field.encode_name for field in msgspec.structs.fields(shape))
-        raise ITwinProtocolError(f"The answer is JSON, but has not the expected content ({wanted})")
-    return result
-
-
-def _salvaged(value: Any, shape: Any) -> Any:
-    """Convert as much of `value` to `shape` as fits; None where nothing does."""
-    for choice in get_args(shape) or (shape,):
-        if isinstance(choice, type) and issubclass(choice, _Resource):
-            return _salvaged_resource(value, choice)
-    if isinstance(value, list) and (items := _item_type(shape)):
-        return [item for item in (_salvaged(entry, items) for entry in value) if item is not None]
-    with contextlib.suppress(msgspec.ValidationError):
-        return msgspec.convert(value, shape, strict=False)
-    return None
-
-
-def _salvaged_resource(value: Any, shape: type[_Resource]) -> Any:
-    if not isinstance(value, dict):
-        return None
-    kept = {}
-    for field in msgspec.structs.fields(shape):
-        if field.encode_name in value:
-            kept[field.name] = _salvaged(value[field.encode_name], field.type)
-        elif field.required:
-            return None
-        if field.required and kept[field.name] is None:
-            return None
-    try:
-        return shape(**kept)
-    except ValueError:
-        return None
-
-
-def _item_type(shape: Any) -> Any:
-    for choice in (shape, *get_args(shape)):
-        if getattr(choice, "__origin__", None) is list:
-            return get_args(choice)[0]
-    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import threading
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
 from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder
 
 from .answers import DATA, EXPORT, MANIFEST, STORAGE
+from .certificate import self_signed
 from .script import CREDENTIALS, PRODUCTION, WALL
 
 TOKEN_URL = "https://ims.bentley.com/connect/token"
@@ -65,19 +67,22 @@ def service() -> Any:
         yield mocker
 
 
-@pytest.mark.parametrize("verify", [True, False, "/etc/ssl/own.pem"])
+@pytest.mark.parametrize("verify", [True, False, "own"])
 @pytest.mark.parametrize("variable", [None, "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_whom_to_trust_is_handed_over(
-    service: requests_mock.Mocker, monkeypatch: pytest.MonkeyPatch, verify: Any, variable: str | None
+    service: requests_mock.Mocker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verify: Any, variable: str | None
 ) -> None:
+    machine = str(self_signed(tmp_path / "machine.pem"))
+    if verify == "own":
+        verify = str(self_signed(tmp_path / "own.pem"))
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     if variable:
-        monkeypatch.setenv(variable, "/machine.pem")
+        monkeypatch.setenv(variable, machine)
 
     made(Network(verify=verify))[0].call(LOOK)
 
-    expected = "/machine.pem" if variable and verify is True else verify
+    expected = machine if variable and verify is True else verify
     assert [request.verify for request in service.request_history] == [expected] * 2
 
 
@@ -92,7 +97,7 @@ def test_proxies_are_handed_over_and_come_before_those_of_the_machine(
     made()[0].call(LOOK)
     machine = dict(service.request_history[-1].proxies)
 
-    assert own == {"https": "http://own:1"}
+    assert own["https"] == "http://own:1"
     assert machine["https"] == "http://machine:1"
 
 

@@ -67,7 +67,9 @@ with Emulator() as emulator:
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
 def test_nothing_needs_a_hash_that_fips_refuses(use: str) -> None:
-    done = subprocess.run([sys.executable, "-c", PRELUDE + use], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + use], capture_output=True, text=True, timeout=60, check=False
+    )
 
     assert done.returncode == 0, done.stderr
 
@@ -75,7 +77,11 @@ def test_nothing_needs_a_hash_that_fips_refuses(use: str) -> None:
 @pytest.mark.parametrize("source", SOURCES, ids=[str(path.relative_to(PACKAGE)) for path in SOURCES])
 def test_no_module_names_such_a_hash(source: Path) -> None:
     for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("hashlib", "hmac"):
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in ("hashlib", "hmac")
+        ):
             assert node.attr in APPROVED
         if isinstance(node, ast.ImportFrom) and node.module in ("hashlib", "hmac", "uuid", "_hashlib"):
             assert not {alias.name for alias in node.names} & REFUSED

@@ -16,6 +16,7 @@ from airflow_provider_itwin.api.aclient import AsyncITwinClient
 from airflow_provider_itwin.api.credentials import ClientCredentials
 from airflow_provider_itwin.api.environment import Environment
 from airflow_provider_itwin.api.errors import ITwinConnectionError, ITwinError
+from airflow_provider_itwin.api.transport import Transport
 from airflow_provider_itwin.api.vocabulary import ConnectionKind
 
 from .certificate import self_signed
@@ -284,7 +285,7 @@ async def test_authorities_that_the_machine_trusts_are_trusted_by_both_clients(
 
 
 def bundle_of(environment: Environment, network: Network) -> bool | str:
-    return AsyncITwinClient(World().account(None, network, environment))._bundle()
+    return Transport.of(World().account(None, network, environment)).verify
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
