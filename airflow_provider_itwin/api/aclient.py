@@ -241,7 +241,8 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     body = BodyReader(response.headers, LARGEST_BODY)
     if response.content.is_eof() and response.content.total_bytes <= _LARGEST_DECODED_HERE:
         # It came together with the head, as short answers do.
-        body.feed(await response.read())
+        for _ in body.steps(await response.read()):
+            await asyncio.sleep(0)
         return body.finish()
     async for part in response.content.iter_any():
         for _ in body.steps(part):

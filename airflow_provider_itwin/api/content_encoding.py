@@ -69,7 +69,8 @@ class BodyReader:
                 part, self._decoder = self._decoder.unused_data, None  # another member of the same file
             else:
                 return  # what follows is padding
-            yield
+            if part:
+                yield
 
     def finish(self) -> bytes:
         """

@@ -53,9 +53,8 @@ def decoded(body: bytes, shape: type[R]) -> R:
     """
     plan = _plan_of(shape)
     try:
-        if plan.holds_lists:
-            # What holds no list takes no more memory for a large body than for a small one: the rest is skipped.
-            check_size(body)
+        check_size(body)
+        # What holds no list takes no more memory for a large body than for a small one: the rest is skipped.
         if len(body) <= LARGEST_AT_ONCE or not plan.holds_lists:
             try:
                 result: R = plan.whole.decode(body)

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from airflow_provider_itwin.api.decoding import decoded
+from airflow_provider_itwin.api.redact import excerpt
 from airflow_provider_itwin.api.vocabulary import (
     ConnectionKind,
     ExecutionResult,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -123,9 +124,10 @@ class ITwinRunTrigger(BaseTrigger):
             return
         _tell_beginning(order)
         outcome = await ITwinHook(self.itwin_conn_id).wait_async(order)
-        event = outcome.as_event(order, self.memo)
+        # The report of a large run takes longer than the event loop may stand still.
+        event = await asyncio.to_thread(outcome.as_event, order, self.memo)
         if self.ends_task and outcome.ref is not None and outcome.run is not None:
-            report = RunReport.of(outcome.ref, outcome.run)
+            report = await asyncio.to_thread(RunReport.of, outcome.ref, outcome.run)
             if known_result(report.result) is ExecutionResult.SUCCESS and not report.failing_tasks:
                 log.info("%s", report.text("its result is Success"))
                 metrics.run_ended(report)
