@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +14,16 @@ from airflow_provider_itwin.api.account import DEFAULT_TIMEOUT, Account, Limits,
 from airflow_provider_itwin.api.credentials import DEFAULT_SCOPE, ClientCredentials, Credentials, ReadyToken
 from airflow_provider_itwin.api.environment import Environment
 from airflow_provider_itwin.api.errors import ITwinInputError
+from airflow_provider_itwin.api.proxies import checked_proxies, parse_proxy, trimmed
+from airflow_provider_itwin.api.redact import excerpt
 from airflow_provider_itwin.connection_form import FIELDS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
+
+log = logging.getLogger(__name__)
+
+CONN_TYPE = "itwin"
 
 _LONGEST_TIMEOUT = 600.0
 
@@ -24,7 +32,7 @@ def outage_tolerance() -> float:
     """
     Give the seconds without one good answer after which a wait is given up (``[itwin] outage_tolerance``).
 
-    :raises ValueError: if that is no number
+    :raises ITwinInputError: if that is no number
     """
     return _setting("outage_tolerance", 900.0)
 
@@ -33,19 +41,72 @@ def account_of(connection: Connection) -> Account:
     """
     Work out the account that an Airflow connection describes.
 
-    :raises ValueError: if its settings make no sense; the text says what to set, and shows no secret
+    :raises ITwinInputError: if its settings make no sense; the text says what to set, and shows no secret
     :raises ITwinUntrustedHostError: if a secret would travel in the clear
     """
+    _check_type(connection)
+    # Not extra_dejson: it masks secrets through a synchronous call, which must not happen on the triggerer's event loop.
+    extra = connection.extra or ""
+    _warn_of_unknown_keys(connection.conn_id, extra)
     return _account(
         connection.host,
         connection.port,
         connection.schema,
         connection.login,
         connection.password,
-        # Not extra_dejson: it masks secrets through a synchronous call, which must not happen on the triggerer's event loop.
-        connection.extra or "",
+        extra,
         _limits(),
     )
+
+
+def secrets_to_mask(connection: Connection) -> tuple[str, ...]:
+    """
+    Return the secrets of a connection that Airflow does not know as such: it masks the password as it is written.
+
+    :raises ITwinInputError: as :func:`account_of`
+    """
+    account = account_of(connection)
+    proxies = (parse_proxy(text, "proxies") for _, text in account.network.proxies if text)
+    found = {*account.credentials.secrets, *(secret for proxy in proxies for secret in proxy.secrets)}
+    return tuple(sorted(found - {connection.password}))
+
+
+def _check_type(connection: Connection) -> None:
+    """Refuse a connection of another service: its login and password are not for the iTwin Platform to see."""
+    kind = (connection.conn_type or "").strip().lower()
+    if kind not in ("", CONN_TYPE):
+        raise ITwinInputError(
+            f"The Airflow connection {connection.conn_id!r} is of type {kind[:40]!r}, not {CONN_TYPE!r}. Change its type, or, "
+            f"if it is written as a URI, let that begin with {CONN_TYPE}:// in place of {kind[:40]}://."
+        )
+
+
+def _warn_of_unknown_keys(conn_id: str | None, text: str) -> None:
+    """Log which keys of extra have no meaning, once for each connection; their values are never shown."""
+    for key in _unknown_keys(text):
+        if (conn_id, key) in _reported or len(_reported) >= _MOST_REPORTED:
+            continue
+        _reported.add((conn_id, key))
+        bare = key.removeprefix(f"extra__{CONN_TYPE}__").strip().lower()
+        similar = get_close_matches(bare, FIELDS, 1, 0.5) or [name for name in FIELDS if name in bare or bare in name]
+        log.warning(
+            "The extra of the Airflow connection %r has the key %r, which has no meaning there. %s",
+            conn_id,
+            excerpt(key, 40),
+            f"Did you mean {similar[0]!r}?" if similar and bare else f"Known keys are {', '.join(FIELDS)}.",
+        )
+
+
+@lru_cache(maxsize=64)
+def _unknown_keys(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(key for key in _extra_of(text) if key not in FIELDS)
+    except ValueError:
+        return ()
+
+
+_MOST_REPORTED = 1000
+_reported: set[tuple[str | None, str]] = set()
 
 
 @lru_cache(maxsize=8)
@@ -60,6 +121,7 @@ def _account(
 ) -> Account:
     """Work out an account; thousands of triggers that start together ask for the same one."""
     extra = _extra_of(extra_text)
+    host, scheme = trimmed(host), (trimmed(scheme) or "").lower()
     if host and "://" not in host and scheme in ("http", "https"):
         host = f"{scheme}://{host}"
     environment = Environment.of(host, _text(extra, "issuer_url"), port)
@@ -109,11 +171,9 @@ def portal_of(connection: Connection) -> str | None:
 
 def _text(extra: dict[str, Any], name: str) -> str | None:
     value = extra.get(name)
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
+    if value is not None and not isinstance(value, str):
         raise ITwinInputError(f"{name} in the extra of the iTwin connection must be a text")
-    return value.strip()
+    return trimmed(value)
 
 
 def _credentials_of(login: str | None, password: str | None, extra: dict[str, Any]) -> Credentials:
@@ -124,6 +184,7 @@ def _credentials_of(login: str | None, password: str | None, extra: dict[str, An
                 "token in the extra of the iTwin connection must be the bare access token, without 'Bearer '"
             )
         return ReadyToken(token)
+    login, password = trimmed(login), trimmed(password)
     if not login or not password:
         raise ITwinInputError(
             "The iTwin connection has no credentials: set login to the client id and password to the client secret of a "
@@ -135,8 +196,10 @@ def _credentials_of(login: str | None, password: str | None, extra: dict[str, An
 def _network_of(extra: dict[str, Any]) -> Network:
     # Null is what the connection form leaves of a field that nobody has filled in.
     verify = True if extra.get("verify") is None else extra["verify"]
-    if isinstance(verify, str) and verify.strip().lower() in ("true", "false", ""):
-        verify = verify.strip().lower() != "false"
+    if isinstance(verify, str):
+        verify = trimmed(verify) or ""
+        if verify.lower() in ("true", "false", ""):
+            verify = verify.lower() != "false"
     if not isinstance(verify, bool | str):
         raise ITwinInputError(
             "verify in the extra of the iTwin connection must be true, false, or the path of a CA bundle"
@@ -146,10 +209,11 @@ def _network_of(extra: dict[str, Any]) -> Network:
             f"verify in the extra of the iTwin connection is {verify!r}, and there is no such file or folder on this machine"
         )
     proxies = extra.get("proxies") or {}
-    if not isinstance(proxies, dict) or not all(isinstance(proxy, str) for proxy in proxies.values()):
+    if not isinstance(proxies, dict):
         raise ITwinInputError(
             'proxies in the extra of the iTwin connection must be an object such as {"https": "http://proxy:3128"}'
         )
+    checked = checked_proxies(proxies, "proxies in the extra of the iTwin connection")
     try:
         timeout = float(extra.get("timeout") or DEFAULT_TIMEOUT)
     except (TypeError, ValueError):
@@ -158,4 +222,4 @@ def _network_of(extra: dict[str, Any]) -> Network:
         raise ITwinInputError(
             f"timeout in the extra of the iTwin connection must be seconds, at most {_LONGEST_TIMEOUT:.0f}"
         )
-    return Network(timeout=timeout, verify=verify, proxies=tuple(sorted(proxies.items())))
+    return Network(timeout=timeout, verify=verify, proxies=checked)

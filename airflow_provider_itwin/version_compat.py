@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 
@@ -25,3 +26,9 @@ AIRFLOW_V_3_0_PLUS = AIRFLOW_VERSION >= (3, 0)
 AIRFLOW_V_3_1_PLUS = AIRFLOW_VERSION >= (3, 1)
 AIRFLOW_V_3_2_PLUS = AIRFLOW_VERSION >= (3, 2)
 AIRFLOW_V_3_3_PLUS = AIRFLOW_VERSION >= (3, 3)
+
+
+def mask_secret(secret: str) -> None:
+    """Have Airflow hide a text in all logs of the task."""
+    masker = import_module("airflow.sdk.log" if AIRFLOW_V_3_0_PLUS else "airflow.utils.log.secrets_masker")
+    masker.mask_secret(secret)

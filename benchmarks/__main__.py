@@ -19,6 +19,7 @@ from benchmarks import (
     faketime,
     hanging,
     imports,
+    large_answers,
     machine,
     plan,
     plots,
@@ -85,6 +86,8 @@ class Bench:
         """Measure what large answers cost."""
         say("Answers about 5,000 files ...")
         self.results.decoding = decoding.measure(5 if self.quick else 25)
+        say("Answers about 20,000 and 100,000 files, and a hostile one ...")
+        self.results.large = large_answers.measure()
         row = plan.big_polls(self.quick)
         for _, subject in row.turns():
             self._case(row, subject, lambda figures: self.results.big.append(figures), decoding.FILES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from math import inf
 
@@ -41,6 +42,7 @@ def judge(results: Results) -> list[Criterion]:
         _schedule,
         _budget,
         _decoding,
+        _large_answers,
         _emulator,
     ]
     return [criterion for judged in judges for criterion in judged(results)]
@@ -183,6 +185,33 @@ def _decoding(results: Results) -> Iterator[Criterion]:
         found.glance / found.plain if found else None,
         0.2,
         "{:.2f} of it",
+    )
+
+
+def _large_answers(results: Results) -> Iterator[Criterion]:
+    by_files = {one.files: one for one in results.large}
+    run, larger, hostile = by_files.get(20_000), by_files.get(100_000), by_files.get(0)
+    yield _at_most(
+        "A run of 20,000 files stops the event loop for at most 100 ms at a time",
+        run.stop * 1000 if run else None,
+        100,
+        "{:.0f} ms",
+    )
+    yield _at_most(
+        "A run of 100,000 files gives its report, within 400 MB",
+        None if larger is None else larger.memory / 1e6 if larger.end == "reported" else math.inf,
+        400,
+        "{:.0f} MB",
+    )
+    yield _at_most(
+        "60 KB of gzip with 20 million JSON values are refused within 2 s",
+        None if hostile is None else hostile.seconds if hostile.end == "refused" else math.inf,
+        2,
+        "{:.2f} s",
+    )
+    yield _at_most("... and within 200 MB of memory", hostile.memory / 1e6 if hostile else None, 200, "{:.0f} MB")
+    yield _at_most(
+        "... and stop the event loop for at most 100 ms", hostile.stop * 1000 if hostile else None, 100, "{:.0f} ms"
     )
 
 

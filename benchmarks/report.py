@@ -154,6 +154,12 @@ def _sentences(results: Results) -> Iterator[str]:
             f"An answer about {found.files:,} files ({found.size / 1e6:.1f} MB): a look takes {found.glance * 1000:.2f} ms, the "
             f"whole run {found.whole * 1000:.1f} ms, json.loads {found.plain * 1000:.1f} ms."
         )
+    for answer in results.large:
+        what = f"A run of {answer.files:,} files" if answer.files else "An answer with 20 million JSON values"
+        yield (
+            f"{what} ({answer.size / 1e6:.2f} MB on the wire) is {answer.end} after {answer.seconds:.2f} s; the event loop "
+            f"stands still for {answer.stop * 1000:.0f} ms at most, and the process grows by {answer.memory / 1e6:.0f} MB."
+        )
     for subject in ("ours", "floor"):
         cpu = median([one for one in results.big if one.subject == subject], lambda one: one.cpu)
         if cpu is not None:

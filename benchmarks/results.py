@@ -11,6 +11,7 @@ from benchmarks.emulated import Rate
 from benchmarks.figures import Figures
 from benchmarks.hanging import Hanging
 from benchmarks.imports import Imports
+from benchmarks.large_answers import LargeAnswer
 from benchmarks.machine import describe
 from benchmarks.restart import Restart
 from benchmarks.schedule import Course
@@ -52,6 +53,7 @@ class Results(msgspec.Struct):
     big: list[Figures] = []
     courses: list[Course] = []
     decoding: Decoding | None = None
+    large: list[LargeAnswer] = []
     imports: list[Imports] = []
     rates: list[Rate] = []
     throughput: Throughput | None = None

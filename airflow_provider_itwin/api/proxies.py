@@ -8,9 +8,12 @@ special characters in the password. So the text is read here, and both are given
 from __future__ import annotations
 
 import base64
+import string
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
+
+from airflow_provider_itwin.api.errors import ITwinInputError
 
 SCHEMES = ("http", "https", "all")
 """What the proxies of a connection can be for; each can be limited to one host, as in ``https://api.bentley.com``."""
@@ -47,6 +50,14 @@ class Proxy:
         return (self.password, (self.authorization or "").removeprefix("Basic "))
 
 
+_AROUND = string.whitespace + "\ufeff\u00a0\x00"
+
+
+def trimmed(text: str | None) -> str | None:
+    """Remove what a file leaves around a value: blanks, line ends, a byte order mark. None if nothing is left."""
+    return (text or "").strip(_AROUND) or None
+
+
 def parse_proxy(text: str, setting: str) -> Proxy:
     """
     Read the URL of a proxy; without a scheme it is ``http``.
@@ -54,15 +65,16 @@ def parse_proxy(text: str, setting: str) -> Proxy:
     The password may hold any character, percent-encoded or not.
 
     :param setting: what the text is called where the user wrote it, for the error
-    :raises ValueError: if it is not the URL of a proxy that both clients can use; the error quotes nothing from it
+    :raises ITwinInputError: if it is not the URL of a proxy that both clients can use; the error quotes nothing from it
     """
-    scheme, separator, rest = text.strip().partition("://")
+    text = trimmed(text) or ""
+    scheme, separator, rest = text.partition("://")
     if not separator:
-        scheme, rest = "http", text.strip()
+        scheme, rest = "http", text
     scheme = scheme.lower()
     if scheme not in ("http", "https"):
         known = f"a {scheme} proxy" if scheme in _OTHER_PROXIES else "of an unknown kind"
-        raise ValueError(
+        raise ITwinInputError(
             f"{setting} is {known}, which is not supported: it must be a URL such as http://user:password@proxy.example:3128"
         )
     credentials, at, place = rest.rpartition("@")
@@ -75,7 +87,7 @@ def parse_proxy(text: str, setting: str) -> Proxy:
     user, _, password = (unquote(part) for part in credentials.partition(":"))
     if not host or port == 0 or ":" in user or _is_odd(place) or parts.netloc != place or place.endswith(":"):
         # What is wrong with it would be shown by quoting from it, and a password may be in it.
-        raise ValueError(
+        raise ITwinInputError(
             f"{setting} is not the URL of a proxy: it must name a host and, if it has one, a port, such as "
             "http://user:password@proxy.example:3128"
         )
@@ -97,21 +109,22 @@ def checked_proxies(proxies: Mapping[str, object], setting: str) -> tuple[tuple[
     """
     Check the proxies of an Airflow connection, and return them in a form that can be compared.
 
-    :raises ValueError: if a key is not a scheme, or a value is not the URL of a proxy
+    :raises ITwinInputError: if a key is not a scheme, or a value is not the URL of a proxy
     """
     checked = []
     for key, text in proxies.items():
         scheme, _, host = key.strip().lower().partition("://")
         if scheme not in SCHEMES or any(char in ":/?#@" for char in host):
-            raise ValueError(
+            raise ITwinInputError(
                 f"{setting} has the key {_shown(key)!r}: each must be one of {', '.join(SCHEMES)}, or one of these with a host, "
                 "such as https://api.bentley.com"
             )
         if text is not None and not isinstance(text, str):
-            raise ValueError(f'{setting} must be an object such as {{"https": "http://proxy:3128"}}')
-        if text and text.strip():
-            parse_proxy(text, f"{key.strip()} in {setting}")
-        checked.append((f"{scheme}://{host}" if host else scheme, (text or "").strip()))
+            raise ITwinInputError(f'{setting} must be an object such as {{"https": "http://proxy:3128"}}')
+        value = trimmed(text)
+        if value:
+            parse_proxy(value, f"{key.strip()} in {setting}")
+        checked.append((f"{scheme}://{host}" if host else scheme, value or ""))
     return tuple(sorted(checked))
 
 
@@ -126,7 +139,7 @@ def proxy_for(url: str, proxies: Iterable[tuple[str, str]], *, use_environment: 
 
     :param proxies: those of the Airflow connection; if there are any, the machine's variables do not count
     :param use_environment: whether the variables ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY`` count
-    :raises ValueError: if the text that names it is not the URL of a proxy
+    :raises ITwinInputError: if the text that names it is not the URL of a proxy
     """
     from requests.utils import get_environ_proxies, select_proxy
 

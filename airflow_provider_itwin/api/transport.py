@@ -15,6 +15,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from airflow_provider_itwin.api.account import Account
+from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.api.proxies import Proxy, proxy_for
 
 
@@ -35,7 +36,7 @@ class Transport:
         """
         Work out the network of an account: what its connection says comes before what the machine says.
 
-        :raises ValueError: if a proxy is not one that both clients can use
+        :raises ITwinInputError: if a proxy is not one that both clients can use
         """
         environment, network = account.environment, account.network
         verify = network.verify
@@ -61,7 +62,7 @@ class Transport:
         Read the authorities to trust; this takes milliseconds.
 
         :return: False if nothing is to be verified, True for the usual authorities
-        :raises ValueError: if they cannot be read
+        :raises ITwinInputError: if they cannot be read
         """
         if isinstance(self.verify, bool):
             return self.verify
@@ -71,7 +72,7 @@ class Transport:
                 return ssl.create_default_context(capath=bundle)
             return ssl.create_default_context(cafile=bundle)
         except OSError as error:
-            raise ValueError(
+            raise ITwinInputError(
                 f"verify names {self.verify!r}, which is no bundle of certificate authorities: {error}"
             ) from error
 

@@ -30,7 +30,8 @@ from airflow_provider_itwin.connection_form import behaviour, widgets
 from airflow_provider_itwin.hooks import connection_retry
 from airflow_provider_itwin.hooks.connection_lookup import look_up
 from airflow_provider_itwin.hooks.connection_retry import ConnectionRetry
-from airflow_provider_itwin.settings import account_of, outage_tolerance, portal_of
+from airflow_provider_itwin.settings import account_of, outage_tolerance, portal_of, secrets_to_mask
+from airflow_provider_itwin.version_compat import mask_secret
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -87,7 +88,10 @@ class ITwinHook(BaseHook):
 
         connection = self.get_connection(self.itwin_conn_id)
         self._portal_url = portal_of(connection)
-        return ITwinClient(account_of(connection))
+        account = account_of(connection)
+        for secret in secrets_to_mask(connection):
+            mask_secret(secret)
+        return ITwinClient(account)
 
     def get_conn(self) -> ITwinClient:
         """Give the synchronous client of the connection; the first call reads the connection, none sends anything."""

@@ -110,7 +110,9 @@ def test_settings_that_make_no_sense_are_refused_with_a_sentence(fields: dict[st
 
 
 def test_an_extra_that_is_no_json_is_refused_with_a_sentence() -> None:
-    connection: Any = SimpleNamespace(host=None, port=None, schema=None, extra=SECRET + "{", **CREDENTIALS)
+    connection: Any = SimpleNamespace(
+        conn_id="a", conn_type="itwin", host=None, port=None, schema=None, extra=SECRET + "{", **CREDENTIALS
+    )
     with pytest.raises(ValueError, match="The extra of the iTwin connection is not JSON") as caught:
         account_of(connection)
     assert SECRET not in str(caught.value)
