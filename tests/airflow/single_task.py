@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import pytest
 from airflow.providers.common.compat.module_loading import import_string
@@ -21,6 +22,7 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
+from airflow_provider_itwin.api import account_state
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 
 if TYPE_CHECKING:
@@ -199,9 +201,10 @@ class Runner:
 
 def _part(task: BaseOperator, method: str, event: Any, context: dict[str, Any]) -> Any:
     process: Any = copy.copy(task)
-    if method == "execute":
-        return process.execute(context)
-    return process.resume_execution(method, {"event": event}, context)
+    with process_of_its_own():
+        if method == "execute":
+            return process.execute(context)
+        return process.resume_execution(method, {"event": event}, context)
 
 
 def _check_deferral(deferred: Any, now: float) -> None:
@@ -243,10 +246,19 @@ def event_of(trigger: BaseTrigger) -> Any:
             return event
         return None
 
-    event = asyncio.run(first())
+    with process_of_its_own():
+        event = asyncio.run(first())
     if hasattr(event, "task_instance_state"):
         return EndOfTask(str(event.task_instance_state), through_json(event.xcoms))
     return through_json(event.payload)
+
+
+@contextmanager
+def process_of_its_own() -> Iterator[None]:
+    """Share no token, budget or refusal with what ran before: that would be another process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(account_state, "_states", WeakValueDictionary())
+        yield
 
 
 def through_json(value: Any) -> Any:

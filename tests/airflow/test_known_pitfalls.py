@@ -19,7 +19,7 @@ PITFALLS: dict[str, dict[str, list[str]]] = {
     "reading the Airflow connection, or masking its secrets, blocks or breaks the triggerer's event loop": {
         "airflow/test_run_trigger.py": [
             "test_nor_when_the_triggerer_asks_a_supervisor_for_it",
-            "test_an_airflow_connection_that_is_not_there_is_a_refusal_and_no_breakdown",
+            "test_an_airflow_connection_that_is_not_there_can_be_retried",
             "test_settings_that_make_no_sense_are_a_refusal_and_no_breakdown",
         ],
     },
