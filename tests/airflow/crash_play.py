@@ -326,7 +326,9 @@ class _Play:
             return None
         if outcome.state != "deferred":
             return outcome
-        assert outcome.triggers[-1].in_queue or outcome.pushed == ["run_ref"], "the run is told before it is waited for"
+        assert outcome.triggers[-1].in_queue or outcome.pushed_without_links == ["run_ref"], (
+            "the run is told before it is waited for"
+        )
         return None
 
     def _check(self) -> None:

@@ -118,6 +118,11 @@ class Outcome:
     """In how many processes it ran."""
 
     @property
+    def pushed_without_links(self) -> list[str]:
+        """The same without the addresses of links, which Airflow 2 does not get unless they are known."""
+        return [key for key in self.pushed if not key.startswith("_link_")]
+
+    @property
     def text(self) -> str:
         """What the exception says."""
         return str(self.error)
@@ -213,7 +218,7 @@ def _check_deferral(deferred: Any, now: float) -> None:
     if deadline is None:
         assert deferred.timeout is None
     else:
-        assert deferred.timeout.total_seconds() == pytest.approx(max(0.0, deadline - now) + 60.0)
+        assert deferred.timeout.total_seconds() == pytest.approx(max(0.0, deadline - now) + 60.0, abs=10.0)
     assert not deferred.kwargs
 
 

@@ -46,12 +46,12 @@ def test_gives_the_run_id_and_pushes_its_name_in_every_mode(
     assert bool(outcome.triggers) == (mode == DEFERRED)
     if mode["wait_for_completion"]:
         assert runs(emulator)[0]["state"] == "Completed"
-        assert outcome.pushed == ["run_ref", "run_report"]
+        assert outcome.pushed_without_links == ["run_ref", "run_report"]
         report = outcome.xcoms["run_report"]
         assert (report["ref"]["run_id"], report["state"], report["result"]) == (run_id, "Completed", "Success")
         assert report["totals"]["tasks"] == 2
     else:
-        assert outcome.pushed == ["run_ref"]
+        assert outcome.pushed_without_links == ["run_ref"]
         assert runs(emulator)[0]["state"] != "Completed"
 
 

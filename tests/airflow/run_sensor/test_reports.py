@@ -42,7 +42,9 @@ def test_gives_the_same_report_in_each_mode(emulator: Emulator, run_task: RunTas
     assert poked.value == rescheduled.value == deferred.value
     assert poked.value["result"] == result
     assert poked.value["totals"]["tasks"] == 2
-    assert poked.xcoms == rescheduled.xcoms == deferred.xcoms == {"run_report": poked.value}
+    assert poked.xcoms == rescheduled.xcoms == deferred.xcoms
+    assert poked.xcoms["run_report"] == poked.value
+    assert poked.pushed_without_links == ["run_report"]
 
 
 def test_a_failed_run_reads_the_same_in_each_mode(emulator: Emulator, run_task: RunTask) -> None:
