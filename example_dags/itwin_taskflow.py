@@ -1,7 +1,8 @@
 """
 Use the hook in tasks of your own: start a run, wait for it, and return what the next task needs.
 
-What the hook returns is an object. A task returns its ``as_dict()``, which is JSON and can be an XCom.
+What the hook returns is an object. A task returns its ``as_dict()``, which is JSON and can be an XCom. ``multiple_outputs=False``
+keeps it one XCom: Airflow would make one of each member, and Airflow 3.0 refuses those that are None.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ with DAG(
     doc_md=__doc__,
 ):
 
-    @task
+    @task(multiple_outputs=False)
     def start(params: Any = None) -> dict[str, Any]:
         """Start a run."""
         from airflow_provider_itwin.hooks.itwin import ITwinHook
 
         return ITwinHook().start_run(params["connection_id"]).as_dict()
 
-    @task
+    @task(multiple_outputs=False)
     def wait(started: Any) -> dict[str, Any]:
         """Wait for its end, and return the part of the run that matters; a whole run can be large."""
         from airflow_provider_itwin.hooks.itwin import ITwinHook

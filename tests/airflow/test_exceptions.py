@@ -20,6 +20,7 @@ from airflow_provider_itwin.settings import account_of
 class _Connection:
     """The fields of an Airflow connection."""
 
+    conn_id = "itwin_default"
     conn_type = "itwin"
     host = schema = None
     port = None
