@@ -14,7 +14,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("operators", "sensors", "plugin"),
     ("triggers", "conclusions", "memory", "messages"),
     ("hooks", "assets", "lineage", "retry"),
-    ("exceptions", "settings", "links"),
+    ("exceptions", "settings", "links", "deadline", "stored_kwargs"),
     ("api",),
     ("emulator",),
 )

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 
+from .single_task import process_of_its_own
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -113,7 +115,8 @@ class DagRunner:
         self._log.clear()
         self._log.set_level(level)
         dag = load_dag(self._home, dag_id, text)
-        run = dag.test()
+        with process_of_its_own():
+            run = dag.test()
         console = self._capture.readouterr()
         return DagResult(
             dag_id=dag_id,

@@ -244,6 +244,7 @@ def main() -> None:
 
     from .dag_runs import load_dag
     from .leaping_time import LeapingClock, leap
+    from .single_task import process_of_its_own
 
     initdb()
     show_no_locals()
@@ -273,7 +274,8 @@ def main() -> None:
             tasks = textwrap.indent("\n".join(chapter(emulator, token)), "    ")
             dag = load_dag(Path(os.environ["AIRFLOW_HOME"]), dag_id, _DAG.format(dag_id=dag_id, tasks=tasks))
             keep_serialized(dag)
-            run = dag.test()
+            with process_of_its_own():
+                run = dag.test()
             states[dag_id] = {f"{ti.task_id}": str(ti.state) for ti in run.get_task_instances()}
             emulator.heal()
             emulator.oddities.reset()

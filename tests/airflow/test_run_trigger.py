@@ -182,8 +182,7 @@ def test_goes_on_where_it_was_after_a_restart(emulator: Emulator, clock: Leaping
                 pytest.fail("it fired before the run was over")
 
         waiting = asyncio.create_task(wait())
-        await until(lambda: clock.elapsed >= seconds)
-        waiting.cancel()
+        clock.at(seconds, waiting.cancel)
         with pytest.raises(asyncio.CancelledError):
             await waiting
 

@@ -34,7 +34,7 @@ def away_for_a_few_looks(stage: Stage, dag_id: str) -> None:
         play = stage.begin(dag_id, name)
         service.wait_for_more(LOOK)
         service.stop()
-        play.wait_for_words("failed, and is tried again in")
+        play.wait_for_words("failed; retrying in")
         service.start()
         play.wait_for_words("The service answers again for")
         ends_well(play, service)
