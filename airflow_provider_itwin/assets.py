@@ -19,8 +19,8 @@ from urllib.parse import unquote, urlsplit
 from airflow.providers.common.compat.sdk import Asset, AssetAlias
 
 from airflow_provider_itwin.api.errors import ITwinInputError
-from airflow_provider_itwin.api.vocabulary import checked_id
-from airflow_provider_itwin.told import RUN_KEY, told_run
+from airflow_provider_itwin.api.models.validation import checked_id
+from airflow_provider_itwin.utils.asset_events import RUN_KEY, told_run
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 
 if TYPE_CHECKING:

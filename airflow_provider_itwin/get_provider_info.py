@@ -38,7 +38,7 @@ def get_provider_info() -> dict[str, Any]:
 def _features() -> dict[str, Any]:
     import copy
 
-    from airflow_provider_itwin.connection_form import BEHAVIOUR, FIELDS
+    from airflow_provider_itwin.hooks.connection_form import BEHAVIOUR, FIELDS
     from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 
     return {

@@ -20,11 +20,11 @@ import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_itwin.api.vocabulary import known_result
+from airflow_provider_itwin.api.models.enums import known_result
 
 if TYPE_CHECKING:
-    from airflow_provider_itwin.api.report import RunReport
-    from airflow_provider_itwin.api.tally import Costs
+    from airflow_provider_itwin.api.models.report import RunReport
+    from airflow_provider_itwin.api.wait.stats import Costs
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from airflow_provider_itwin.api.account import Limits
+from airflow_provider_itwin.api.http.config import Limits
 from benchmarks import (
     decoding,
     emulated,

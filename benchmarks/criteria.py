@@ -8,7 +8,11 @@ from math import inf
 
 import msgspec
 
-from airflow_provider_itwin.api.pace import LONGEST, SHARE, SHORTEST
+from airflow_provider_itwin.api.wait.schedule import (
+    LONGEST,
+    SHARE,
+    SHORTEST,
+)
 from benchmarks.figures import Figures, median, ratio
 from benchmarks.hanging import INTERVAL
 from benchmarks.plan import PEERS

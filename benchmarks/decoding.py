@@ -9,7 +9,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from airflow_provider_itwin.api.resources import GlanceEnvelope, RunEnvelope, decoded
+from airflow_provider_itwin.api.models.resources import (
+    GlanceEnvelope,
+    RunEnvelope,
+    decoded,
+)
 from benchmarks.bodies import itwin_run
 
 FILES = 5000

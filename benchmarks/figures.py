@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from airflow_provider_itwin.api.pace import PollSchedule
+from airflow_provider_itwin.api.wait.schedule import PollSchedule
 from benchmarks.processes import Counts
 from benchmarks.waits import Case, Outcome
 

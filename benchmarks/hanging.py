@@ -9,13 +9,16 @@ from typing import Self
 
 import msgspec
 
-from airflow_provider_itwin.api.account import Account
-from airflow_provider_itwin.api.aclient import AsyncITwinClient
-from airflow_provider_itwin.api.credentials import ClientCredentials
-from airflow_provider_itwin.api.environment import Environment
-from airflow_provider_itwin.api.orders import WaitEnd, WaitOrder
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.wire import NoReply, Reply, Request
+from airflow_provider_itwin.api.async_client import AsyncITwinClient
+from airflow_provider_itwin.api.http.auth import ClientCredentials
+from airflow_provider_itwin.api.http.config import Account, Environment
+from airflow_provider_itwin.api.http.messages import (
+    NoReply,
+    Reply,
+    Request,
+)
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.wait.models import WaitEnd, WaitOrder
 from benchmarks import faketime
 
 HEALTHY = 200

@@ -16,14 +16,14 @@ from typing import Any
 
 import msgspec
 
-from airflow_provider_itwin.api.account import Account
-from airflow_provider_itwin.api.aclient import AsyncITwinClient
-from airflow_provider_itwin.api.credentials import ReadyToken
-from airflow_provider_itwin.api.environment import Environment
+from airflow_provider_itwin.api.async_client import AsyncITwinClient
 from airflow_provider_itwin.api.errors import ITwinError
-from airflow_provider_itwin.api.operations import glance_at_run
-from airflow_provider_itwin.api.report import LARGEST_REPORT, RunReport
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
+from airflow_provider_itwin.api.http.auth import ReadyToken
+from airflow_provider_itwin.api.http.config import Account, Environment
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.report import LARGEST_REPORT, RunReport
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.runs.endpoints import glance_at_run
 from benchmarks.bodies import itwin_run
 
 FILES = (20_000, 100_000)

@@ -7,7 +7,7 @@ import statistics
 
 import msgspec
 
-from airflow_provider_itwin.api.pace import PollSchedule
+from airflow_provider_itwin.api.wait.schedule import PollSchedule
 
 MINUTE = 60.0
 DURATIONS = tuple(minutes * MINUTE for minutes in (1, 2, 5, 10, 20, 30, 60, 120, 180))

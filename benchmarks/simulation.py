@@ -9,18 +9,21 @@ from typing import Any, Self
 
 import msgspec
 
-from airflow_provider_itwin.api.account import Account, Limits
-from airflow_provider_itwin.api.aclient import AsyncITwinClient
-from airflow_provider_itwin.api.conversations import Sight
-from airflow_provider_itwin.api.credentials import ClientCredentials
-from airflow_provider_itwin.api.environment import Environment
-from airflow_provider_itwin.api.orders import WaitEnd, WaitOrder
-from airflow_provider_itwin.api.pace import LONGEST, SHARE, SHORTEST
-from airflow_provider_itwin.api.poller import Poller
-from airflow_provider_itwin.api.resources import Glance, Run
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.waiting import Finding
-from airflow_provider_itwin.api.wire import Reply, Request
+from airflow_provider_itwin.api.async_client import AsyncITwinClient
+from airflow_provider_itwin.api.http.auth import ClientCredentials
+from airflow_provider_itwin.api.http.config import Account, Environment, Limits
+from airflow_provider_itwin.api.http.messages import Reply, Request
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.resources import Glance, Run
+from airflow_provider_itwin.api.runs.polling import Sight
+from airflow_provider_itwin.api.wait.models import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.wait.poller import Poller
+from airflow_provider_itwin.api.wait.schedule import (
+    LONGEST,
+    SHARE,
+    SHORTEST,
+)
+from airflow_provider_itwin.api.wait.waiter import Finding
 
 _HOUR = 3600.0
 _ANSWER_TAKES = 0.08

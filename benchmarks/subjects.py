@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import aiohttp
     from airflow.triggers.base import BaseTrigger
 
-    from airflow_provider_itwin.api.account import Account
+    from airflow_provider_itwin.api.http.config import Account
 
 Hear = Callable[[int, bool], None]
 """Is told the number of a wait that has ended, and whether its end was the right one."""
@@ -191,8 +191,8 @@ class Floor(Subject):
     """Seconds to whose multiples the moments are put off; None for those of our poller."""
 
     def __init__(self, port: int, certificate: str, interval: float | None, hear: Hear) -> None:
-        from airflow_provider_itwin.api.pace import PollSchedule
-        from airflow_provider_itwin.api.poller import TICK
+        from airflow_provider_itwin.api.wait.poller import TICK
+        from airflow_provider_itwin.api.wait.schedule import PollSchedule
 
         super().__init__(port, certificate, interval, hear)
         self._schedule = PollSchedule(interval)

@@ -1,7 +1,7 @@
 """
 Tell people what a run did, by mail and in the task's log.
 
-:func:`~airflow_provider_itwin.messages.run_message` makes a message of the run report: as plain text, Markdown and HTML, for
+:func:`~airflow_provider_itwin.notifications.run_message` makes a message of the run report: as plain text, Markdown and HTML, for
 any of Airflow's notifiers. In a template it is a macro; in a callback it is given the context. Here the callback prints the
 text, and, if ``ITWIN_NOTIFY_MAIL`` names somebody in the environment of Airflow, a mail goes out by the Airflow connection
 ``smtp_default``.
@@ -16,7 +16,7 @@ import pendulum
 from airflow.providers.common.compat.sdk import DAG, Param
 from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 
-from airflow_provider_itwin.messages import run_message
+from airflow_provider_itwin.notifications import run_message
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
 
 

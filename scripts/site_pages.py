@@ -104,7 +104,7 @@ def settings() -> str:
 
 def connection_fields() -> str:
     """Give the extra fields of the connection form as a table."""
-    from airflow_provider_itwin.connection_form import FIELDS
+    from airflow_provider_itwin.hooks.connection_form import FIELDS
 
     rows = ["| key in extra | label in the form | meaning |", "| --- | --- | --- |"]
     for name, field in FIELDS.items():

@@ -1,1 +1,1 @@
-"""The iTwin Platform in Python; knows nothing of Airflow."""
+"""The iTwin Platform in Python: requests, runs, waiting. Nothing here imports Airflow."""

@@ -12,25 +12,64 @@ from typing import Any, Self, TypeVar
 import requests
 from urllib3.exceptions import HTTPError
 
-from airflow_provider_itwin.api import conversations, operations
-from airflow_provider_itwin.api.account import Account
-from airflow_provider_itwin.api.account_state import state_of
-from airflow_provider_itwin.api.content_encoding import ACCEPT_ENCODING, BodyError, BodyReader
-from airflow_provider_itwin.api.conversations import Baseline, Pages, StartedRun
-from airflow_provider_itwin.api.credentials import ReadyToken, Token
-from airflow_provider_itwin.api.deadline import Deadline, DeadlineAdapter, deadline
 from airflow_provider_itwin.api.errors import ITwinError
-from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obtain_token
-from airflow_provider_itwin.api.listing import connection_pages, run_pages, source_file_pages
-from airflow_provider_itwin.api.operations import Call
-from airflow_provider_itwin.api.pace import LONGEST_OBEDIENCE
-from airflow_provider_itwin.api.plan import Active
-from airflow_provider_itwin.api.redact import excerpt
-from airflow_provider_itwin.api.refusal import retry_after
-from airflow_provider_itwin.api.resources import Connection, ConnectionKind, Run, RunRef, SourceFile
-from airflow_provider_itwin.api.transport import Transport
-from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome, look, wait
-from airflow_provider_itwin.api.wire import LARGEST_BODY, NO_TURN, Authorize, Flow, NoReply, Pause, Reply, Request, Send
+from airflow_provider_itwin.api.http.account_state import state_of
+from airflow_provider_itwin.api.http.auth import ReadyToken
+from airflow_provider_itwin.api.http.backoff import LONGEST_OBEDIENCE
+from airflow_provider_itwin.api.http.config import Account
+from airflow_provider_itwin.api.http.content_encoding import (
+    ACCEPT_ENCODING,
+    BodyError,
+    BodyReader,
+)
+from airflow_provider_itwin.api.http.deadline import (
+    Deadline,
+    DeadlineAdapter,
+    deadline,
+)
+from airflow_provider_itwin.api.http.error_mapping import retry_after
+from airflow_provider_itwin.api.http.messages import (
+    LARGEST_BODY,
+    NO_TURN,
+    Authorize,
+    Call,
+    Flow,
+    NoReply,
+    Pause,
+    Reply,
+    Request,
+    Send,
+    Token,
+)
+from airflow_provider_itwin.api.http.request_flow import (
+    DEFAULT_PATIENCE,
+    exchange,
+    obtain_token,
+)
+from airflow_provider_itwin.api.http.transport import Transport
+from airflow_provider_itwin.api.models.resources import (
+    Connection,
+    ConnectionKind,
+    Run,
+    RunRef,
+    SourceFile,
+)
+from airflow_provider_itwin.api.redaction import excerpt
+from airflow_provider_itwin.api.runs import endpoints, start
+from airflow_provider_itwin.api.runs.active_run_policy import Active
+from airflow_provider_itwin.api.runs.pagination import (
+    Pages,
+    connection_pages,
+    run_pages,
+    source_file_pages,
+)
+from airflow_provider_itwin.api.runs.start import Baseline, StartedRun
+from airflow_provider_itwin.api.wait.waiter import (
+    WaitOrder,
+    WaitOutcome,
+    look,
+    wait,
+)
 
 log = logging.getLogger(__name__)
 
@@ -138,21 +177,21 @@ class ITwinClient:
         in_doubt: bool = False,
     ) -> StartedRun:
         """
-        Start a run; see :func:`~.conversations.start_run`.
+        Start a run; see :func:`~.start.start_run`.
 
         :raises ITwinError: if no run was started
         """
-        return self.carry(conversations.start_run(self.account, kind, connection_id, body, baseline, in_doubt=in_doubt))
+        return self.carry(start.start_run(self.account, kind, connection_id, body, baseline, in_doubt=in_doubt))
 
     def take_baseline(self, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE) -> Baseline:
-        """Look how a connection stands before a run of it is asked for; see :class:`~.conversations.Baseline`."""
-        return self.carry(conversations.take_baseline(self.account, kind, connection_id))
+        """Look how a connection stands before a run of it is asked for; see :class:`~.start.Baseline`."""
+        return self.carry(start.take_baseline(self.account, kind, connection_id))
 
     def find_started_since(
         self, baseline: Baseline, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE
     ) -> RunRef | None:
-        """Find a run of a connection that began after `baseline` was taken; see :func:`~.conversations.find_started_since`."""
-        return self.carry(conversations.find_started_since(self.account, baseline, kind, connection_id))
+        """Find a run of a connection that began after `baseline` was taken; see :func:`~.start.find_started_since`."""
+        return self.carry(start.find_started_since(self.account, baseline, kind, connection_id))
 
     def examine_active(
         self,
@@ -163,14 +202,14 @@ class ITwinClient:
         *,
         does_the_same: bool = True,
     ) -> Active:
-        """Find out what an active run is to one who asked for another; see :func:`~.conversations.examine_active`."""
+        """Find out what an active run is to one who asked for another; see :func:`~.start.examine_active`."""
         return self.carry(
-            conversations.examine_active(self.account, ref, baseline, kind, connection_id, does_the_same=does_the_same)
+            start.examine_active(self.account, ref, baseline, kind, connection_id, does_the_same=does_the_same)
         )
 
     def get_run(self, connection_id: str, run_id: str, kind: ConnectionKind = ConnectionKind.STORAGE) -> Run:
         """Get a run with all its jobs and tasks (``get-storage-connection-run`` and siblings)."""
-        return self.call(operations.get_run(kind, connection_id, run_id))
+        return self.call(endpoints.get_run(kind, connection_id, run_id))
 
     def list_runs(self, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE) -> Iterator[Run]:
         """List the runs of a connection, in the order that the service gives, page by page."""
@@ -184,7 +223,7 @@ class ITwinClient:
 
     def describe_connection(self, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE) -> Connection:
         """Get a connection (``get-storage-connection`` and siblings)."""
-        return self.call(operations.get_connection(kind, connection_id))
+        return self.call(endpoints.get_connection(kind, connection_id))
 
     def list_connections(
         self, imodel_id: str | None, kind: ConnectionKind = ConnectionKind.STORAGE
@@ -197,7 +236,7 @@ class ITwinClient:
         return self.carry(wait(self.account, order))
 
     def look(self, order: WaitOrder, patience: float | None = None) -> WaitOutcome:
-        """Look once whether the wait has an end; see :func:`~.waiting.look`."""
+        """Look once whether the wait has an end; see :func:`~.waiter.look`."""
         return self.carry(look(self.account, order, patience))
 
     def next_page(self, pages: Pages[T]) -> list[T]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from airflow_provider_itwin.api.redact import excerpt
+from airflow_provider_itwin.api.redaction import excerpt
 
 _LONGEST_SUMMARY = 1000
 _LONGEST_MESSAGE = 600

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
-    from airflow_provider_itwin.api.account import Account
+    from airflow_provider_itwin.api.http.config import Account
 
 clock = time.monotonic
 sleep_async = asyncio.sleep

@@ -11,10 +11,10 @@ from dataclasses import replace
 from math import inf
 
 from airflow_provider_itwin.api.errors import ITwinConnectionError, ITwinError, ITwinInputError
-from airflow_provider_itwin.api.pace import backoff
-from airflow_provider_itwin.api.redact import excerpt
-from airflow_provider_itwin.api.report import spoken_duration
-from airflow_provider_itwin.api.waiting import (
+from airflow_provider_itwin.api.http.backoff import backoff
+from airflow_provider_itwin.api.models.durations import spoken_duration
+from airflow_provider_itwin.api.redaction import excerpt
+from airflow_provider_itwin.api.wait.waiter import (
     PATIENCE_AFTER_DEADLINE,
     REFUSAL_CONFIRMATION,
     WaitEnd,

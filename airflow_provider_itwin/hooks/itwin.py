@@ -14,32 +14,58 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow.providers.common.compat.sdk import AirflowException, BaseHook
 
 from airflow_provider_itwin import metrics
-from airflow_provider_itwin.api import operations
-from airflow_provider_itwin.api.account import Account
-from airflow_provider_itwin.api.credentials import ClientCredentials
-from airflow_provider_itwin.api.diagnosis import diagnosis, nothing_seen, who
 from airflow_provider_itwin.api.errors import ITwinAuthenticationError, ITwinError, ITwinWaitTimeoutError
-from airflow_provider_itwin.api.listing import connection_pages, run_pages, source_file_pages
-from airflow_provider_itwin.api.portal import Addresses, addresses, is_known
-from airflow_provider_itwin.api.report import spoken_duration
-from airflow_provider_itwin.api.resources import Connection as ITwinConnection
-from airflow_provider_itwin.api.resources import ConnectionKind, Run, SourceFile
-from airflow_provider_itwin.api.tally import tally
-from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder, WaitOutcome
-from airflow_provider_itwin.connection_form import behaviour, widgets
+from airflow_provider_itwin.api.http.auth import ClientCredentials
+from airflow_provider_itwin.api.http.config import Account
+from airflow_provider_itwin.api.models.durations import spoken_duration
+from airflow_provider_itwin.api.models.resources import Connection as ITwinConnection
+from airflow_provider_itwin.api.models.resources import (
+    ConnectionKind,
+    Run,
+    SourceFile,
+)
+from airflow_provider_itwin.api.runs import endpoints
+from airflow_provider_itwin.api.runs.pagination import (
+    connection_pages,
+    run_pages,
+    source_file_pages,
+)
+from airflow_provider_itwin.api.wait.stats import tally
+from airflow_provider_itwin.api.wait.waiter import (
+    WaitEnd,
+    WaitOrder,
+    WaitOutcome,
+)
 from airflow_provider_itwin.hooks import connection_retry
+from airflow_provider_itwin.hooks.connection_check import (
+    diagnosis,
+    nothing_seen,
+    who,
+)
+from airflow_provider_itwin.hooks.connection_form import behaviour, widgets
 from airflow_provider_itwin.hooks.connection_lookup import look_up
 from airflow_provider_itwin.hooks.connection_retry import ConnectionRetry
-from airflow_provider_itwin.settings import account_of, outage_tolerance, portal_of, secrets_to_mask
+from airflow_provider_itwin.hooks.portal_urls import (
+    Addresses,
+    addresses,
+    is_known,
+)
+from airflow_provider_itwin.hooks.settings import (
+    account_of,
+    outage_tolerance,
+    portal_of,
+    secrets_to_mask,
+)
 from airflow_provider_itwin.version_compat import mask_secret
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_itwin.api.aclient import AsyncITwinClient
+    from airflow_provider_itwin.api.async_client import AsyncITwinClient
     from airflow_provider_itwin.api.client import ITwinClient
-    from airflow_provider_itwin.api.conversations import Baseline, Pages, StartedRun
-    from airflow_provider_itwin.api.vocabulary import RunRef
+    from airflow_provider_itwin.api.models.run_ref import RunRef
+    from airflow_provider_itwin.api.runs.pagination import Pages
+    from airflow_provider_itwin.api.runs.start import Baseline, StartedRun
 
 T = TypeVar("T")
 
@@ -100,7 +126,7 @@ class ITwinHook(BaseHook):
     @asynccontextmanager
     async def async_client(self) -> AsyncIterator[AsyncITwinClient]:
         """Lend the asynchronous client that all who use the same account in this event loop share."""
-        from airflow_provider_itwin.api.sharing import lent_client
+        from airflow_provider_itwin.api.client_pool import lent_client
 
         async with lent_client(await self._account_async()) as client:
             yield client
@@ -130,7 +156,7 @@ class ITwinHook(BaseHook):
         When the service refuses the client, the Airflow connection is read again: a secret that was changed meanwhile is
         used from then on. A connection that Airflow cannot read is read again, too, for as long as the order tolerates an outage.
         """
-        from airflow_provider_itwin.api.sharing import borrow, give_back
+        from airflow_provider_itwin.api.client_pool import borrow, give_back
 
         retry = ConnectionRetry(self.itwin_conn_id, order, "triggerer")
         step: float | WaitOutcome | None
@@ -365,7 +391,7 @@ class ITwinHook(BaseHook):
             return Addresses()
         if itwin_id is None or imodel_id is None:
             try:
-                call = operations.get_connection(ref.kind, ref.connection_id)
+                call = endpoints.get_connection(ref.kind, ref.connection_id)
                 found = self.ask(lambda client: client.call(call, patience=0))
                 itwin_id, imodel_id = found.itwin_id, found.imodel_id
             except ITwinError as error:
@@ -383,7 +409,7 @@ class ITwinHook(BaseHook):
         if not is_known(environment, portal):
             return Addresses()
         async with self.async_client() as client:
-            found = await client.call(operations.get_connection(ref.kind, ref.connection_id), patience=0)
+            found = await client.call(endpoints.get_connection(ref.kind, ref.connection_id), patience=0)
         return addresses(environment, portal, ref, found.itwin_id, found.imodel_id)
 
     def test_connection(self) -> tuple[bool, str]:
@@ -396,7 +422,7 @@ class ITwinHook(BaseHook):
             return False, str(error)
         account = client.account
         try:
-            call = operations.get_connections(ConnectionKind.STORAGE, None, 1, 0)
+            call = endpoints.get_connections(ConnectionKind.STORAGE, None, 1, 0)
             page = self.ask(lambda client: client.call(call, patience=0))
         except ITwinError as error:
             # An older API asks for an iModel here; that it asks at all means that it took the token.

@@ -15,8 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipExc
 
 from airflow_provider_itwin import metrics
 from airflow_provider_itwin.api.errors import ITwinInputError
-from airflow_provider_itwin.api.pace import queue_pause
-from airflow_provider_itwin.api.plan import (
+from airflow_provider_itwin.api.runs.active_run_policy import (
     Adopt,
     IfActive,
     Judge,
@@ -28,8 +27,24 @@ from airflow_provider_itwin.api.plan import (
     WaitFor,
     next_step,
 )
-from airflow_provider_itwin.api.verdict import DEFAULT_FAIL_ON, ResultPolicy
-from airflow_provider_itwin.conclusions import (
+from airflow_provider_itwin.api.runs.result_policy import DEFAULT_FAIL_ON, ResultPolicy
+from airflow_provider_itwin.api.wait.schedule import queue_pause
+from airflow_provider_itwin.exceptions import (
+    ITwinRunActiveError,
+    ITwinRunFailedError,
+    ITwinTransientError,
+    ITwinTriggerEventError,
+    ITwinWaitTimeLimitError,
+    airflow_exceptions,
+    error_logged_first,
+)
+from airflow_provider_itwin.links import ITwinIModelLink, ITwinRunLink, write_links
+from airflow_provider_itwin.utils.deferral import (
+    FAILED_DEFERRAL,
+    deferral_timeout,
+    is_deferral_timeout,
+)
+from airflow_provider_itwin.utils.run_outcome import (
     PATIENCE_BEFORE_DEFERRING,
     REF_KEY,
     concluded,
@@ -44,27 +59,16 @@ from airflow_provider_itwin.conclusions import (
     understood,
     unseen_text,
 )
-from airflow_provider_itwin.deadline import FAILED_DEFERRAL, deferral_timeout, is_deferral_timeout
-from airflow_provider_itwin.exceptions import (
-    ITwinRunActiveError,
-    ITwinRunFailedError,
-    ITwinTransientError,
-    ITwinTriggerEventError,
-    ITwinWaitTimeLimitError,
-    airflow_exceptions,
-    error_logged_first,
-)
-from airflow_provider_itwin.links import ITwinIModelLink, ITwinRunLink, write_links
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import XComArg
 
-    from airflow_provider_itwin.api.conversations import Baseline
-    from airflow_provider_itwin.api.report import RunReport
-    from airflow_provider_itwin.api.vocabulary import RunRef
-    from airflow_provider_itwin.api.waiting import WaitEvent
+    from airflow_provider_itwin.api.models.report import RunReport
+    from airflow_provider_itwin.api.models.run_ref import RunRef
+    from airflow_provider_itwin.api.runs.start import Baseline
+    from airflow_provider_itwin.api.wait.waiter import WaitEvent
     from airflow_provider_itwin.hooks.itwin import ITwinHook
-    from airflow_provider_itwin.memory import Memory, Store
+    from airflow_provider_itwin.utils.task_state import Memory, Store
 
 
 _LIMITS = "timeout or execution_timeout"
@@ -166,8 +170,8 @@ class ITwinRunOperator(BaseOperator):
             return self._begin(context)
 
     def _begin(self, context: Any) -> str:
-        from airflow_provider_itwin.api.vocabulary import checked_id, checked_text
-        from airflow_provider_itwin.memory import Memory, Store
+        from airflow_provider_itwin.api.models.validation import checked_id, checked_text
+        from airflow_provider_itwin.utils.task_state import Memory, Store
 
         with airflow_exceptions():
             checked_text(self.itwin_conn_id, "itwin_conn_id")
@@ -185,7 +189,7 @@ class ITwinRunOperator(BaseOperator):
 
     def execute_complete(self, context: Any, event: Any = None) -> str:
         """Go on after a wait in the triggerer, just as after one on the worker."""
-        from airflow_provider_itwin.memory import Memory, Store
+        from airflow_provider_itwin.utils.task_state import Memory, Store
 
         if is_left_over(context, event):
             return self._begin(context)
@@ -214,8 +218,8 @@ class ITwinRunOperator(BaseOperator):
 
     def _after_failed_deferral(self, context: Any, failure: Exception) -> str:
         """Judge the run if it has ended all the same; else fail with what ended the wait, which a retry can heal."""
-        from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder
-        from airflow_provider_itwin.memory import Memory, Store
+        from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitOrder
+        from airflow_provider_itwin.utils.task_state import Memory, Store
 
         store = Store(context, self.durable, self._memorable_target)
         now = time.time()
@@ -239,7 +243,7 @@ class ITwinRunOperator(BaseOperator):
 
     def _pushed_ref(self, context: Any) -> RunRef | None:
         """Return the run that this try of the task has started or adopted, as far as its XCom says."""
-        from airflow_provider_itwin.api.vocabulary import RunRef
+        from airflow_provider_itwin.api.models.run_ref import RunRef
 
         instance = context["ti"]
         pushed = instance.xcom_pull(task_ids=instance.task_id, key=REF_KEY, map_indexes=instance.map_index)
@@ -262,7 +266,7 @@ class ITwinRunOperator(BaseOperator):
         return self._lineage(failed=True)
 
     def _lineage(self, *, failed: bool) -> Any:
-        from airflow_provider_itwin.lineage import lineage_of
+        from airflow_provider_itwin.utils.openlineage import lineage_of
 
         run_id = self._own_ref.run_id if self._own_ref else None
         return lineage_of(self.hook, self.kind, self.connection_id, run_id, self._report, failed=failed)
@@ -317,7 +321,7 @@ class ITwinRunOperator(BaseOperator):
         return f"{self.kind}/{self.connection_id} {self.itwin_conn_id}"
 
     def _start(self, context: Any, store: Store, memory: Memory) -> Memory:
-        from airflow_provider_itwin.api.vocabulary import ConnectionKind
+        from airflow_provider_itwin.api.models.enums import ConnectionKind
 
         kind, body, hook = ConnectionKind(self.kind), self.run_body, self.hook
         with airflow_exceptions():
@@ -410,8 +414,8 @@ class ITwinRunOperator(BaseOperator):
 
     def _wait(self, context: Any, memory: Memory, ref: RunRef, *, in_queue: bool) -> WaitEvent:
         """Wait for `ref`: here on the worker, or by deferring the task."""
-        from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder
-        from airflow_provider_itwin.settings import outage_tolerance
+        from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitOrder
+        from airflow_provider_itwin.hooks.settings import outage_tolerance
 
         with airflow_exceptions():
             order = WaitOrder(
@@ -452,7 +456,7 @@ class ITwinRunOperator(BaseOperator):
         return memory.asked_at + min(known) if known else None
 
     def _after_wait(self, memory: Memory, ending: WaitEvent) -> Memory:
-        from airflow_provider_itwin.api.waiting import WaitEnd
+        from airflow_provider_itwin.api.wait.waiter import WaitEnd
 
         raise_trouble(ending)
         deadline = self._deadline(memory)
@@ -484,6 +488,6 @@ class ITwinRunOperator(BaseOperator):
 
 
 def _spoken(seconds: float) -> str:
-    from airflow_provider_itwin.api.report import spoken_duration
+    from airflow_provider_itwin.api.models.durations import spoken_duration
 
     return spoken_duration(seconds)

@@ -16,7 +16,7 @@ from airflow_provider_itwin.operators.base import ITwinRunOperator
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import XComArg
 
-    from airflow_provider_itwin.api.resources import SourceFile
+    from airflow_provider_itwin.api.models.resources import SourceFile
 
 __all__ = [
     "ITwinListSourceFilesOperator",
@@ -66,8 +66,12 @@ class _RunWithBodyOperator(ITwinRunOperator):
 
     def _render_body(self, context: Any, jinja_env: Any, seen_oids: set[int]) -> None:
         """Keep the rendered body where nobody shows it, and leave a masked one where Airflow looks for what to show."""
-        from airflow_provider_itwin.api.redact import HIDDEN
-        from airflow_provider_itwin.api.run_body import BodyError, masked, plain_body
+        from airflow_provider_itwin.api.redaction import HIDDEN
+        from airflow_provider_itwin.api.runs.request_body import (
+            BodyError,
+            masked,
+            plain_body,
+        )
 
         body, self.body = self.body, HIDDEN
         if callable(body):
@@ -89,7 +93,7 @@ class _RunWithBodyOperator(ITwinRunOperator):
 
         :raises ITwinInputError: if it has no form in JSON
         """
-        from airflow_provider_itwin.api.run_body import plain_body
+        from airflow_provider_itwin.api.runs.request_body import plain_body
 
         if self._rendered is None:
             return plain_body(self.body)
@@ -189,7 +193,11 @@ class ITwinListSourceFilesOperator(BaseOperator):
 
     def execute(self, context: Any) -> list[dict[str, str | None]]:
         """List the files."""
-        from airflow_provider_itwin.api.vocabulary import checked_id, checked_text, known_id
+        from airflow_provider_itwin.api.models.validation import (
+            checked_id,
+            checked_text,
+            known_id,
+        )
         from airflow_provider_itwin.hooks.itwin import ITwinHook
 
         with error_logged_first(self.log), airflow_exceptions():
@@ -218,6 +226,6 @@ class ITwinListSourceFilesOperator(BaseOperator):
 
 
 def _shown(text: str | None) -> str | None:
-    from airflow_provider_itwin.api.redact import excerpt
+    from airflow_provider_itwin.api.redaction import excerpt
 
     return excerpt(text, 300) if text is not None else None

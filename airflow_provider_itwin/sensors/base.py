@@ -21,8 +21,27 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_itwin.api.errors import ITwinInputError
-from airflow_provider_itwin.api.verdict import DEFAULT_FAIL_ON, Outcome, ResultPolicy
-from airflow_provider_itwin.conclusions import (
+from airflow_provider_itwin.api.runs.result_policy import (
+    DEFAULT_FAIL_ON,
+    Outcome,
+    ResultPolicy,
+)
+from airflow_provider_itwin.exceptions import (
+    ITwinRunFailedFinalError,
+    ITwinTransientError,
+    ITwinTriggerEventError,
+    ITwinWaitTimeLimitError,
+    airflow_exceptions,
+    error_logged_first,
+)
+from airflow_provider_itwin.links import ITwinIModelLink, ITwinRunLink, write_links
+from airflow_provider_itwin.utils.deferral import (
+    FAILED_DEFERRAL,
+    GRACE_OF_FRAMEWORK,
+    deferral_timeout,
+    is_deferral_timeout,
+)
+from airflow_provider_itwin.utils.run_outcome import (
     PATIENCE_BEFORE_DEFERRING,
     concluded,
     is_left_over,
@@ -35,25 +54,15 @@ from airflow_provider_itwin.conclusions import (
     understood,
     unseen_text,
 )
-from airflow_provider_itwin.deadline import FAILED_DEFERRAL, GRACE_OF_FRAMEWORK, deferral_timeout, is_deferral_timeout
-from airflow_provider_itwin.exceptions import (
-    ITwinRunFailedFinalError,
-    ITwinTransientError,
-    ITwinTriggerEventError,
-    ITwinWaitTimeLimitError,
-    airflow_exceptions,
-    error_logged_first,
-)
-from airflow_provider_itwin.links import ITwinIModelLink, ITwinRunLink, write_links
-from airflow_provider_itwin.stored_kwargs import KWARGS_VERSION
+from airflow_provider_itwin.utils.stored_kwargs import KWARGS_VERSION
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS, AIRFLOW_VERSION
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import XComArg
     from airflow.triggers.base import StartTriggerArgs
 
-    from airflow_provider_itwin.api.report import RunReport
-    from airflow_provider_itwin.api.waiting import WaitEvent, WaitOrder
+    from airflow_provider_itwin.api.models.report import RunReport
+    from airflow_provider_itwin.api.wait.waiter import WaitEvent, WaitOrder
     from airflow_provider_itwin.hooks.itwin import ITwinHook
 
 _TRIGGER = "airflow_provider_itwin.triggers.itwin.ITwinRunTrigger"
@@ -230,7 +239,7 @@ class ITwinRunSensor(BaseSensorOperator):
 
     def _after_failed_deferral(self, context: Any, failure: Exception) -> Any:
         """Judge the run if it has ended all the same; else fail with what ended the wait."""
-        from airflow_provider_itwin.api.waiting import WaitEnd
+        from airflow_provider_itwin.api.wait.waiter import WaitEnd
 
         order = replace(self._order(time.time()), deadline=None)
         with airflow_exceptions():
@@ -263,7 +272,7 @@ class ITwinRunSensor(BaseSensorOperator):
         return self._lineage(failed=True)
 
     def _lineage(self, *, failed: bool) -> Any:
-        from airflow_provider_itwin.lineage import lineage_of
+        from airflow_provider_itwin.utils.openlineage import lineage_of
 
         return lineage_of(self.hook, self.kind, self.connection_id, self.run_id, self._report, failed=failed)
 
@@ -323,9 +332,10 @@ class ITwinRunSensor(BaseSensorOperator):
 
     @airflow_exceptions()
     def _order(self, began: float) -> WaitOrder:
-        from airflow_provider_itwin.api.vocabulary import ConnectionKind, checked_text
-        from airflow_provider_itwin.api.waiting import PATIENCE_WITH_UNKNOWN_RUN, WaitOrder
-        from airflow_provider_itwin.settings import outage_tolerance
+        from airflow_provider_itwin.api.models.enums import ConnectionKind
+        from airflow_provider_itwin.api.models.validation import checked_text
+        from airflow_provider_itwin.api.wait.waiter import PATIENCE_WITH_UNKNOWN_RUN, WaitOrder
+        from airflow_provider_itwin.hooks.settings import outage_tolerance
 
         checked_text(self.itwin_conn_id, "itwin_conn_id")
         return WaitOrder(
@@ -361,7 +371,7 @@ class ITwinRunSensor(BaseSensorOperator):
         return None if outcome.end is None else self._conclude(context, understood(outcome.as_event(order)))
 
     def _conclude(self, context: Any, event: WaitEvent) -> dict[str, Any]:
-        from airflow_provider_itwin.api.waiting import WaitEnd
+        from airflow_provider_itwin.api.wait.waiter import WaitEnd
 
         raise_trouble(event)
         if event.end is WaitEnd.DEADLINE:

@@ -18,16 +18,21 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_provider_itwin.api.errors import ITwinInputError
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, checked_id, known_result
-from airflow_provider_itwin.stored_kwargs import StoredKwargs, parameters_of
-from airflow_provider_itwin.told import RUN_KEY, told_run
+from airflow_provider_itwin.api.models.enums import ConnectionKind, known_result
+from airflow_provider_itwin.api.models.validation import checked_id
+from airflow_provider_itwin.utils.asset_events import RUN_KEY, told_run
+from airflow_provider_itwin.utils.stored_kwargs import StoredKwargs, parameters_of
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from airflow_provider_itwin.api.aclient import AsyncITwinClient
-    from airflow_provider_itwin.api.rhythm import Rhythm
-    from airflow_provider_itwin.api.watching import Cursor, Ended, Finding
+    from airflow_provider_itwin.api.async_client import AsyncITwinClient
+    from airflow_provider_itwin.api.runs.finished_feed import (
+        Cursor,
+        Ended,
+        Finding,
+    )
+    from airflow_provider_itwin.api.wait.schedule import Rhythm
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +100,7 @@ class ITwinRunEventTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Watch, and fire for each run that ends; never ends by itself."""
-        from airflow_provider_itwin.api.rhythm import Rhythm
+        from airflow_provider_itwin.api.wait.schedule import Rhythm
 
         try:
             self._stored.check()
@@ -149,7 +154,7 @@ class ITwinRunEventTrigger(BaseEventTrigger):
     async def _look(
         self, client: AsyncITwinClient, cursor: Cursor | None, catch_up: float | None, memo: dict[str, Ended]
     ) -> Finding:
-        from airflow_provider_itwin.api.watching import look_for_ended
+        from airflow_provider_itwin.api.runs.finished_feed import look_for_ended
 
         kind = ConnectionKind(self.kind)
         return await client.carry(look_for_ended(client.account, kind, self.connection_id, cursor, catch_up, memo))
@@ -211,8 +216,8 @@ class _Logbook:
     async def read(self, rhythm: Rhythm) -> Cursor | None:
         """Give what was written last, None if nothing was; waits until Airflow can tell, for guessing would lose runs."""
         from airflow_provider_itwin.api.errors import ITwinConnectionError
-        from airflow_provider_itwin.api.stored import UnknownVersionError
-        from airflow_provider_itwin.api.watching import Cursor
+        from airflow_provider_itwin.api.models.stored_version import UnknownVersionError
+        from airflow_provider_itwin.api.runs.finished_feed import Cursor
 
         known: list[Cursor] = []
         for page in self._pages:

@@ -11,14 +11,23 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from airflow_provider_itwin import metrics
-from airflow_provider_itwin.api.orders import DEFAULT_OUTAGE_TOLERANCE, WaitOrder, event_of_error
-from airflow_provider_itwin.api.report import RunReport
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, ExecutionResult, checked_text, known_result
-from airflow_provider_itwin.deadline import GRACE_OF_FRAMEWORK
+from airflow_provider_itwin.api.models.enums import (
+    ConnectionKind,
+    ExecutionResult,
+    known_result,
+)
+from airflow_provider_itwin.api.models.report import RunReport
+from airflow_provider_itwin.api.models.validation import checked_text
+from airflow_provider_itwin.api.wait.models import (
+    DEFAULT_OUTAGE_TOLERANCE,
+    WaitOrder,
+    event_of_error,
+)
 from airflow_provider_itwin.hooks.itwin import ITwinHook
+from airflow_provider_itwin.hooks.settings import outage_tolerance
 from airflow_provider_itwin.links import stored_links
-from airflow_provider_itwin.settings import outage_tolerance
-from airflow_provider_itwin.stored_kwargs import StoredKwargs, parameters_of
+from airflow_provider_itwin.utils.deferral import GRACE_OF_FRAMEWORK
+from airflow_provider_itwin.utils.stored_kwargs import StoredKwargs, parameters_of
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 
 if AIRFLOW_V_3_0_PLUS:
@@ -30,7 +39,7 @@ log = logging.getLogger(__name__)
 
 class ITwinRunTrigger(BaseTrigger):
     """
-    Waits for a run and fires once, with what :class:`~airflow_provider_itwin.api.orders.WaitOutcome` says.
+    Waits for a run and fires once, with what :class:`~airflow_provider_itwin.api.wait.models.WaitOutcome` says.
 
     All it knows is in its parameters, which are JSON values and hold no secret: a restarted triggerer goes on where the old
     one stopped. The run is looked at before the deadline is judged, so one that finished meanwhile counts as finished.

@@ -6,13 +6,13 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_itwin import memory
-from airflow_provider_itwin.api.wire import Reply
+from airflow_provider_itwin.api.http.messages import Reply
 from airflow_provider_itwin.exceptions import ITwinRunActiveError
 from airflow_provider_itwin.operators.itwin import (
     ITwinRunExportConnectionOperator,
     ITwinRunStorageConnectionOperator,
 )
+from airflow_provider_itwin.utils import task_state
 
 from .single_task import FakeStore, Outcome
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from airflow_provider_itwin.api.wire import NoReply, Request
+    from airflow_provider_itwin.api.http.messages import NoReply, Request
     from airflow_provider_itwin.emulator import Emulator
 
     from .leaping_time import LeapingClock
@@ -143,21 +143,21 @@ class Theatre:
         from airflow_provider_itwin.api import client
 
         made: Any = client.ITwinClient
-        real_send, real_keep, real_forget = made.func._send, memory.Store.keep, memory.Store.forget
+        real_send, real_keep, real_forget = made.func._send, task_state.Store.keep, task_state.Store.forget
 
         def send(this: Any, request: Request) -> Reply | NoReply:
             play = self._play
             assert play is not None
             return play.sent(request, lambda: real_send(this, request))
 
-        def keep(this: memory.Store, known: memory.Memory) -> None:
+        def keep(this: task_state.Store, known: task_state.Memory) -> None:
             play = self._play
             assert play is not None
             play.at("before the intent is kept" if known.own is None else "before the run is kept")
             real_keep(this, known)
             play.at("before the request" if known.own is None else "before the run is told")
 
-        def forget(this: memory.Store) -> None:
+        def forget(this: task_state.Store) -> None:
             play = self._play
             assert play is not None
             play.at("before the outcome is dropped")
@@ -166,8 +166,8 @@ class Theatre:
             play.at("after the outcome is dropped")
 
         patch.setattr(made.func, "_send", send)
-        patch.setattr(memory.Store, "keep", keep)
-        patch.setattr(memory.Store, "forget", forget)
+        patch.setattr(task_state.Store, "keep", keep)
+        patch.setattr(task_state.Store, "forget", forget)
 
 
 class _Play:

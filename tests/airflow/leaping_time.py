@@ -72,10 +72,13 @@ def leap(clock: LeapingClock, monkeypatch: pytest.MonkeyPatch) -> None:
 
     import airflow_provider_itwin.operators.base
     import airflow_provider_itwin.sensors.base
-    from airflow_provider_itwin import settings
-    from airflow_provider_itwin.api import aclient, client, sharing
-    from airflow_provider_itwin.api.account import Account
-    from airflow_provider_itwin.hooks import connection_lookup, connection_retry
+    from airflow_provider_itwin.api import (
+        async_client,
+        client,
+        client_pool,
+    )
+    from airflow_provider_itwin.api.http.config import Account
+    from airflow_provider_itwin.hooks import connection_lookup, connection_retry, settings
     from airflow_provider_itwin.hooks import itwin as hook
 
     account = partial(Account, clock=clock.monotonic, wall=clock.now)
@@ -83,7 +86,7 @@ def leap(clock: LeapingClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "Account", account)
     monkeypatch.setattr(client, "ITwinClient", partial(client.ITwinClient, sleep=clock.sleep))
     monkeypatch.setattr(
-        sharing, "AsyncITwinClient", partial(aclient.AsyncITwinClient, sleep=clock.sleep_asynchronously)
+        client_pool, "AsyncITwinClient", partial(async_client.AsyncITwinClient, sleep=clock.sleep_asynchronously)
     )
     monkeypatch.setattr(airflow_provider_itwin.operators.base, "time", shim)
     monkeypatch.setattr(airflow_provider_itwin.sensors.base, "time", shim)

@@ -22,7 +22,7 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
-from airflow_provider_itwin.api import account_state
+from airflow_provider_itwin.api.http import account_state
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 
 if TYPE_CHECKING:

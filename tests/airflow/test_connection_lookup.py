@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from airflow_provider_itwin import settings
-from airflow_provider_itwin.api.account import Account
-from airflow_provider_itwin.api.credentials import ClientCredentials
-from airflow_provider_itwin.api.environment import Environment
-from airflow_provider_itwin.api.waiting import WaitEnd, WaitEvent
-from airflow_provider_itwin.hooks import connection_lookup
+from airflow_provider_itwin.api.http.auth import ClientCredentials
+from airflow_provider_itwin.api.http.config import Account, Environment
+from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitEvent
+from airflow_provider_itwin.hooks import connection_lookup, settings
 from airflow_provider_itwin.hooks.connection_lookup import LIFETIME, REREAD_INTERVAL, look_up
 from airflow_provider_itwin.hooks.itwin import ITwinHook
 from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger

@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_itwin.api.errors import ITwinAuthenticationError, ITwinInputError
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.waiting import REFUSAL_CONFIRMATION, WaitEnd, WaitOrder, WaitOutcome
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.wait.waiter import (
+    REFUSAL_CONFIRMATION,
+    WaitEnd,
+    WaitOrder,
+    WaitOutcome,
+)
 from airflow_provider_itwin.hooks import itwin as hooks
 from airflow_provider_itwin.hooks.connection_retry import ConnectionRetry
 from airflow_provider_itwin.hooks.itwin import ITwinHook

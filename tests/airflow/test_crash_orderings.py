@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_itwin.api.plan import IfActive
+from airflow_provider_itwin.api.runs.active_run_policy import IfActive
 
 from .crash_play import BEFORE, BETWEEN, MOMENTS, TROUBLES, Loss, Plot, Theatre
 

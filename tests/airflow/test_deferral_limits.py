@@ -15,8 +15,12 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
-from airflow_provider_itwin.deadline import FAILED_DEFERRAL, deferral_timeout, is_deferral_timeout
 from airflow_provider_itwin.exceptions import ITwinRunFailedError, ITwinTransientError, ITwinWaitTimeLimitError
+from airflow_provider_itwin.utils.deferral import (
+    FAILED_DEFERRAL,
+    deferral_timeout,
+    is_deferral_timeout,
+)
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 
 from .run_operator.night import DEFERRED, operator

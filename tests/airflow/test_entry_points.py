@@ -204,7 +204,7 @@ def test_an_unreadable_version_of_airflow_is_taken_for_the_oldest(monkeypatch: p
 def test_a_form_that_cannot_be_made_costs_its_extra_fields(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from airflow_provider_itwin import connection_form
+    from airflow_provider_itwin.hooks import connection_form
     from airflow_provider_itwin.hooks.itwin import ITwinHook
 
     def fail(error: Exception) -> Any:

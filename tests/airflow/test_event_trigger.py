@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_itwin.api import sharing
+from airflow_provider_itwin.api import client_pool
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 
 from .single_task import rebuilt, through_json
@@ -503,7 +503,7 @@ async def test_watchers_share_one_session_and_one_token(triggerer: Triggerer, em
     async def count() -> None:
         nonlocal most
         while True:
-            leases = sharing._leases.get(asyncio.get_running_loop(), {})
+            leases = client_pool._leases.get(asyncio.get_running_loop(), {})
             most = max(most, len(leases))
             await asyncio.sleep(0)
 
@@ -512,9 +512,9 @@ async def test_watchers_share_one_session_and_one_token(triggerer: Triggerer, em
     counting.cancel()
     assert most == 1
     assert sum(entry.operation == "token" for entry in emulator.journal) == 1
-    assert not sharing._leases.get(asyncio.get_running_loop(), {})
+    assert not client_pool._leases.get(asyncio.get_running_loop(), {})
 
 
 async def test_a_watcher_that_is_stopped_gives_its_session_back(triggerer: Triggerer, emulator: Emulator) -> None:
     await triggerer.run(watcher(), HOUR)
-    assert not sharing._leases.get(asyncio.get_running_loop(), {})
+    assert not client_pool._leases.get(asyncio.get_running_loop(), {})

@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_itwin.api.account import Account
-from airflow_provider_itwin.api.environment import Environment
 from airflow_provider_itwin.api.errors import ITwinInputError, ITwinNotFoundError, ITwinServerError
-from airflow_provider_itwin.api.operations import start_run
-from airflow_provider_itwin.api.orders import WaitOrder
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef, checked_id
+from airflow_provider_itwin.api.http.config import Account, Environment
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.models.validation import checked_id
+from airflow_provider_itwin.api.runs.endpoints import start_run
+from airflow_provider_itwin.api.wait.models import WaitOrder
 from airflow_provider_itwin.exceptions import ITwinPermanentError, ITwinTransientError, airflow_exceptions
-from airflow_provider_itwin.settings import account_of
+from airflow_provider_itwin.hooks.settings import account_of
 
 
 class _Connection:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_itwin.api.vocabulary import RunRef
-from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitOrder
 from airflow_provider_itwin.hooks.itwin import ITwinHook
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_1_PLUS
 

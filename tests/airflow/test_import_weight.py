@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 HEAVY = ("aiohttp", "requests", "msgspec", "yarl", "urllib3", "multidict", "airflow_provider_itwin.emulator")
 HEAVY_PARTS = (
-    "airflow_provider_itwin.api.aclient",
+    "airflow_provider_itwin.api.async_client",
     "airflow_provider_itwin.api.client",
-    "airflow_provider_itwin.api.poller",
-    "airflow_provider_itwin.api.resources",
+    "airflow_provider_itwin.api.wait.poller",
+    "airflow_provider_itwin.api.models.resources",
     "airflow_provider_itwin.hooks",
     "airflow_provider_itwin.triggers",
 )

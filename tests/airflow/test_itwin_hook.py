@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
 
-from airflow_provider_itwin.api import sharing
+from airflow_provider_itwin.api import client_pool
 from airflow_provider_itwin.api.errors import (
     ITwinAuthenticationError,
     ITwinError,
@@ -18,7 +18,8 @@ from airflow_provider_itwin.api.errors import (
     ITwinServerError,
     ITwinWaitTimeoutError,
 )
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.hooks.itwin import ITwinHook
 
 from .single_task import first_found
@@ -84,10 +85,10 @@ def test_every_form_of_a_connection(
         return
 
     async def describe() -> Any:
-        from airflow_provider_itwin.api import operations
+        from airflow_provider_itwin.api.runs import endpoints
 
         async with ITwinHook().async_client() as client:
-            return await client.call(operations.get_connection(ConnectionKind.STORAGE, NIGHT))
+            return await client.call(endpoints.get_connection(ConnectionKind.STORAGE, NIGHT))
 
     assert asyncio.run(describe()).id == NIGHT
 
@@ -375,7 +376,7 @@ async def test_all_in_a_loop_share_one_client(emulator: Emulator, connection: Ca
                 assert other is not first
         await asyncio.gather(*(first.call(an_operation()) for _ in range(5)))
     assert sum(entry.operation == "token" for entry in emulator.journal) == 1
-    assert not sharing._leases.get(asyncio.get_running_loop())
+    assert not client_pool._leases.get(asyncio.get_running_loop())
 
 
 async def test_the_shared_client_is_closed_when_nobody_needs_it(emulator: Emulator) -> None:
@@ -389,7 +390,7 @@ async def test_the_shared_client_is_closed_when_nobody_needs_it(emulator: Emulat
 
     with pytest.raises(ZeroDivisionError):
         await borrow()
-    assert not sharing._leases.get(asyncio.get_running_loop())
+    assert not client_pool._leases.get(asyncio.get_running_loop())
     with pytest.raises((RuntimeError, ITwinError)):
         await lent[0].call(an_operation())
 
@@ -404,6 +405,6 @@ def test_each_loop_has_a_client_of_its_own(emulator: Emulator) -> None:
 
 
 def an_operation() -> Any:
-    from airflow_provider_itwin.api import operations
+    from airflow_provider_itwin.api.runs import endpoints
 
-    return operations.get_connection(ConnectionKind.STORAGE, NIGHT)
+    return endpoints.get_connection(ConnectionKind.STORAGE, NIGHT)

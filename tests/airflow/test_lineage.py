@@ -12,13 +12,13 @@ import pytest
 from airflow.providers.openlineage.extractors.base import DefaultExtractor
 
 from airflow_provider_itwin.exceptions import ITwinRunFailedError, ITwinRunFailedFinalError
-from airflow_provider_itwin.lineage import MOST_INPUTS
 from airflow_provider_itwin.operators.itwin import (
     ITwinRunExportConnectionOperator,
     ITwinRunManifestConnectionOperator,
     ITwinRunStorageConnectionOperator,
 )
 from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
+from airflow_provider_itwin.utils.openlineage import MOST_INPUTS
 
 from .single_task import FakeTaskInstance, outside_of_task_runner
 
@@ -195,7 +195,8 @@ before = {name for name in sys.modules if "openlineage" in name}
 import airflow_provider_itwin.operators.itwin, airflow_provider_itwin.sensors.itwin, airflow_provider_itwin.assets
 import airflow_provider_itwin.hooks.itwin, airflow_provider_itwin.triggers.itwin
 task = airflow_provider_itwin.operators.itwin.ITwinRunStorageConnectionOperator(task_id="a", connection_id="b")
-print(sorted({name for name in sys.modules if "openlineage" in name} - before), "airflow_provider_itwin.lineage" in sys.modules)
+own = "airflow_provider_itwin.utils.openlineage"
+print(sorted({name for name in sys.modules if "openlineage" in name} - before), own in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.strip().splitlines()[-1] == "[] False"

@@ -183,7 +183,8 @@ def test_a_portal_that_makes_no_sense_costs_no_run(
 
 
 def test_a_connection_that_cannot_be_read_costs_no_run(portal: str, emulator: Emulator) -> None:
-    from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
+    from airflow_provider_itwin.api.models.enums import ConnectionKind
+    from airflow_provider_itwin.api.models.run_ref import RunRef
 
     emulator.fail("get-storage-connection", None, status=503)
     pushed: list[Any] = []

@@ -17,7 +17,7 @@ import pytest
 from jinja2.sandbox import SandboxedEnvironment
 
 from airflow_provider_itwin.exceptions import ITwinPermanentError, ITwinRunFailedError
-from airflow_provider_itwin.messages import (
+from airflow_provider_itwin.notifications import (
     LONGEST_HTML,
     LONGEST_SUBJECT,
     LONGEST_TEXT,
@@ -347,7 +347,7 @@ def test_a_notifier_renders_it_with_the_context_of_a_deadline() -> None:
 def test_costs_a_dag_file_little(airflow_home: Path) -> None:
     script = (
         "import json, sys\nfrom airflow.providers.common.compat.sdk import BaseOperator\nbefore = set(sys.modules)\n"
-        "import airflow_provider_itwin.messages\nprint(json.dumps(sorted(set(sys.modules) - before)))"
+        "import airflow_provider_itwin.notifications\nprint(json.dumps(sorted(set(sys.modules) - before)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
     new = json.loads(done.stdout.splitlines()[-1])

@@ -12,7 +12,7 @@ import pytest
 from airflow.providers.common.compat.module_loading import import_string
 
 from airflow_provider_itwin import metrics
-from airflow_provider_itwin.api.tally import tally
+from airflow_provider_itwin.api.wait.stats import tally
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
 from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
@@ -104,7 +104,7 @@ def test_a_sensor_counts_the_result(
 def test_a_result_that_nobody_knows_is_counted_as_such(
     emulator: Emulator, recorder: Recorder, run_task: Callable[..., Any]
 ) -> None:
-    from airflow_provider_itwin.api.report import RunReport
+    from airflow_provider_itwin.api.models.report import RunReport
 
     outcome = run_task(an_operator(GOOD))
     report = RunReport.from_dict(outcome.xcoms["run_report"] | {"result": "evil.name\n", "duration": None})

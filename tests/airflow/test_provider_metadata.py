@@ -21,9 +21,9 @@ from airflow.triggers.base import BaseTrigger
 import airflow_provider_itwin
 from airflow_provider_itwin.get_provider_info import get_provider_info
 from airflow_provider_itwin.hooks.itwin import ITwinHook
+from airflow_provider_itwin.hooks.settings import outage_tolerance
 from airflow_provider_itwin.operators import itwin as operators
 from airflow_provider_itwin.sensors import itwin as sensors
-from airflow_provider_itwin.settings import outage_tolerance
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_2_PLUS
 
 from .single_task import first_found

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_itwin.hooks.itwin import ITwinHook
-from airflow_provider_itwin.messages import run_message
+from airflow_provider_itwin.notifications import run_message
 from airflow_provider_itwin.operators.itwin import ITwinListSourceFilesOperator, ITwinRunStorageConnectionOperator
 from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
 
@@ -276,9 +276,14 @@ def test_the_texts_of_source_files(
 
 @EACH
 def test_the_texts_in_lineage(emulator: Emulator, log: pytest.LogCaptureFixture, text: str) -> None:
-    from airflow_provider_itwin.api.report import RunReport
-    from airflow_provider_itwin.api.resources import ConnectionKind, RunEnvelope, RunRef, decoded
-    from airflow_provider_itwin.lineage import lineage_of
+    from airflow_provider_itwin.api.models.report import RunReport
+    from airflow_provider_itwin.api.models.resources import (
+        ConnectionKind,
+        RunEnvelope,
+        RunRef,
+        decoded,
+    )
+    from airflow_provider_itwin.utils.openlineage import lineage_of
 
     run = decoded(body(run_with("r", text)), RunEnvelope).run
     report = RunReport.of(RunRef(ConnectionKind.STORAGE, CONNECTION, "r"), run)

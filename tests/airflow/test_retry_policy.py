@@ -34,7 +34,7 @@ with_policies = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="retry policie
 @pytest.mark.skipif(AIRFLOW_V_3_3_PLUS, reason="about Airflows without retry policies")
 def test_older_airflows_say_what_to_do_instead() -> None:
     with pytest.raises(ImportError, match=r"Airflow 3\.3 or newer, and this is .*: leave retry_policy out"):
-        importlib.import_module("airflow_provider_itwin.retry")
+        importlib.import_module("airflow_provider_itwin.retry_policy")
 
 
 def report(*tasks: tuple[str, bool | None], result: str = "Error", **more: Any) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def report(*tasks: tuple[str, bool | None], result: str = "Error", **more: Any) 
 
 
 def decision_on(exception: BaseException, **pauses: Any) -> Any:
-    from airflow_provider_itwin.retry import ITwinRetryPolicy
+    from airflow_provider_itwin.retry_policy import ITwinRetryPolicy
 
     return ITwinRetryPolicy(**pauses).evaluate(exception=exception, try_number=1, max_tries=3, context=None)
 
@@ -111,7 +111,7 @@ def test_the_pauses() -> None:
 
 @with_policies
 def test_survives_being_written_as_json() -> None:
-    from airflow_provider_itwin.retry import ITwinRetryPolicy
+    from airflow_provider_itwin.retry_policy import ITwinRetryPolicy
 
     policy = ITwinRetryPolicy(after_trouble=timedelta(seconds=90), after_busy=None)
     again = ITwinRetryPolicy.deserialize(json.loads(json.dumps(policy.serialize())))
@@ -120,7 +120,7 @@ def test_survives_being_written_as_json() -> None:
 
 
 TASK = """
-from airflow_provider_itwin.retry import ITwinRetryPolicy
+from airflow_provider_itwin.retry_policy import ITwinRetryPolicy
 
 ITwinRunStorageConnectionOperator(
     task_id="synchronize", connection_id="{connection_id}", wait_for_completion=True, deferrable={deferrable},
@@ -158,7 +158,7 @@ def test_a_task_that_calls_the_hook_is_not_tried_again_in_vain(
 ) -> None:
     result = run_dag(
         """
-        from airflow_provider_itwin.retry import ITwinRetryPolicy
+        from airflow_provider_itwin.retry_policy import ITwinRetryPolicy
 
         @task(retries=2, retry_delay=pendulum.duration(seconds=0), retry_policy=ITwinRetryPolicy())
         def ask():

@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from airflow_provider_itwin.api import sharing
-from airflow_provider_itwin.api.waiting import WaitEnd, WaitEvent
+from airflow_provider_itwin.api import client_pool
+from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitEvent
 from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_1_PLUS
 
@@ -329,7 +329,7 @@ def test_is_cancelled_cleanly(emulator: Emulator, clock: LeapingClock) -> None:
         await asyncio.sleep(0)
         # Nothing is left behind: no task, and no client that is still lent.
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        assert not sharing._leases.get(asyncio.get_running_loop())
+        assert not client_pool._leases.get(asyncio.get_running_loop())
 
     asyncio.run(cancelled())
 

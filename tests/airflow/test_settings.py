@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_itwin.api.errors import ITwinUntrustedHostError
-from airflow_provider_itwin.settings import account_of
+from airflow_provider_itwin.hooks.settings import account_of
 
 from .single_task import first_found
 

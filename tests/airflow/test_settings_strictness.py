@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_itwin import settings
-from airflow_provider_itwin.api.account import Account
-from airflow_provider_itwin.api.credentials import ClientCredentials, ReadyToken
-from airflow_provider_itwin.connection_form import FIELDS
+from airflow_provider_itwin.api.http.auth import ClientCredentials, ReadyToken
+from airflow_provider_itwin.api.http.config import Account
+from airflow_provider_itwin.hooks import settings
+from airflow_provider_itwin.hooks.connection_form import FIELDS
 from airflow_provider_itwin.hooks.itwin import ITwinHook
-from airflow_provider_itwin.settings import account_of, secrets_to_mask
+from airflow_provider_itwin.hooks.settings import account_of, secrets_to_mask
 
 from .single_task import first_found
 

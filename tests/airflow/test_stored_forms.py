@@ -14,15 +14,19 @@ from airflow.providers.common.compat.module_loading import import_string
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_itwin import __version__
-from airflow_provider_itwin.api.orders import EVENT_VERSION, WaitEnd, WaitEvent
-from airflow_provider_itwin.api.report import RunReport
-from airflow_provider_itwin.api.vocabulary import RunRef
-from airflow_provider_itwin.api.watching import CURSOR_VERSION, Cursor
+from airflow_provider_itwin.api.models.report import RunReport
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.runs.finished_feed import CURSOR_VERSION, Cursor
+from airflow_provider_itwin.api.wait.models import (
+    EVENT_VERSION,
+    WaitEnd,
+    WaitEvent,
+)
 from airflow_provider_itwin.assets import run_of
 from airflow_provider_itwin.exceptions import ITwinStoredVersionError, ITwinTransientError
-from airflow_provider_itwin.memory import MEMORY_VERSION, Memory
-from airflow_provider_itwin.stored_kwargs import KWARGS_VERSION
 from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
+from airflow_provider_itwin.utils.stored_kwargs import KWARGS_VERSION
+from airflow_provider_itwin.utils.task_state import MEMORY_VERSION, Memory
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 from tests.golden import forms
 
@@ -92,12 +96,12 @@ def test_every_form_names_its_version() -> None:
 
 
 def test_names_that_are_stored_do_not_change() -> None:
-    from airflow_provider_itwin import memory
-    from airflow_provider_itwin.conclusions import REF_KEY, REPORT_KEY
     from airflow_provider_itwin.links import ITwinIModelLink, ITwinRunLink
-    from airflow_provider_itwin.told import RUN_KEY
+    from airflow_provider_itwin.utils import task_state
+    from airflow_provider_itwin.utils.asset_events import RUN_KEY
+    from airflow_provider_itwin.utils.run_outcome import REF_KEY, REPORT_KEY
 
-    assert (memory._STORE_KEY, REF_KEY, REPORT_KEY, RUN_KEY) == ("itwin_run", "run_ref", "run_report", "itwin_run")
+    assert (task_state._STORE_KEY, REF_KEY, REPORT_KEY, RUN_KEY) == ("itwin_run", "run_ref", "run_report", "itwin_run")
     assert (ITwinRunLink.key, ITwinIModelLink.key) == ("_link_ITwinRunLink", "_link_ITwinIModelLink")
     assert callable(operator().execute_complete)
 
@@ -205,7 +209,7 @@ def test_other_stored_forms(release: str, change: Callable[..., Any]) -> None:
 @AS_IT_IS_OR_GROWN
 @pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="Airflow 3.3 is the first with retry policies")
 def test_a_stored_retry_policy(release: str, change: Callable[..., Any]) -> None:
-    from airflow_provider_itwin.retry import ITwinRetryPolicy
+    from airflow_provider_itwin.retry_policy import ITwinRetryPolicy
 
     stored = {**golden(release, "retry_policy"), **_more({}, change)}
     assert ITwinRetryPolicy.deserialize(stored).serialize() == golden(release, "retry_policy")

@@ -131,7 +131,7 @@ DAYS: list[Any] = [
 def test_a_date_is_the_beginning_of_that_day(
     emulator: Emulator, run_task: RunTask, value: Any, deferrable: bool
 ) -> None:
-    from airflow_provider_itwin.api.resources import read_moment
+    from airflow_provider_itwin.api.models.resources import read_moment
 
     task = task_with(sensors.ITwinStorageConnectionRunSensor, "started_after", value, deferrable=deferrable)
     assert read_moment(task._order(0.0).started_after) == datetime(2026, 1, 1, tzinfo=UTC)

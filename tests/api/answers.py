@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_itwin.api.wire import NoReply, Reply
+from airflow_provider_itwin.api.http.messages import NoReply, Reply
 
 DATA = Path(__file__).parent / "data"
 """Every JSON example of the documentation, as ``operation.status.json``."""

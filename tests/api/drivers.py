@@ -7,15 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
-from airflow_provider_itwin.api.account import Account, Network
-from airflow_provider_itwin.api.aclient import AsyncITwinClient
+from airflow_provider_itwin.api.async_client import AsyncITwinClient
 from airflow_provider_itwin.api.client import ITwinClient
-from airflow_provider_itwin.api.credentials import ClientCredentials, Credentials
-from airflow_provider_itwin.api.environment import Environment
-from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange
-from airflow_provider_itwin.api.operations import Call
-from airflow_provider_itwin.api.waiting import WaitOrder, WaitOutcome
-from airflow_provider_itwin.api.wire import Flow
+from airflow_provider_itwin.api.http.auth import ClientCredentials, Credentials
+from airflow_provider_itwin.api.http.config import Account, Environment, Network
+from airflow_provider_itwin.api.http.messages import Call, Flow
+from airflow_provider_itwin.api.http.request_flow import DEFAULT_PATIENCE, exchange
+from airflow_provider_itwin.api.wait.waiter import WaitOrder, WaitOutcome
 from airflow_provider_itwin.emulator import Emulator, ManualClock
 
 T = TypeVar("T")

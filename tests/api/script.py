@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, TypeVar
 
-from airflow_provider_itwin.api.account import Account, Network
-from airflow_provider_itwin.api.credentials import ClientCredentials, Credentials, Token
-from airflow_provider_itwin.api.environment import Environment
 from airflow_provider_itwin.api.errors import ITwinError
-from airflow_provider_itwin.api.wire import Authorize, Flow, NoReply, Pause, Reply, Request, Send
+from airflow_provider_itwin.api.http.auth import ClientCredentials, Credentials
+from airflow_provider_itwin.api.http.config import Account, Environment, Network
+from airflow_provider_itwin.api.http.messages import (
+    Authorize,
+    Flow,
+    NoReply,
+    Pause,
+    Reply,
+    Request,
+    Send,
+    Token,
+)
 
 T = TypeVar("T")
 

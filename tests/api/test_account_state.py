@@ -11,24 +11,34 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_itwin.api import account_state, operations
-from airflow_provider_itwin.api.account import Account, Limits, Network
-from airflow_provider_itwin.api.account_state import REFUSAL_IS_REMEMBERED_FOR, AccountState, state_of
-from airflow_provider_itwin.api.aclient import AsyncITwinClient
+from airflow_provider_itwin.api.async_client import AsyncITwinClient
 from airflow_provider_itwin.api.client import ITwinClient
-from airflow_provider_itwin.api.credentials import ClientCredentials, ReadyToken, Token
-from airflow_provider_itwin.api.environment import Environment
+from airflow_provider_itwin.api.client_pool import lent_client
 from airflow_provider_itwin.api.errors import ITwinAuthenticationError, ITwinServerError
-from airflow_provider_itwin.api.pace import RequestBudget
-from airflow_provider_itwin.api.sharing import lent_client
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.http import account_state
+from airflow_provider_itwin.api.http.account_state import (
+    REFUSAL_IS_REMEMBERED_FOR,
+    AccountState,
+    state_of,
+)
+from airflow_provider_itwin.api.http.auth import ClientCredentials, ReadyToken
+from airflow_provider_itwin.api.http.config import (
+    Account,
+    Environment,
+    Limits,
+    Network,
+)
+from airflow_provider_itwin.api.http.messages import Token
+from airflow_provider_itwin.api.http.rate_limit import RequestBudget
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.runs import endpoints
+from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitOrder
 
 from .drivers import DRIVERS, World, call, driver
 from .script import CREDENTIALS, PRODUCTION
 
 STORAGE = ConnectionKind.STORAGE
-LOOK = operations.get_connection(STORAGE, "c1")
+LOOK = endpoints.get_connection(STORAGE, "c1")
 USUAL = Account(PRODUCTION, CREDENTIALS, limits=Limits(500, 5000))
 
 

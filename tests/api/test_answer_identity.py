@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_itwin.api import operations
 from airflow_provider_itwin.api.errors import ITwinProtocolError
-from airflow_provider_itwin.api.exchange import exchange
-from airflow_provider_itwin.api.operations import Call
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder, wait
-from airflow_provider_itwin.api.watching import list_glances
+from airflow_provider_itwin.api.http.messages import Call
+from airflow_provider_itwin.api.http.request_flow import exchange
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.runs import endpoints
+from airflow_provider_itwin.api.runs.finished_feed import list_glances
+from airflow_provider_itwin.api.wait.waiter import (
+    WaitEnd,
+    WaitOrder,
+    wait,
+)
 
 from .answers import finished, reply
 from .script import WALL, Script
@@ -23,10 +27,10 @@ GUID = "0d0c6d5a-93a6-4d3f-8f5e-2ba6b4e8d1aa"
 BASE64 = "MWplZe9Uf0iR1IDMqyOMLqBN0_wHEVBGg_CzJmXdmE4"
 
 ASKS: dict[str, tuple[Callable[[ConnectionKind], Call[Any]], Callable[[dict[str, Any]], dict[str, Any]]]] = {
-    "a run": (lambda kind: operations.get_run(kind, "C", "A"), lambda run: {"run": run}),
-    "a poll": (lambda kind: operations.glance_at_run(kind, "C", "A"), lambda run: {"run": {"state": "Queued", **run}}),
+    "a run": (lambda kind: endpoints.get_run(kind, "C", "A"), lambda run: {"run": run}),
+    "a poll": (lambda kind: endpoints.glance_at_run(kind, "C", "A"), lambda run: {"run": {"state": "Queued", **run}}),
     "the end of a run": (
-        lambda kind: operations.glance_at_run(kind, "C", "A"),
+        lambda kind: endpoints.glance_at_run(kind, "C", "A"),
         lambda run: {"run": {"state": "Completed", "result": "Success", **run}},
     ),
 }
@@ -81,15 +85,15 @@ def test_spelling_and_silence_do_not_matter(kind: ConnectionKind, name: str, fie
 @pytest.mark.parametrize(
     ("call", "body"),
     [
-        (operations.get_connection, {"connection": {"id": "D"}}),
-        (operations.look_at_connection, {"connection": {"id": "D", "displayName": "C"}}),
+        (endpoints.get_connection, {"connection": {"id": "D"}}),
+        (endpoints.look_at_connection, {"connection": {"id": "D", "displayName": "C"}}),
         (
-            lambda kind, id_: operations.get_runs(kind, id_, 10, 0),
+            lambda kind, id_: endpoints.get_runs(kind, id_, 10, 0),
             {"runs": [{"connectionId": "C"}, {"connectionId": "D"}]},
         ),
         (lambda kind, id_: list_glances(kind, id_, 10, 0), {"runs": [{"id": "r", "connectionId": "D"}]}),
         (
-            lambda kind, id_: operations.get_connections(kind, id_, 10, 0),
+            lambda kind, id_: endpoints.get_connections(kind, id_, 10, 0),
             {"connections": [{"id": "c", "iModelId": "another"}]},
         ),
     ],
@@ -102,13 +106,13 @@ def test_other_answers_that_name_what_they_are_about(kind: ConnectionKind, call:
 
 @pytest.mark.parametrize(("asked_for", "named"), [(GUID, GUID.upper()), (GUID, BASE64), (BASE64, GUID)])
 def test_two_forms_of_an_id_are_not_compared(asked_for: str, named: str) -> None:
-    asked(operations.get_connection(ConnectionKind.EXPORT, asked_for), {"connection": {"id": named}})
+    asked(endpoints.get_connection(ConnectionKind.EXPORT, asked_for), {"connection": {"id": named}})
 
 
 @pytest.mark.parametrize(("asked_for", "named"), [(GUID, GUID.replace("0d", "1d")), (BASE64, BASE64.replace("M", "N"))])
 def test_the_same_form_of_another_id_is_not_believed(asked_for: str, named: str) -> None:
     with pytest.raises(ITwinProtocolError):
-        asked(operations.get_connection(ConnectionKind.EXPORT, asked_for), {"connection": {"id": named}})
+        asked(endpoints.get_connection(ConnectionKind.EXPORT, asked_for), {"connection": {"id": named}})
 
 
 def test_a_wait_does_not_end_with_the_success_of_another_run() -> None:

@@ -9,18 +9,18 @@ import logging
 
 import pytest
 
-from airflow_provider_itwin.api import operations
-from airflow_provider_itwin.api.account import Account
-from airflow_provider_itwin.api.aclient import AsyncITwinClient
-from airflow_provider_itwin.api.credentials import ClientCredentials
+from airflow_provider_itwin.api.async_client import AsyncITwinClient
 from airflow_provider_itwin.api.errors import ITwinAuthenticationError, ITwinServerError
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.http.auth import ClientCredentials
+from airflow_provider_itwin.api.http.config import Account
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.runs import endpoints
+from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitOrder
 
 from .drivers import World
 
 STORAGE = ConnectionKind.STORAGE
-LOOK = operations.get_connection(STORAGE, "c1")
+LOOK = endpoints.get_connection(STORAGE, "c1")
 
 
 def real_account(world: World, secret: str | None = None) -> Account:
@@ -172,7 +172,7 @@ async def test_throttling_is_logged_once_as_a_warning_and_in_no_tasks_context(
             logged.append((record.levelname, whose.get(), record.getMessage()))
             return True
 
-    note, logger = Note(), logging.getLogger("airflow_provider_itwin.api.throttling")
+    note, logger = Note(), logging.getLogger("airflow_provider_itwin.api.http.rate_limit")
     logger.addFilter(note)
     caplog.set_level(logging.INFO)
     world.emulator.fail("get-storage-connection", status=429, headers={"Retry-After": "40"})

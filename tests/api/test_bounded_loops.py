@@ -10,24 +10,33 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_itwin.api import operations
-from airflow_provider_itwin.api.conversations import (
+from airflow_provider_itwin.api.errors import ITwinError
+from airflow_provider_itwin.api.http.messages import (
+    Flow,
+    Reply,
+    Request,
+    Token,
+)
+from airflow_provider_itwin.api.http.request_flow import exchange, obtain_token
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.runs import endpoints
+from airflow_provider_itwin.api.runs.finished_feed import look_for_ended
+from airflow_provider_itwin.api.runs.pagination import Pages
+from airflow_provider_itwin.api.runs.polling import look_for_newest
+from airflow_provider_itwin.api.runs.start import (
     Baseline,
-    Pages,
     examine_active,
     find_started_since,
-    look_for_newest,
     start_run,
     take_baseline,
 )
-from airflow_provider_itwin.api.credentials import Token
-from airflow_provider_itwin.api.errors import ITwinError
-from airflow_provider_itwin.api.exchange import exchange, obtain_token
-from airflow_provider_itwin.api.pace import LONGEST_QUEUE_PAUSE, queue_pause
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
-from airflow_provider_itwin.api.waiting import WaitOrder, look, wait
-from airflow_provider_itwin.api.watching import look_for_ended
-from airflow_provider_itwin.api.wire import Flow, Reply, Request
+from airflow_provider_itwin.api.wait.schedule import LONGEST_QUEUE_PAUSE, queue_pause
+from airflow_provider_itwin.api.wait.waiter import (
+    WaitOrder,
+    look,
+    wait,
+)
 
 from .answers import STORAGE, accepted, connection, error, finished, reply, run
 from .script import CREDENTIALS, WALL, Script
@@ -64,7 +73,7 @@ def turning_pages(length: int) -> Callable[[Request], Reply]:
 
 def all_pages(account: Any) -> Flow[int]:
     pages: Pages[Any] = Pages(
-        lambda top, skip: operations.get_runs(KIND, "c1", top, skip), lambda found: (found.runs, found.links)
+        lambda top, skip: endpoints.get_runs(KIND, "c1", top, skip), lambda found: (found.runs, found.links)
     )
     read = 0
     while not pages.is_done:
@@ -85,16 +94,16 @@ def nameless(request: Request) -> Reply:
 
 
 LOOPS: dict[str, tuple[Callable[[Any], Flow[Any]], Any, int]] = {
-    "an exchange, no answer": (lambda a: exchange(a, operations.get_connection(KIND, "c1")), reply(200, b"x"), 20),
-    "an exchange, 401": (lambda a: exchange(a, operations.get_connection(KIND, "c1")), error(401), 2),
-    "an exchange, 401 of a gateway": (lambda a: exchange(a, operations.get_connection(KIND, "c1")), reply(401), 20),
+    "an exchange, no answer": (lambda a: exchange(a, endpoints.get_connection(KIND, "c1")), reply(200, b"x"), 20),
+    "an exchange, 401": (lambda a: exchange(a, endpoints.get_connection(KIND, "c1")), error(401), 2),
+    "an exchange, 401 of a gateway": (lambda a: exchange(a, endpoints.get_connection(KIND, "c1")), reply(401), 20),
     "an exchange, 429 without Retry-After": (
-        lambda a: exchange(a, operations.get_connection(KIND, "c1")),
+        lambda a: exchange(a, endpoints.get_connection(KIND, "c1")),
         error(429),
         20,
     ),
     "an exchange, Retry-After 0": (
-        lambda a: exchange(a, operations.get_connection(KIND, "c1")),
+        lambda a: exchange(a, endpoints.get_connection(KIND, "c1")),
         error(503, retry_after="0"),
         20,
     ),
@@ -177,7 +186,7 @@ def test_a_token_that_expires_at_once_is_fetched_once_a_request() -> None:
     script = Script(always=error(401), tokens=[Token(f"t{number}", renew_at=0.0) for number in range(50)])
 
     with pytest.raises(ITwinError):
-        script.play(exchange(script.account(), operations.get_connection(KIND, "c1")))
+        script.play(exchange(script.account(), endpoints.get_connection(KIND, "c1")))
 
     assert len(script.authorizations) == 2
 

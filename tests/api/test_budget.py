@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from airflow_provider_itwin.api.pace import RequestBudget
+from airflow_provider_itwin.api.http.rate_limit import RequestBudget
 
 
 def turns(budget: RequestBudget, asked: list[float]) -> list[float]:

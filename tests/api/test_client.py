@@ -14,15 +14,16 @@ import requests_mock
 from urllib3.exceptions import IncompleteRead, ProtocolError
 
 from airflow_provider_itwin.api import client as module
-from airflow_provider_itwin.api import operations
-from airflow_provider_itwin.api.account import Account, Network
 from airflow_provider_itwin.api.client import ITwinClient
-from airflow_provider_itwin.api.conversations import Baseline, StartedRun
-from airflow_provider_itwin.api.credentials import ReadyToken
 from airflow_provider_itwin.api.errors import ITwinConnectionError, ITwinProtocolError
-from airflow_provider_itwin.api.plan import Active
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
-from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.http.auth import ReadyToken
+from airflow_provider_itwin.api.http.config import Account, Network
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.runs import endpoints
+from airflow_provider_itwin.api.runs.active_run_policy import Active
+from airflow_provider_itwin.api.runs.start import Baseline, StartedRun
+from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitOrder
 
 from .answers import DATA, EXPORT, MANIFEST, STORAGE
 from .certificate import self_signed
@@ -30,7 +31,7 @@ from .script import CREDENTIALS, PRODUCTION, WALL
 
 TOKEN_URL = "https://ims.bentley.com/connect/token"
 TOKEN = {"access_token": "t0ken", "expires_in": 3600, "token_type": "Bearer"}
-LOOK = operations.get_connection(ConnectionKind.STORAGE, "c1")
+LOOK = endpoints.get_connection(ConnectionKind.STORAGE, "c1")
 CONNECTION = {"connection": {"id": "c1"}}
 
 

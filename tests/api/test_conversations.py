@@ -6,19 +6,22 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_provider_itwin.api.conversations import (
-    Baseline,
+from airflow_provider_itwin.api.errors import ITwinInvalidRequestError, ITwinNotFoundError, ITwinProtocolError
+from airflow_provider_itwin.api.http.messages import Reply
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.runs.active_run_policy import Active
+from airflow_provider_itwin.api.runs.polling import (
     Sight,
-    examine_active,
-    find_started_since,
     look_at_run,
     look_for_newest,
+)
+from airflow_provider_itwin.api.runs.start import (
+    Baseline,
+    examine_active,
+    find_started_since,
     take_baseline,
 )
-from airflow_provider_itwin.api.errors import ITwinInvalidRequestError, ITwinNotFoundError, ITwinProtocolError
-from airflow_provider_itwin.api.plan import Active
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
-from airflow_provider_itwin.api.wire import Reply
 
 from .answers import EXPORT, MANIFEST, STORAGE, connection, error, finished, reply, run
 from .script import Script

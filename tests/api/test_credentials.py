@@ -12,10 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_itwin.api.account import Account, Limits, Network
-from airflow_provider_itwin.api.credentials import ClientCredentials, Credentials, ReadyToken, Token, read_token
-from airflow_provider_itwin.api.environment import Environment
 from airflow_provider_itwin.api.errors import ITwinProtocolError
+from airflow_provider_itwin.api.http.auth import (
+    ClientCredentials,
+    Credentials,
+    ReadyToken,
+    read_token,
+)
+from airflow_provider_itwin.api.http.config import (
+    Account,
+    Environment,
+    Limits,
+    Network,
+)
+from airflow_provider_itwin.api.http.messages import Token
 
 from .answers import reply
 from .script import CREDENTIALS, PRODUCTION
@@ -209,7 +219,7 @@ def test_a_fingerprint_cannot_be_looked_up_in_a_list_of_passwords() -> None:
         [
             sys.executable,
             "-c",
-            "from airflow_provider_itwin.api.credentials import ReadyToken; print(ReadyToken('password1').fingerprint)",
+            "from airflow_provider_itwin.api.http.auth import ReadyToken; print(ReadyToken('password1').fingerprint)",
         ],
         capture_output=True,
         text=True,

@@ -10,18 +10,17 @@ from typing import TypeAlias
 
 import pytest
 
-from airflow_provider_itwin.api import conversations, operations
-from airflow_provider_itwin.api.account import Network
-from airflow_provider_itwin.api.credentials import ReadyToken
-from airflow_provider_itwin.api.deadline import Deadline, DeadlineExceeded
-from airflow_provider_itwin.api.environment import Environment
 from airflow_provider_itwin.api.errors import ITwinConnectionError, ITwinProtocolError
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
+from airflow_provider_itwin.api.http.auth import ReadyToken
+from airflow_provider_itwin.api.http.config import Environment, Network
+from airflow_provider_itwin.api.http.deadline import Deadline, DeadlineExceeded
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.runs import endpoints, start
 
 from .drivers import DRIVERS, Driver, World, call, driver
 from .raw_server import Peer, serving
 
-LOOK = operations.get_connection(ConnectionKind.STORAGE, "c1")
+LOOK = endpoints.get_connection(ConnectionKind.STORAGE, "c1")
 BODY = b'{"connection":{"id":"c1"}}'
 TIMEOUT = 0.6
 GENEROUSLY = 3.0
@@ -153,7 +152,7 @@ def test_a_body_that_nobody_reads_is_given_up_at_the_deadline(name: str) -> None
         with driver(name, world, world.account(ReadyToken("t"), Network(TIMEOUT), environment)) as made:
             began = time.monotonic()
             with pytest.raises(ITwinConnectionError):
-                call(made, operations.start_run(ConnectionKind.MANIFEST, "c1", body), patience=0.0)
+                call(made, endpoints.start_run(ConnectionKind.MANIFEST, "c1", body), patience=0.0)
     assert time.monotonic() - began < GENEROUSLY
 
 
@@ -237,5 +236,5 @@ def test_the_start_of_a_run_keeps_to_the_deadline_too(name: str, kind: Connectio
     ):
         began = time.monotonic()
         with pytest.raises(ITwinConnectionError):
-            made.carry(conversations.start_run(made.account, kind, "c1", {"exportType": "IFC"}, patience=0.0))
+            made.carry(start.start_run(made.account, kind, "c1", {"exportType": "IFC"}, patience=0.0))
     assert time.monotonic() - began < GENEROUSLY

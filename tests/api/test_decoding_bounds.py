@@ -13,14 +13,19 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_itwin.api import decoding, operations
-from airflow_provider_itwin.api.account import Network
-from airflow_provider_itwin.api.aclient import AsyncITwinClient
-from airflow_provider_itwin.api.credentials import ClientCredentials, ReadyToken, read_token
-from airflow_provider_itwin.api.decoding import LARGEST_AT_ONCE
-from airflow_provider_itwin.api.environment import Environment
+from airflow_provider_itwin.api.async_client import AsyncITwinClient
 from airflow_provider_itwin.api.errors import ITwinError, ITwinProtocolError
-from airflow_provider_itwin.api.reading import (
+from airflow_provider_itwin.api.http.auth import (
+    ClientCredentials,
+    ReadyToken,
+    read_token,
+)
+from airflow_provider_itwin.api.http.config import Environment, Network
+from airflow_provider_itwin.api.http.error_mapping import refusal
+from airflow_provider_itwin.api.http.messages import Reply, Request
+from airflow_provider_itwin.api.models import decoding
+from airflow_provider_itwin.api.models.decoding import (
+    LARGEST_AT_ONCE,
     LARGEST_SMALL_BODY,
     MOST_SMALL_VALUES,
     MOST_VALUES,
@@ -29,9 +34,9 @@ from airflow_provider_itwin.api.reading import (
     read_json,
     valid_escapes,
 )
-from airflow_provider_itwin.api.refusal import refusal
-from airflow_provider_itwin.api.report import LARGEST_REPORT, RunReport
-from airflow_provider_itwin.api.resources import (
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.report import LARGEST_REPORT, RunReport
+from airflow_provider_itwin.api.models.resources import (
     ConnectionEnvelope,
     ConnectionPage,
     GlanceEnvelope,
@@ -41,8 +46,8 @@ from airflow_provider_itwin.api.resources import (
     SourceFilePage,
     decoded,
 )
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
-from airflow_provider_itwin.api.wire import Reply, Request
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.runs import endpoints
 
 from .drivers import DRIVERS, World, call, driver
 from .recorder import Received, Recorder
@@ -177,7 +182,7 @@ def test_a_small_answer_that_holds_millions_of_values_is_refused(name: str, answ
         with driver(name, world, account) as made:
             began = time.monotonic()
             with pytest.raises(ITwinError) as caught:
-                call(made, operations.glance_at_run(*_parts(REF)), patience=0.0)
+                call(made, endpoints.glance_at_run(*_parts(REF)), patience=0.0)
     assert time.monotonic() - began < 20.0, "it took 100 s before"
     if answer == "run":
         assert f"{len(TWENTY_MILLION):,} bytes with more than {MOST_VALUES:,} JSON values" in str(caught.value)
@@ -281,7 +286,7 @@ def test_repairing_takes_time_in_proportion_to_the_body(body: bytes, refused: bo
     assert time.monotonic() - began < 15.0
 
 
-@pytest.mark.parametrize("operation", [operations.get_run, operations.glance_at_run])
+@pytest.mark.parametrize("operation", [endpoints.get_run, endpoints.glance_at_run])
 @pytest.mark.parametrize("files", [3000, 20_000])
 async def test_a_large_run_is_decoded_in_a_thread_and_in_pieces(
     files: int, operation: Any, monkeypatch: pytest.MonkeyPatch
@@ -332,11 +337,11 @@ async def test_one_who_is_cancelled_while_an_answer_is_decoded_leaves_no_trace(m
         account = world.account(ReadyToken("t"), Network(60.0), Environment.of(recorder.url))
         async with AsyncITwinClient(account) as client:
             monkeypatch.setattr(decoding, "_resource", slowly)
-            first = asyncio.create_task(client.call(operations.get_run(*_parts(REF)), patience=0.0))
+            first = asyncio.create_task(client.call(endpoints.get_run(*_parts(REF)), patience=0.0))
             await asyncio.to_thread(started.wait, 10.0)
             first.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await first
             go_on.set()
             monkeypatch.setattr(decoding, "_resource", usual)
-            assert (await client.call(operations.get_run(*_parts(REF)), patience=0.0)).id == "r1"
+            assert (await client.call(endpoints.get_run(*_parts(REF)), patience=0.0)).id == "r1"

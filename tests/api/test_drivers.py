@@ -6,18 +6,20 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_itwin.api import conversations, operations
-from airflow_provider_itwin.api.conversations import Pages, StartedRun
 from airflow_provider_itwin.api.errors import (
     ITwinInvalidRequestError,
     ITwinNotFoundError,
     ITwinPermissionError,
     ITwinProtocolError,
 )
-from airflow_provider_itwin.api.plan import Active
-from airflow_provider_itwin.api.report import RunReport
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
-from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.report import RunReport
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.runs import endpoints, start
+from airflow_provider_itwin.api.runs.active_run_policy import Active
+from airflow_provider_itwin.api.runs.pagination import Pages
+from airflow_provider_itwin.api.runs.start import StartedRun
+from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitOrder
 
 from .drivers import Driver, World, call
 
@@ -30,8 +32,8 @@ BODIES: dict[ConnectionKind, dict[str, Any] | None] = {
 STORAGE = ConnectionKind.STORAGE
 
 
-def start(client: Driver, connection_id: str = "c1", kind: ConnectionKind = STORAGE) -> StartedRun:
-    return client.carry(conversations.start_run(client.account, kind, connection_id, BODIES[kind]))
+def start_run(client: Driver, connection_id: str = "c1", kind: ConnectionKind = STORAGE) -> StartedRun:
+    return client.carry(start.start_run(client.account, kind, connection_id, BODIES[kind]))
 
 
 def waiting_for(world: World, ref: RunRef, **details: Any) -> WaitOrder:
@@ -47,7 +49,7 @@ def test_a_run_from_start_to_end(world: World, client: Driver, kind: ConnectionK
     world.emulator.add_connection(kind.value, "c1", files=["a.dgn", "b.dwg"])
     world.emulator.plan_run("c1", duration=1500.0, warnings=7)
 
-    started = start(client, kind=kind)
+    started = start_run(client, kind=kind)
     outcome = client.wait(waiting_for(world, started.ref))
 
     assert started == StartedRun(RunRef(kind, "c1", run_ids(world)[0]), created=True)
@@ -65,12 +67,10 @@ def test_the_run_of_another_connection_is_named_and_not_taken_for_ours(
     world.emulator.add_connection(kind, "c1", imodel_id="m")
     world.emulator.add_connection(theirs, "c2", imodel_id="m")
     run_id = world.emulator.start_run("c2")
-    baseline = client.carry(conversations.take_baseline(client.account, ConnectionKind(kind), "c1"))
+    baseline = client.carry(start.take_baseline(client.account, ConnectionKind(kind), "c1"))
 
-    started = start(client, kind=ConnectionKind(kind))
-    active = client.carry(
-        conversations.examine_active(client.account, started.ref, baseline, ConnectionKind(kind), "c1")
-    )
+    started = start_run(client, kind=ConnectionKind(kind))
+    active = client.carry(start.examine_active(client.account, started.ref, baseline, ConnectionKind(kind), "c1"))
 
     assert started == StartedRun(RunRef(ConnectionKind(theirs), "c2", run_id), created=False)
     assert active == Active(started.ref, ours=False, fresh=False)
@@ -85,12 +85,12 @@ def test_an_older_run_of_ours_is_told_from_a_fresh_one_whatever_the_clocks_say(
     world.emulator.add_connection(connection_id="c1")
     older = world.emulator.start_run("c1")
     world.clock.advance(5.0)
-    baseline = client.carry(conversations.take_baseline(client.account, STORAGE, "c1"))
-    first = client.carry(conversations.examine_active(client.account, start(client).ref, baseline, STORAGE, "c1"))
+    baseline = client.carry(start.take_baseline(client.account, STORAGE, "c1"))
+    first = client.carry(start.examine_active(client.account, start_run(client).ref, baseline, STORAGE, "c1"))
     world.emulator.finish_run("c1")
     world.clock.advance(5.0)
     fresh = world.emulator.start_run("c1")
-    second = client.carry(conversations.examine_active(client.account, start(client).ref, baseline, STORAGE, "c1"))
+    second = client.carry(start.examine_active(client.account, start_run(client).ref, baseline, STORAGE, "c1"))
 
     assert first == Active(RunRef(STORAGE, "c1", older), ours=True, fresh=False)
     assert second == Active(RunRef(STORAGE, "c1", fresh), ours=True, fresh=True)
@@ -112,7 +112,7 @@ def test_the_new_run_is_found_however_the_service_names_it(
     world.emulator.oddities.stale_last_run_for = stale
     world.emulator.oddities.links_host = "https://evil.example"
 
-    started = start(client)
+    started = start_run(client)
 
     assert started == StartedRun(RunRef(STORAGE, "c1", run_ids(world)[1]), created=True)
     assert {entry.host for entry in world.emulator.journal} == {f"127.0.0.1:{world.emulator.port}"}
@@ -124,7 +124,7 @@ def test_the_active_run_is_found_however_the_service_names_it(world: World, clie
     run_id = world.emulator.start_run("c1")
     world.emulator.oddities.location = location
 
-    assert start(client) == StartedRun(RunRef(STORAGE, "c1", run_id), created=False)
+    assert start_run(client) == StartedRun(RunRef(STORAGE, "c1", run_id), created=False)
 
 
 def test_an_active_run_that_is_not_named_and_not_ours(world: World, client: Driver) -> None:
@@ -134,14 +134,14 @@ def test_an_active_run_that_is_not_named_and_not_ours(world: World, client: Driv
     world.emulator.oddities.location = "missing"
 
     with pytest.raises(ITwinProtocolError, match="by a run that the service does not name"):
-        start(client)
+        start_run(client)
 
 
 def test_conflicts_are_waited_out(world: World, client: Driver) -> None:
     world.emulator.add_connection(connection_id="c1")
     world.emulator.fail("run-storage-connection", times=3, status=409)
 
-    assert start(client).created
+    assert start_run(client).created
     assert len(world.pauses) == 3
 
 
@@ -149,19 +149,19 @@ def test_a_run_that_is_invisible_at_first_is_waited_for(world: World, client: Dr
     world.emulator.add_connection(connection_id="c1")
     world.emulator.oddities.invisible_for = 25.0
 
-    outcome = client.wait(waiting_for(world, start(client).ref))
+    outcome = client.wait(waiting_for(world, start_run(client).ref))
 
     assert outcome.end is WaitEnd.FINISHED
 
 
 def test_an_invisible_run_of_ours_is_examined_once_it_appears(world: World, client: Driver) -> None:
     world.emulator.add_connection(connection_id="c1")
-    baseline = client.carry(conversations.take_baseline(client.account, STORAGE, "c1"))
+    baseline = client.carry(start.take_baseline(client.account, STORAGE, "c1"))
     world.emulator.start_run("c1")
     world.emulator.oddities.invisible_for = 10.0
 
-    ref = start(client).ref
-    active = client.carry(conversations.examine_active(client.account, ref, baseline, STORAGE, "c1"))
+    ref = start_run(client).ref
+    active = client.carry(start.examine_active(client.account, ref, baseline, STORAGE, "c1"))
 
     assert active == Active(ref, ours=True, fresh=True)
 
@@ -190,7 +190,7 @@ def test_oddities_of_a_run_do_no_harm(world: World, client: Driver, oddity: dict
     for name, value in oddity.items():
         setattr(world.emulator.oddities, name, value)
 
-    outcome = client.wait(waiting_for(world, start(client).ref))
+    outcome = client.wait(waiting_for(world, start_run(client).ref))
 
     assert outcome.end is WaitEnd.FINISHED
     assert outcome.run is not None
@@ -206,7 +206,7 @@ def test_every_source_file_is_listed_once_whatever_the_links_say(
     world.emulator.add_connection(connection_id="c1", files=count)
     world.emulator.oddities.next_links = form
     pages = Pages(
-        lambda top, skip: operations.get_source_files(STORAGE, "c1", top, skip),
+        lambda top, skip: endpoints.get_source_files(STORAGE, "c1", top, skip),
         lambda page: (page.source_files, page.links),
     )
 
@@ -227,7 +227,7 @@ def test_runs_are_listed_whole_in_whatever_order(world: World, client: Driver, o
         world.clock.advance(10.0)
     world.emulator.oddities.run_order = order
 
-    page = call(client, operations.get_runs(STORAGE, "c1", 100, 0))
+    page = call(client, endpoints.get_runs(STORAGE, "c1", 100, 0))
 
     assert page.runs is not None
     assert {run.id for run in page.runs} == set(run_ids(world))
@@ -237,8 +237,8 @@ def test_runs_are_listed_whole_in_whatever_order(world: World, client: Driver, o
 def test_a_list_asks_for_everything(world: World, client: Driver) -> None:
     world.emulator.add_connection(connection_id="c1", imodel_id="m", display_name="Nightly", files=["a.dgn"])
 
-    files = call(client, operations.get_source_files(STORAGE, "c1", 100, 0)).source_files
-    connections = call(client, operations.get_connections(STORAGE, "m", 100, 0)).connections
+    files = call(client, endpoints.get_source_files(STORAGE, "c1", 100, 0)).source_files
+    connections = call(client, endpoints.get_connections(STORAGE, "m", 100, 0)).connections
 
     assert files is not None
     assert connections is not None
@@ -249,7 +249,7 @@ def test_a_list_asks_for_everything(world: World, client: Driver) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_does_not_exist(world: World, client: Driver, kind: ConnectionKind) -> None:
     with pytest.raises(ITwinNotFoundError) as caught:
-        start(client, "nothing", kind)
+        start_run(client, "nothing", kind)
 
     assert caught.value.code is not None
     assert caught.value.code.endswith("NotFound")
@@ -261,7 +261,7 @@ def test_who_is_no_member_may_not_start(world: World, client: Driver) -> None:
     world.emulator.platform.clients[world.emulator.client_id].everywhere = False
 
     with pytest.raises(ITwinPermissionError) as caught:
-        start(client)
+        start_run(client)
 
     assert caught.value.code == "InsufficientPermissions"
     assert caught.value.correlation_id
@@ -271,7 +271,7 @@ def test_a_body_that_makes_no_sense(world: World, client: Driver) -> None:
     world.emulator.add_connection("export", "c1")
 
     with pytest.raises(ITwinInvalidRequestError) as caught:
-        client.carry(conversations.start_run(client.account, ConnectionKind.EXPORT, "c1", {"exportType": "LandXML"}))
+        client.carry(start.start_run(client.account, ConnectionKind.EXPORT, "c1", {"exportType": "LandXML"}))
 
     assert [detail.target for detail in caught.value.details] == ["exportType"]
 

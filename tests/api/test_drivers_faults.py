@@ -9,23 +9,25 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from airflow_provider_itwin.api import aclient, client, conversations, operations
-from airflow_provider_itwin.api.account import Account, Network
+from airflow_provider_itwin.api import async_client, client
 from airflow_provider_itwin.api.errors import (
     ITwinConnectionError,
     ITwinError,
     ITwinProtocolError,
     ITwinServerError,
 )
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
-from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.http.config import Account, Network
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.runs import endpoints, start
+from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitOrder
 
 from .drivers import DRIVERS, Driver, World, call, driver
 from .recorder import Received, Recorder
 
 MEBIBYTE = 1 << 20
 STORAGE = ConnectionKind.STORAGE
-LOOK = operations.get_connection(STORAGE, "c1")
+LOOK = endpoints.get_connection(STORAGE, "c1")
 
 Meaning: TypeAlias = type[ITwinError] | tuple[type[ITwinError], ...] | None
 
@@ -62,7 +64,7 @@ def times(fault: dict[str, Any], usual: int) -> int:
 
 @pytest.fixture(autouse=True)
 def small_bodies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (client, aclient):
+    for module in (client, async_client):
         monkeypatch.setattr(module, "LARGEST_BODY", MEBIBYTE)
 
 
@@ -106,7 +108,7 @@ def test_a_fault_that_passes_is_ridden_out(
 def test_a_run_is_never_started_twice(world: World, hasty: Driver, fault: dict[str, Any], meaning: Meaning) -> None:
     world.emulator.fail("run-storage-connection", times=times(fault, 2), **fault)
 
-    started = hasty.carry(conversations.start_run(hasty.account, STORAGE, "c1"))
+    started = hasty.carry(start.start_run(hasty.account, STORAGE, "c1"))
 
     runs = world.emulator.runs("c1")
     assert [run["id"] for run in runs] == [started.ref.run_id]
@@ -132,7 +134,7 @@ def test_a_lost_answer_to_the_start_of_a_run_is_found_again(world: World, hasty:
         world.emulator.start_run("c1")
     world.emulator.fail("run-storage-connection", kind="reset-after")
 
-    started = hasty.carry(conversations.start_run(hasty.account, STORAGE, "c1"))
+    started = hasty.carry(start.start_run(hasty.account, STORAGE, "c1"))
 
     assert started.ref.run_id == world.emulator.runs("c1")[-1]["id"]
     assert not started.created

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_itwin.api import operations
-from airflow_provider_itwin.api.account import Account, Limits
 from airflow_provider_itwin.api.errors import ITwinRateLimitError
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
+from airflow_provider_itwin.api.http.config import Account, Limits
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.runs import endpoints
 
 from .drivers import DRIVERS, Driver, World, call, driver
 
-LOOK = operations.get_connection(ConnectionKind.STORAGE, "c1")
+LOOK = endpoints.get_connection(ConnectionKind.STORAGE, "c1")
 
 
 @pytest.fixture(autouse=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_itwin.api import operations
-from airflow_provider_itwin.api.credentials import ClientCredentials, ReadyToken
 from airflow_provider_itwin.api.errors import ITwinAuthenticationError, ITwinServerError
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.http.auth import ClientCredentials, ReadyToken
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.runs import endpoints
+from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitOrder
 
 from .drivers import DRIVERS, Driver, World, call, driver
 
@@ -21,7 +21,7 @@ def connection(world: World) -> str:
 
 
 def look(client: Driver) -> None:
-    call(client, operations.get_connection(STORAGE, "c1"))
+    call(client, endpoints.get_connection(STORAGE, "c1"))
 
 
 def order(world: World, **details: object) -> WaitOrder:

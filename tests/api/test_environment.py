@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_itwin.api.environment import Environment, is_loopback
 from airflow_provider_itwin.api.errors import ITwinUntrustedHostError
+from airflow_provider_itwin.api.http.config import Environment, is_loopback
 
 PRODUCTION = Environment("https://api.bentley.com", "https://ims.bentley.com")
 

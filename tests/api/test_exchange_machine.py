@@ -16,15 +16,28 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from airflow_provider_itwin.api import conversations, operations
-from airflow_provider_itwin.api.account import Account
-from airflow_provider_itwin.api.conversations import StartedRun
-from airflow_provider_itwin.api.credentials import Credentials, ReadyToken, Token
 from airflow_provider_itwin.api.errors import ITwinError
-from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange, obtain_token
-from airflow_provider_itwin.api.pace import LONGEST_OBEDIENCE
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.wire import Authorize, Flow, NoReply, Pause, Reply, Request, Send
+from airflow_provider_itwin.api.http.auth import Credentials, ReadyToken
+from airflow_provider_itwin.api.http.backoff import LONGEST_OBEDIENCE
+from airflow_provider_itwin.api.http.config import Account
+from airflow_provider_itwin.api.http.messages import (
+    Authorize,
+    Flow,
+    NoReply,
+    Pause,
+    Reply,
+    Request,
+    Send,
+    Token,
+)
+from airflow_provider_itwin.api.http.request_flow import (
+    DEFAULT_PATIENCE,
+    exchange,
+    obtain_token,
+)
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.runs import endpoints, start
+from airflow_provider_itwin.api.runs.start import StartedRun
 
 from .script import CREDENTIALS, PRODUCTION, WALL
 
@@ -253,12 +266,12 @@ class OneCall(_Conversation):
         credentials=st.sampled_from(_Conversation.credentials),
         call=st.sampled_from(
             [
-                operations.get_run(ConnectionKind.STORAGE, "c1", "r1"),
-                operations.glance_at_run(ConnectionKind.MANIFEST, "c1", "r1"),
-                operations.start_run(ConnectionKind.EXPORT, "c1", {"exportType": "IFC"}),
-                operations.look_at_connection(ConnectionKind.STORAGE, "c1"),
-                operations.get_runs(ConnectionKind.STORAGE, "c1", 100, 0),
-                operations.get_source_files(ConnectionKind.MANIFEST, "c1", 100, 0),
+                endpoints.get_run(ConnectionKind.STORAGE, "c1", "r1"),
+                endpoints.glance_at_run(ConnectionKind.MANIFEST, "c1", "r1"),
+                endpoints.start_run(ConnectionKind.EXPORT, "c1", {"exportType": "IFC"}),
+                endpoints.look_at_connection(ConnectionKind.STORAGE, "c1"),
+                endpoints.get_runs(ConnectionKind.STORAGE, "c1", 100, 0),
+                endpoints.get_source_files(ConnectionKind.MANIFEST, "c1", 100, 0),
             ]
         ),
     )
@@ -303,10 +316,10 @@ class Starting(_Conversation):
         self, kind: ConnectionKind, patience: float, skew: float, ran_before: bool, named: bool
     ) -> None:
         self.kind, self.patience, self.skew, self.named = kind, patience, skew, named
-        self.path = operations.start_run(kind, "c1").path.rpartition("/")[0]
+        self.path = endpoints.start_run(kind, "c1").path.rpartition("/")[0]
         self.runs: list[tuple[str, float]] = [("old", self._service_time() - 500.0)] if ran_before else []
         self.active: str | None = None
-        self.begin(conversations.start_run(self.account, kind, "c1", patience=patience))
+        self.begin(start.start_run(self.account, kind, "c1", patience=patience))
 
     def _service_time(self) -> float:
         return WALL + self.now + self.skew

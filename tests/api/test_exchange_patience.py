@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_itwin.api import operations
 from airflow_provider_itwin.api.errors import (
     ITwinConflictError,
     ITwinConnectionError,
@@ -18,16 +17,16 @@ from airflow_provider_itwin.api.errors import (
     ITwinRateLimitError,
     ITwinServerError,
 )
-from airflow_provider_itwin.api.exchange import DEFAULT_PATIENCE, exchange
-from airflow_provider_itwin.api.operations import Call
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.wire import NoReply, Reply
+from airflow_provider_itwin.api.http.messages import Call, NoReply, Reply
+from airflow_provider_itwin.api.http.request_flow import DEFAULT_PATIENCE, exchange
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.runs import endpoints
 
 from .answers import SILENCE, accepted, error, finished, reply
 from .script import Answer, Script
 
-LOOK = operations.get_run(ConnectionKind.STORAGE, "c1", "r1")
-START = operations.start_run(ConnectionKind.STORAGE, "c1")
+LOOK = endpoints.get_run(ConnectionKind.STORAGE, "c1", "r1")
+START = endpoints.start_run(ConnectionKind.STORAGE, "c1")
 
 PASSING = [
     pytest.param(SILENCE, ITwinConnectionError, id="no answer"),

@@ -6,9 +6,6 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from airflow_provider_itwin.api import operations
-from airflow_provider_itwin.api.credentials import ClientCredentials, ReadyToken, Token
-from airflow_provider_itwin.api.environment import Environment
 from airflow_provider_itwin.api.errors import (
     ITwinAuthenticationError,
     ITwinConnectionError,
@@ -16,14 +13,17 @@ from airflow_provider_itwin.api.errors import (
     ITwinProtocolError,
     ITwinServerError,
 )
-from airflow_provider_itwin.api.exchange import exchange, obtain_token
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.wire import Reply
+from airflow_provider_itwin.api.http.auth import ClientCredentials, ReadyToken
+from airflow_provider_itwin.api.http.config import Environment
+from airflow_provider_itwin.api.http.messages import Reply, Token
+from airflow_provider_itwin.api.http.request_flow import exchange, obtain_token
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.runs import endpoints
 
 from .answers import SILENCE, documented, error, finished, reply
 from .script import CREDENTIALS, Script
 
-LOOK = operations.get_run(ConnectionKind.STORAGE, "c1", "r1")
+LOOK = endpoints.get_run(ConnectionKind.STORAGE, "c1", "r1")
 UNAUTHORIZED = documented("get-storage-connection-run", 401)
 TOKEN = {"access_token": "abc.def", "expires_in": 3600, "token_type": "Bearer"}
 

@@ -32,15 +32,15 @@ uuid.uuid3 = uuid.uuid5 = refuse
 
 USES = {
     "credentials": """
-from airflow_provider_itwin.api.credentials import ClientCredentials
+from airflow_provider_itwin.api.http.auth import ClientCredentials
 assert len(ClientCredentials("a", "b").fingerprint) == 64
 """,
     "token": """
-from airflow_provider_itwin.api.credentials import ReadyToken
+from airflow_provider_itwin.api.http.auth import ReadyToken
 assert len(ReadyToken("a").fingerprint) == 64
 """,
     "network": """
-from airflow_provider_itwin.api.account import Network
+from airflow_provider_itwin.api.http.config import Network
 assert len(Network().fingerprint) == 64
 """,
     "ids of the emulator": """
@@ -50,10 +50,10 @@ assert len(derived_guid("a")) == 36
 """,
     "tokens of the emulator": """
 import requests
-from airflow_provider_itwin.api.account import Account
+from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.client import ITwinClient
-from airflow_provider_itwin.api.credentials import ClientCredentials
-from airflow_provider_itwin.api.environment import Environment
+from airflow_provider_itwin.api.http.auth import ClientCredentials
+from airflow_provider_itwin.api.http.config import Environment
 from airflow_provider_itwin.emulator import Emulator
 with Emulator() as emulator:
     emulator.add_connection(connection_id="c1", files=["a.dgn"])

@@ -10,20 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_itwin.api import conversations, operations
-from airflow_provider_itwin.api.account import Network
-from airflow_provider_itwin.api.aclient import AsyncITwinClient
-from airflow_provider_itwin.api.credentials import ClientCredentials
-from airflow_provider_itwin.api.environment import Environment
+from airflow_provider_itwin.api.async_client import AsyncITwinClient
 from airflow_provider_itwin.api.errors import ITwinConnectionError, ITwinError
-from airflow_provider_itwin.api.transport import Transport
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
+from airflow_provider_itwin.api.http.auth import ClientCredentials
+from airflow_provider_itwin.api.http.config import Environment, Network
+from airflow_provider_itwin.api.http.transport import Transport
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.runs import endpoints, start
 
 from .certificate import self_signed
 from .drivers import DRIVERS, Driver, World, call, driver
 from .recorder import Recorder
 
-CONNECTION = operations.get_connection(ConnectionKind.STORAGE, "c1")
+CONNECTION = endpoints.get_connection(ConnectionKind.STORAGE, "c1")
 PATH = "/synchronization/imodels/storageconnections/c1"
 SOMEWHERE = Environment("http://itwin.example", "http://ims.itwin.example")
 """Not on this machine, so that proxies and .netrc files could matter; only ever reached through a proxy on loopback."""
@@ -86,7 +85,7 @@ def test_a_get_has_the_headers_that_it_needs_and_no_others(name: str, recorder: 
 
 def test_the_start_of_a_storage_run_has_no_body_and_says_so(name: str, recorder: Recorder) -> None:
     with made(name, to(recorder)) as client:
-        started = client.carry(conversations.start_run(client.account, ConnectionKind.STORAGE, "c1"))
+        started = client.carry(start.start_run(client.account, ConnectionKind.STORAGE, "c1"))
 
     got = recorder.received[-1]
     assert started.created
@@ -98,7 +97,7 @@ def test_the_start_of_a_storage_run_has_no_body_and_says_so(name: str, recorder:
 def test_the_start_of_a_manifest_run_has_a_body_of_json(name: str, recorder: Recorder) -> None:
     body = {"sourceFiles": [{"id": "f1", "url": "https://blob.net/Grundriß.dgn?sig=a%2Bb"}]}
     with made(name, to(recorder)) as client:
-        client.carry(conversations.start_run(client.account, ConnectionKind.MANIFEST, "c1", body))
+        client.carry(start.start_run(client.account, ConnectionKind.MANIFEST, "c1", body))
 
     got = recorder.received[-1]
     assert got.target == "/synchronization/imodels/manifestconnections/c1/runs"
@@ -120,8 +119,8 @@ def test_the_request_for_a_token_carries_no_other_credentials(name: str, recorde
 def test_ids_are_quoted_once(name: str, recorder: Recorder) -> None:
     recorder.answer = lambda got: (200, {}, b'{"access_token":"t","connection":{},"connections":[]}')
     with made(name, to(recorder)) as client:
-        call(client, operations.get_connection(ConnectionKind.STORAGE, "a+b=ü~"), patience=0.0)
-        call(client, operations.get_connections(ConnectionKind.STORAGE, "m&1", 10, 20), patience=0.0)
+        call(client, endpoints.get_connection(ConnectionKind.STORAGE, "a+b=ü~"), patience=0.0)
+        call(client, endpoints.get_connections(ConnectionKind.STORAGE, "m&1", 10, 20), patience=0.0)
 
     assert recorder.received[1].target == "/synchronization/imodels/storageconnections/a%2Bb%3D%C3%BC~"
     assert recorder.received[2].target.endswith("?imodelId=m%261&$top=10&$skip=20")

@@ -10,9 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_itwin.api.errors import ErrorDetail, ITwinServerError
-from airflow_provider_itwin.api.orders import WaitEnd, WaitEvent, WaitOrder, WaitOutcome
-from airflow_provider_itwin.api.resources import Job, Run, Task, TaskError
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.resources import (
+    Job,
+    Run,
+    Task,
+    TaskError,
+)
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.wait.models import (
+    WaitEnd,
+    WaitEvent,
+    WaitOrder,
+    WaitOutcome,
+)
 
 REF = RunRef(ConnectionKind.STORAGE, "c1", "r1")
 ORDER = WaitOrder(REF.kind, REF.connection_id, REF.run_id, deadline=1e9, began=5.0)

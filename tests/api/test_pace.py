@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_itwin.api.pace import LONGEST_OBEDIENCE, PollSchedule, backoff
+from airflow_provider_itwin.api.http.backoff import LONGEST_OBEDIENCE, backoff
+from airflow_provider_itwin.api.wait.schedule import PollSchedule
 
 
 @pytest.mark.parametrize(

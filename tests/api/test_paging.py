@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_itwin.api import operations
-from airflow_provider_itwin.api.conversations import Pages
 from airflow_provider_itwin.api.errors import ITwinProtocolError
-from airflow_provider_itwin.api.operations import Call
-from airflow_provider_itwin.api.resources import SourceFile
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.wire import Reply, Request
+from airflow_provider_itwin.api.http.messages import Call, Reply, Request
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.resources import SourceFile
+from airflow_provider_itwin.api.runs import endpoints
+from airflow_provider_itwin.api.runs.pagination import Pages
 
 from .answers import STORAGE, documented, reply
 from .script import Script, first
@@ -22,7 +21,7 @@ FILES = f"{STORAGE}/c1/sourcefiles"
 
 def source_files() -> Pages[SourceFile]:
     return Pages(
-        lambda top, skip: operations.get_source_files(ConnectionKind.STORAGE, "c1", top, skip),
+        lambda top, skip: endpoints.get_source_files(ConnectionKind.STORAGE, "c1", top, skip),
         lambda page: (page.source_files, page.links),
     )
 
@@ -156,18 +155,18 @@ KINDS = ConnectionKind
 @pytest.mark.parametrize(
     ("call", "path", "prefers"),
     [
-        (operations.get_runs(KINDS.STORAGE, "c1", 100, 0), "/synchronization/imodels/storageconnections/c1/runs", True),
+        (endpoints.get_runs(KINDS.STORAGE, "c1", 100, 0), "/synchronization/imodels/storageconnections/c1/runs", True),
         (
-            operations.get_runs(KINDS.MANIFEST, "c1", 100, 0),
+            endpoints.get_runs(KINDS.MANIFEST, "c1", 100, 0),
             "/synchronization/imodels/manifestconnections/c1/runs",
             True,
         ),
-        (operations.get_runs(KINDS.EXPORT, "c1", 100, 0), "/export/connections/c1/runs", False),
-        (operations.get_connections(KINDS.STORAGE, "m", 100, 0), "/synchronization/imodels/storageconnections", True),
-        (operations.get_connections(KINDS.MANIFEST, "m", 100, 0), "/synchronization/imodels/manifestconnections", True),
-        (operations.get_connections(KINDS.EXPORT, "m", 100, 0), "/export/connections", False),
+        (endpoints.get_runs(KINDS.EXPORT, "c1", 100, 0), "/export/connections/c1/runs", False),
+        (endpoints.get_connections(KINDS.STORAGE, "m", 100, 0), "/synchronization/imodels/storageconnections", True),
+        (endpoints.get_connections(KINDS.MANIFEST, "m", 100, 0), "/synchronization/imodels/manifestconnections", True),
+        (endpoints.get_connections(KINDS.EXPORT, "m", 100, 0), "/export/connections", False),
         (
-            operations.get_source_files(KINDS.MANIFEST, "c1", 100, 0),
+            endpoints.get_source_files(KINDS.MANIFEST, "c1", 100, 0),
             "/synchronization/imodels/manifestconnections/c1/sourcefiles",
             True,
         ),
@@ -181,9 +180,9 @@ def test_each_kind_of_list_asks_for_what_it_can(call: Call[Any], path: str, pref
 
 def test_an_export_has_no_source_files() -> None:
     with pytest.raises(ValueError, match="no source files"):
-        operations.get_source_files(ConnectionKind.EXPORT, "c1", 100, 0)
+        endpoints.get_source_files(ConnectionKind.EXPORT, "c1", 100, 0)
 
 
 def test_the_imodel_goes_into_the_query_under_its_documented_name() -> None:
-    assert operations.get_connections(ConnectionKind.STORAGE, "m1", 1, 0).query[0] == ("imodelId", "m1")
-    assert "imodelId" not in dict(operations.get_connections(ConnectionKind.STORAGE, None, 1, 0).query)
+    assert endpoints.get_connections(ConnectionKind.STORAGE, "m1", 1, 0).query[0] == ("imodelId", "m1")
+    assert "imodelId" not in dict(endpoints.get_connections(ConnectionKind.STORAGE, None, 1, 0).query)

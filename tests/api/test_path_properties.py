@@ -12,9 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
-from airflow_provider_itwin.api import operations
-from airflow_provider_itwin.api.operations import Call
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
+from airflow_provider_itwin.api.http.messages import Call
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.runs import endpoints
 
 BASE = "https://api.bentley.com"
 IDS = st.text(st.characters(exclude_categories=()), max_size=20) | st.text(
@@ -22,11 +22,11 @@ IDS = st.text(st.characters(exclude_categories=()), max_size=20) | st.text(
 )
 KINDS = st.sampled_from(ConnectionKind)
 CALLS: list[tuple[Callable[..., Call[Any]], str]] = [
-    (operations.get_run, "/{}/runs/{}"),
-    (operations.glance_at_run, "/{}/runs/{}"),
-    (lambda kind, connection_id, _: operations.get_connection(kind, connection_id), "/{}"),
-    (lambda kind, connection_id, _: operations.get_runs(kind, connection_id, 1, 0), "/{}/runs"),
-    (lambda kind, connection_id, _: operations.start_run(kind, connection_id), "/{}/run"),
+    (endpoints.get_run, "/{}/runs/{}"),
+    (endpoints.glance_at_run, "/{}/runs/{}"),
+    (lambda kind, connection_id, _: endpoints.get_connection(kind, connection_id), "/{}"),
+    (lambda kind, connection_id, _: endpoints.get_runs(kind, connection_id, 1, 0), "/{}/runs"),
+    (lambda kind, connection_id, _: endpoints.start_run(kind, connection_id), "/{}/run"),
 ]
 
 
@@ -43,7 +43,7 @@ def test_no_id_leaves_its_segment(
         path = make(kind, connection_id, run_id).path
     except ValueError:
         return
-    root = operations.get_connections(kind, None, 1, 0).path
+    root = endpoints.get_connections(kind, None, 1, 0).path
     wanted = form.count("{}")
     segments = [part for part in path.removeprefix(f"{root}/").split("/") if part not in ("run", "runs")]
     if {connection_id, run_id}.isdisjoint({"run", "runs"}):
@@ -63,7 +63,7 @@ def test_no_id_leaves_its_segment(
 @given(IDS)
 def test_no_id_adds_to_a_query(imodel_id: str) -> None:
     try:
-        call = operations.get_connections(ConnectionKind.STORAGE, imodel_id, 10, 20)
+        call = endpoints.get_connections(ConnectionKind.STORAGE, imodel_id, 10, 20)
     except ValueError:
         return
     assert dict(call.query) == {"imodelId": imodel_id, "$top": "10", "$skip": "20"}
@@ -72,4 +72,4 @@ def test_no_id_adds_to_a_query(imodel_id: str) -> None:
 @pytest.mark.parametrize("half", ["\ud800", "a\udc00"])
 def test_half_a_letter_is_refused(half: str) -> None:
     with pytest.raises(ValueError, match="cannot be an id"):
-        operations.get_run(ConnectionKind.STORAGE, half, "r1")
+        endpoints.get_run(ConnectionKind.STORAGE, half, "r1")

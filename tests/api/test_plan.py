@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_itwin.api.plan import (
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.runs.active_run_policy import (
     Active,
     Adopt,
     IfActive,
@@ -18,7 +20,6 @@ from airflow_provider_itwin.api.plan import (
     WaitFor,
     next_step,
 )
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
 
 OWN = RunRef(ConnectionKind.STORAGE, "c1", "own")
 REF = RunRef(ConnectionKind.STORAGE, "c1", "active")

@@ -10,14 +10,22 @@ from itertools import pairwise
 
 import pytest
 
-from airflow_provider_itwin.api.account import Account
-from airflow_provider_itwin.api.conversations import Sight
 from airflow_provider_itwin.api.errors import ITwinConnectionError, ITwinNotFoundError
-from airflow_provider_itwin.api.orders import WaitEnd, WaitOrder, WaitOutcome
-from airflow_provider_itwin.api.poller import Poller
-from airflow_provider_itwin.api.resources import Glance, Run, RunRef
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.waiting import Finding
+from airflow_provider_itwin.api.http.config import Account
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.resources import (
+    Glance,
+    Run,
+    RunRef,
+)
+from airflow_provider_itwin.api.runs.polling import Sight
+from airflow_provider_itwin.api.wait.models import (
+    WaitEnd,
+    WaitOrder,
+    WaitOutcome,
+)
+from airflow_provider_itwin.api.wait.poller import Poller
+from airflow_provider_itwin.api.wait.waiter import Finding
 
 from .script import CREDENTIALS, PRODUCTION
 
@@ -181,7 +189,7 @@ async def test_what_is_logged_for_a_wait_is_logged_in_its_own_context(caplog: py
         whose.set(name)
         await sky.poller.wait(sky.order(run_id))
 
-    logger = logging.getLogger("airflow_provider_itwin.api.waiting")
+    logger = logging.getLogger("airflow_provider_itwin.api.wait.waiter")
     note = Note()
     logger.addFilter(note)
     try:

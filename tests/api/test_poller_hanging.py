@@ -12,15 +12,28 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_itwin.api.account import Account
-from airflow_provider_itwin.api.conversations import Sight
 from airflow_provider_itwin.api.errors import ITwinConnectionError
-from airflow_provider_itwin.api.orders import WaitEnd, WaitOrder, WaitOutcome
-from airflow_provider_itwin.api.poll_queue import PollInFlight
-from airflow_provider_itwin.api.poller import MOST_SLOW, MOST_WORKERS, MOST_WORKERS_BESIDE_SLOW, Poller
-from airflow_provider_itwin.api.resources import Glance, Run, RunRef
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.waiting import PATIENCE_AFTER_DEADLINE, Finding
+from airflow_provider_itwin.api.http.config import Account
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.resources import (
+    Glance,
+    Run,
+    RunRef,
+)
+from airflow_provider_itwin.api.runs.polling import Sight
+from airflow_provider_itwin.api.wait.models import (
+    WaitEnd,
+    WaitOrder,
+    WaitOutcome,
+)
+from airflow_provider_itwin.api.wait.poll_queue import PollInFlight
+from airflow_provider_itwin.api.wait.poller import (
+    MOST_SLOW,
+    MOST_WORKERS,
+    MOST_WORKERS_BESIDE_SLOW,
+    Poller,
+)
+from airflow_provider_itwin.api.wait.waiter import PATIENCE_AFTER_DEADLINE, Finding
 from benchmarks import faketime
 
 from .script import CREDENTIALS, PRODUCTION

@@ -10,11 +10,15 @@ from typing import Self
 import msgspec
 import pytest
 
-from airflow_provider_itwin.api.account import Account
-from airflow_provider_itwin.api.aclient import AsyncITwinClient
-from airflow_provider_itwin.api.orders import WaitEnd, WaitOrder, WaitOutcome
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.wire import Reply, Request
+from airflow_provider_itwin.api.async_client import AsyncITwinClient
+from airflow_provider_itwin.api.http.config import Account
+from airflow_provider_itwin.api.http.messages import Reply, Request
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.wait.models import (
+    WaitEnd,
+    WaitOrder,
+    WaitOutcome,
+)
 from benchmarks import faketime
 
 from .answers import STORAGE

@@ -6,13 +6,23 @@ import asyncio
 
 import pytest
 
-from airflow_provider_itwin.api.account import Account
-from airflow_provider_itwin.api.conversations import Sight
-from airflow_provider_itwin.api.orders import WaitEnd, WaitOrder
-from airflow_provider_itwin.api.poller import CALM, FEW_WORKERS, MOST_WORKERS, TICK, Poller
-from airflow_provider_itwin.api.resources import Glance, Run, RunRef
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.waiting import Finding
+from airflow_provider_itwin.api.http.config import Account
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.resources import (
+    Glance,
+    Run,
+    RunRef,
+)
+from airflow_provider_itwin.api.runs.polling import Sight
+from airflow_provider_itwin.api.wait.models import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.wait.poller import (
+    CALM,
+    FEW_WORKERS,
+    MOST_WORKERS,
+    TICK,
+    Poller,
+)
+from airflow_provider_itwin.api.wait.waiter import Finding
 from benchmarks import faketime
 
 from .script import CREDENTIALS, PRODUCTION

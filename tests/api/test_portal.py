@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_itwin.api.environment import Environment
-from airflow_provider_itwin.api.portal import Addresses, addresses, is_known
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
+from airflow_provider_itwin.api.http.config import Environment
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.hooks.portal_urls import (
+    Addresses,
+    addresses,
+    is_known,
+)
 
 REF = RunRef(ConnectionKind.STORAGE, "a=connection", "a-run")
 PRODUCTION = Environment.of("")

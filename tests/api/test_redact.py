@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_itwin.api.redact import excerpt, printable, redact, shortened, web_address
+from airflow_provider_itwin.api.redaction import (
+    excerpt,
+    printable,
+    redact,
+    shortened,
+    web_address,
+)
 
 JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6IkJlbnRsZXkifQ.eyJzY29wZSI6WyJpdHdpbi1wbGF0Zm9ybSJdfQ.c2lnbmF0dXJlLW9mLWl0"
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_itwin.api import errors
-from airflow_provider_itwin.api.credentials import Credentials, ReadyToken
 from airflow_provider_itwin.api.errors import ErrorDetail, ITwinError
-from airflow_provider_itwin.api.refusal import refusal
-from airflow_provider_itwin.api.wire import Reply, Request
+from airflow_provider_itwin.api.http.auth import Credentials, ReadyToken
+from airflow_provider_itwin.api.http.error_mapping import refusal
+from airflow_provider_itwin.api.http.messages import Reply, Request
 
 from .answers import DATA, documented, reply
 from .script import CREDENTIALS

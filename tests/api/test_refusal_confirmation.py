@@ -16,8 +16,14 @@ from airflow_provider_itwin.api.errors import (
     ITwinPermissionError,
     ITwinProtocolError,
 )
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.waiting import REFUSAL_CONFIRMATION, WaitEnd, WaitOrder, look, wait
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.wait.waiter import (
+    REFUSAL_CONFIRMATION,
+    WaitEnd,
+    WaitOrder,
+    look,
+    wait,
+)
 
 from .answers import error, finished, run
 from .script import WALL, Script

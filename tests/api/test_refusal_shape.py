@@ -16,11 +16,11 @@ from airflow_provider_itwin.api.errors import (
     ITwinPermissionError,
     ITwinProtocolError,
 )
-from airflow_provider_itwin.api.exchange import exchange, obtain_token
-from airflow_provider_itwin.api.operations import get_run
-from airflow_provider_itwin.api.refusal import refusal
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.wire import Reply, Request
+from airflow_provider_itwin.api.http.error_mapping import refusal
+from airflow_provider_itwin.api.http.messages import Reply, Request
+from airflow_provider_itwin.api.http.request_flow import exchange, obtain_token
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.runs.endpoints import get_run
 
 from .answers import finished, reply
 from .script import CREDENTIALS, Script

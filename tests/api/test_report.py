@@ -7,10 +7,25 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_itwin.api.report import FailingTask, RunReport, Totals, spoken_duration
-from airflow_provider_itwin.api.resources import Run, RunEnvelope, decoded
-from airflow_provider_itwin.api.timeline import ConnectorTotals, JobSpan, TaskSpan, Timeline
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
+from airflow_provider_itwin.api.models.durations import spoken_duration
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.report import (
+    FailingTask,
+    RunReport,
+    Totals,
+)
+from airflow_provider_itwin.api.models.resources import (
+    Run,
+    RunEnvelope,
+    decoded,
+)
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.models.timeline import (
+    ConnectorTotals,
+    JobSpan,
+    TaskSpan,
+    Timeline,
+)
 
 from .answers import DATA
 

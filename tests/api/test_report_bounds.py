@@ -10,10 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_itwin.api.orders import WaitEnd, WaitEvent, WaitOrder, WaitOutcome
-from airflow_provider_itwin.api.report import RunReport
-from airflow_provider_itwin.api.resources import Run, RunEnvelope, decoded
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.report import RunReport
+from airflow_provider_itwin.api.models.resources import (
+    Run,
+    RunEnvelope,
+    decoded,
+)
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.wait.models import (
+    WaitEnd,
+    WaitEvent,
+    WaitOrder,
+    WaitOutcome,
+)
 
 REF = RunRef(
     ConnectionKind.STORAGE, "MWplZe9Uf0iR1IDMqyOMLqBN0_wHEVBGg_CzJmXdmE4", "a1ecbdc8-c4f6-1730-04f9-f881914a57c5"

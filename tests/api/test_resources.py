@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from airflow_provider_itwin.api.resources import (
+from airflow_provider_itwin.api.models.resources import (
     Connection,
     ConnectionEnvelope,
     ConnectionKind,

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_itwin.api import resources
 from airflow_provider_itwin.api.errors import ITwinProtocolError
-from airflow_provider_itwin.api.resources import (
+from airflow_provider_itwin.api.models import resources
+from airflow_provider_itwin.api.models.resources import (
     ConnectionEnvelope,
     ConnectionPage,
     Glance,

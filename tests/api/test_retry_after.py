@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_itwin.api import operations
 from airflow_provider_itwin.api.errors import ITwinRateLimitError
-from airflow_provider_itwin.api.exchange import exchange
-from airflow_provider_itwin.api.refusal import retry_after
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.wire import Reply, http_date
+from airflow_provider_itwin.api.http.error_mapping import retry_after
+from airflow_provider_itwin.api.http.messages import Reply, http_date
+from airflow_provider_itwin.api.http.request_flow import exchange
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.runs import endpoints
 
 from .answers import documented, error, finished
 from .script import Script
 
-LOOK = operations.get_run(ConnectionKind.STORAGE, "c1", "r1")
+LOOK = endpoints.get_run(ConnectionKind.STORAGE, "c1", "r1")
 
 NOON = "Sun, 06 Nov 1994 12:00:00 GMT"
 """Decades behind the clock of any machine that runs this."""

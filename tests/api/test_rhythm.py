@@ -12,7 +12,7 @@ from airflow_provider_itwin.api.errors import (
     ITwinRateLimitError,
     ITwinServerError,
 )
-from airflow_provider_itwin.api.rhythm import AFTER_REFUSAL, Rhythm
+from airflow_provider_itwin.api.wait.schedule import AFTER_REFUSAL, Rhythm
 
 
 class Time:

@@ -20,8 +20,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_itwin.api import run_body
-from airflow_provider_itwin.api.run_body import BodyError, masked, masked_text, plain_body
+from airflow_provider_itwin.api.runs import request_body
+from airflow_provider_itwin.api.runs.request_body import (
+    BodyError,
+    masked,
+    masked_text,
+    plain_body,
+)
 
 SECRET = "q7RtZ2mXw9LkVb4NsYc1"
 SIGNED = f"https://blob.example/files/Tower.dgn?sv=2026&sig={SECRET}"
@@ -150,7 +155,7 @@ def test_anything_else_is_refused_by_the_name_of_its_type(value: Any, words: str
 
 
 def test_long_texts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_body, "LARGEST_BODY", 100)
+    monkeypatch.setattr(request_body, "LARGEST_BODY", 100)
 
     assert plain_body({"a": "x" * 99})
     with pytest.raises(BodyError, match="longer than 100 characters"):

@@ -10,14 +10,24 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_itwin.api import operations
-from airflow_provider_itwin.api.credentials import ClientCredentials, Credentials, ReadyToken, Token
 from airflow_provider_itwin.api.errors import ITwinError
-from airflow_provider_itwin.api.exchange import exchange, obtain_token
-from airflow_provider_itwin.api.orders import WaitEnd, WaitOrder
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.waiting import wait
-from airflow_provider_itwin.api.wire import Authorize, Reply, Request, Send
+from airflow_provider_itwin.api.http.auth import (
+    ClientCredentials,
+    Credentials,
+    ReadyToken,
+)
+from airflow_provider_itwin.api.http.messages import (
+    Authorize,
+    Reply,
+    Request,
+    Send,
+    Token,
+)
+from airflow_provider_itwin.api.http.request_flow import exchange, obtain_token
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.runs import endpoints
+from airflow_provider_itwin.api.wait.models import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.wait.waiter import wait
 
 from .answers import reply
 from .script import WALL, Script
@@ -28,7 +38,7 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzY29wZSI6Iml0d2luIn0.c2lnbmF0dXJl"
 SIGNED = "https://blob.net/Master.dgn?sv=2020&sig=s1gnatur3%2Bx&se=2026"
 HIDDEN = (SECRET, "hunter2%2Bof%2Fa1%3D", OPAQUE, JWT, "s1gnatur3")
 
-LOOK = operations.get_run(ConnectionKind.STORAGE, "c1", "r1")
+LOOK = endpoints.get_run(ConnectionKind.STORAGE, "c1", "r1")
 CLIENT = ClientCredentials("service-a1", SECRET)
 
 EVERYTHING = f"secret {SECRET} (hunter2%2Bof%2Fa1%3D), Bearer {OPAQUE}, {JWT}, url {SIGNED}, sig=s1gnatur3%2Bx"
@@ -137,7 +147,7 @@ def test_a_wait_that_ends_with_secrets_in_the_answer(caplog: pytest.LogCaptureFi
 
 def test_the_url_in_an_error_has_no_query() -> None:
     script = Script(reply(404, {"error": {"code": "NotFound"}}))
-    call = operations.get_connections(ConnectionKind.STORAGE, SECRET.replace("/", ""), 1, 0)
+    call = endpoints.get_connections(ConnectionKind.STORAGE, SECRET.replace("/", ""), 1, 0)
 
     with pytest.raises(ITwinError) as caught:
         script.play(exchange(script.account(), call))
@@ -152,7 +162,7 @@ def test_the_url_in_an_error_has_no_query() -> None:
         Send(Request("POST", "https://x/y", {"authorization": f"Bearer {OPAQUE}"}, SECRET.encode())),
         Reply(200, {"set-cookie": SECRET}, OPAQUE.encode()),
         Authorize(Token(OPAQUE, 5.0), 1.0),
-        operations.start_run(ConnectionKind.MANIFEST, "c1", {"sourceFiles": [{"url": SIGNED}]}),
+        endpoints.start_run(ConnectionKind.MANIFEST, "c1", {"sourceFiles": [{"url": SIGNED}]}),
     ],
 )
 def test_what_goes_over_the_wire_is_not_shown(shown: object) -> None:

@@ -8,17 +8,22 @@ from contextlib import AsyncExitStack
 import aiohttp
 import pytest
 
-from airflow_provider_itwin.api import operations, sharing
-from airflow_provider_itwin.api.account import Account, Limits, Network
-from airflow_provider_itwin.api.aclient import AsyncITwinClient
-from airflow_provider_itwin.api.credentials import ClientCredentials, ReadyToken
-from airflow_provider_itwin.api.sharing import lent_client
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
+from airflow_provider_itwin.api import client_pool
+from airflow_provider_itwin.api.async_client import AsyncITwinClient
+from airflow_provider_itwin.api.client_pool import lent_client
+from airflow_provider_itwin.api.http.auth import ClientCredentials, ReadyToken
+from airflow_provider_itwin.api.http.config import (
+    Account,
+    Limits,
+    Network,
+)
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.runs import endpoints
 
 from .drivers import World
 from .script import CREDENTIALS, PRODUCTION
 
-LOOK = operations.get_connection(ConnectionKind.STORAGE, "c1")
+LOOK = endpoints.get_connection(ConnectionKind.STORAGE, "c1")
 
 
 def is_open(client: AsyncITwinClient) -> bool:
@@ -26,7 +31,7 @@ def is_open(client: AsyncITwinClient) -> bool:
 
 
 def left_over() -> int:
-    return len(sharing._leases.get(asyncio.get_running_loop(), {}))
+    return len(client_pool._leases.get(asyncio.get_running_loop(), {}))
 
 
 async def test_all_who_need_the_same_client_get_it_and_the_last_closes_it() -> None:

@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_provider_itwin.api import operations
-from airflow_provider_itwin.api.conversations import Baseline, StartedRun, start_run
 from airflow_provider_itwin.api.errors import (
     ITwinError,
     ITwinInvalidRequestError,
@@ -16,8 +14,15 @@ from airflow_provider_itwin.api.errors import (
     ITwinPermissionError,
     ITwinProtocolError,
 )
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
-from airflow_provider_itwin.api.wire import Reply
+from airflow_provider_itwin.api.http.messages import Reply
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.runs import endpoints
+from airflow_provider_itwin.api.runs.start import (
+    Baseline,
+    StartedRun,
+    start_run,
+)
 
 from .answers import EXPORT, MANIFEST, SILENCE, STORAGE, accepted, connection, documented, error, finished, reply, run
 from .script import Script, first
@@ -267,4 +272,4 @@ def test_every_request_goes_to_the_host_of_the_account_whatever_the_links_say() 
 @pytest.mark.parametrize("value", [object(), {1, 2, object()}, {("a", "b"): 1}])
 def test_a_body_that_is_no_json_is_refused_before_anything_is_sent(value: object) -> None:
     with pytest.raises(ValueError, match="body cannot be sent"):
-        operations.start_run(ConnectionKind.MANIFEST, "c1", {"sourceFiles": value})
+        endpoints.start_run(ConnectionKind.MANIFEST, "c1", {"sourceFiles": value})

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from airflow_provider_itwin.api.tally import INTERVAL, Costs, Tally
+from airflow_provider_itwin.api.wait.stats import (
+    INTERVAL,
+    Costs,
+    Tally,
+)
 
 
 def test_tells_what_has_come_together_once() -> None:

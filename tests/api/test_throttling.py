@@ -10,17 +10,27 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_itwin.api.account import Account
-from airflow_provider_itwin.api.conversations import Sight
 from airflow_provider_itwin.api.errors import ITwinRateLimitError
-from airflow_provider_itwin.api.orders import WaitOrder
-from airflow_provider_itwin.api.pace import RequestBudget
-from airflow_provider_itwin.api.poll_queue import POLLED_LESS_OFTEN
-from airflow_provider_itwin.api.poller import Poller
-from airflow_provider_itwin.api.resources import Glance, Run, RunRef
-from airflow_provider_itwin.api.throttling import CALM, LASTING, LONG_WAIT, THROTTLED, ThrottlingLog
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.waiting import Finding
+from airflow_provider_itwin.api.http.config import Account
+from airflow_provider_itwin.api.http.rate_limit import (
+    CALM,
+    LASTING,
+    LONG_WAIT,
+    THROTTLED,
+    RequestBudget,
+    ThrottlingLog,
+)
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.resources import (
+    Glance,
+    Run,
+    RunRef,
+)
+from airflow_provider_itwin.api.runs.polling import Sight
+from airflow_provider_itwin.api.wait.models import WaitOrder
+from airflow_provider_itwin.api.wait.poll_queue import POLLED_LESS_OFTEN
+from airflow_provider_itwin.api.wait.poller import Poller
+from airflow_provider_itwin.api.wait.waiter import Finding
 from benchmarks import faketime
 
 from .script import CREDENTIALS, PRODUCTION

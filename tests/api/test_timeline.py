@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_itwin.api.report import RunReport
-from airflow_provider_itwin.api.resources import RunEnvelope, decoded
-from airflow_provider_itwin.api.timeline import SLICES, ConnectorTotals, JobSpan, TaskSpan
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.report import RunReport
+from airflow_provider_itwin.api.models.resources import RunEnvelope, decoded
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.models.timeline import (
+    SLICES,
+    ConnectorTotals,
+    JobSpan,
+    TaskSpan,
+)
 
 REF = RunRef(ConnectionKind.STORAGE, "c1", "r1")
 

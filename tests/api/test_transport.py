@@ -11,23 +11,26 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_itwin.api import operations
-from airflow_provider_itwin.api.account import Network
-from airflow_provider_itwin.api.content_encoding import ACCEPT_ENCODING, BodyError, BodyReader
-from airflow_provider_itwin.api.credentials import ReadyToken
-from airflow_provider_itwin.api.environment import Environment
 from airflow_provider_itwin.api.errors import ITwinConnectionError
-from airflow_provider_itwin.api.proxies import checked_proxies, parse_proxy
-from airflow_provider_itwin.api.redact import redact
-from airflow_provider_itwin.api.transport import Transport
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
+from airflow_provider_itwin.api.http.auth import ReadyToken
+from airflow_provider_itwin.api.http.config import Environment, Network
+from airflow_provider_itwin.api.http.content_encoding import (
+    ACCEPT_ENCODING,
+    BodyError,
+    BodyReader,
+)
+from airflow_provider_itwin.api.http.proxies import checked_proxies, parse_proxy
+from airflow_provider_itwin.api.http.transport import Transport
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.redaction import redact
+from airflow_provider_itwin.api.runs import endpoints
 
 from .certificate import self_signed
 from .drivers import DRIVERS, World, call, driver
 from .raw_server import Peer, serving
 from .recorder import Received, Recorder
 
-LOOK = operations.get_connection(ConnectionKind.STORAGE, "c1")
+LOOK = endpoints.get_connection(ConnectionKind.STORAGE, "c1")
 ABROAD = Environment("http://itwin.example", "http://itwin.example")
 SECURE_ABROAD = Environment("https://itwin.example", "https://itwin.example")
 BODY = b'{"connection":{"id":"c1"}}'
@@ -337,7 +340,7 @@ def test_an_empty_body_needs_no_decoding(name: str, encoding: str, recorder: Rec
     world = World()
     account = world.account(ReadyToken("t"), Network(3.0), Environment.of(recorder.url))
     with driver(name, world, account) as made:
-        assert call(made, operations.start_run(ConnectionKind.STORAGE, "c1"), patience=0.0).created
+        assert call(made, endpoints.start_run(ConnectionKind.STORAGE, "c1"), patience=0.0).created
 
 
 LARGEST = 1 << 20

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_provider_itwin.api import conversations, operations
-from airflow_provider_itwin.api.conversations import Pages
-from airflow_provider_itwin.api.environment import Environment
 from airflow_provider_itwin.api.errors import ITwinError, ITwinProtocolError
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
-from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.http.config import Environment
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.runs import endpoints, start
+from airflow_provider_itwin.api.runs.pagination import Pages
+from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitOrder
 
 from .answers import accepted, connection, reply
 from .drivers import DRIVERS, Driver, World, call, driver
@@ -38,16 +39,16 @@ def test_links_to_elsewhere_lead_nowhere(world: World, client: Driver, elsewhere
     location = f"{elsewhere.url}/synchronization/imodels/storageconnections/c1/runs/r1"
     account = client.account
     pages = Pages(
-        lambda top, skip: operations.get_source_files(STORAGE, "c1", top, skip),
+        lambda top, skip: endpoints.get_source_files(STORAGE, "c1", top, skip),
         lambda page: (page.source_files, page.links),
     )
 
     emulator.fail("run-storage-connection", status=303, headers={"Location": location})
-    named = client.carry(conversations.start_run(account, STORAGE, "c1"))
+    named = client.carry(start.start_run(account, STORAGE, "c1"))
     emulator.fail(
         "run-storage-connection", status=202, headers={"Location": location.replace("c1", "c2")}, processed=True
     )
-    started = client.carry(conversations.start_run(account, STORAGE, "c1"))
+    started = client.carry(start.start_run(account, STORAGE, "c1"))
     outcome = client.wait(WaitOrder(STORAGE, "c1", started.ref.run_id, began=world.clock.now()))
     newest = client.wait(WaitOrder(STORAGE, "c1", started_after="2020-01-01", began=world.clock.now()))
     while not pages.is_done:
@@ -66,7 +67,7 @@ def test_redirects_elsewhere_are_not_followed(world: World, client: Driver, else
     )
 
     with pytest.raises(ITwinProtocolError) as caught:
-        call(client, operations.get_connection(STORAGE, "c1"))
+        call(client, endpoints.get_connection(STORAGE, "c1"))
 
     assert "Redirects are not followed. Check host in the Airflow connection" in str(caught.value)
 
@@ -79,7 +80,7 @@ def test_a_start_is_not_redirected(world: World, client: Driver, elsewhere: Reco
     )
 
     with pytest.raises(ITwinProtocolError):
-        client.carry(conversations.start_run(client.account, STORAGE, "c1"))
+        client.carry(start.start_run(client.account, STORAGE, "c1"))
 
     assert world.emulator.runs("c1") == []
 
@@ -89,7 +90,7 @@ def test_the_secret_is_not_redirected(world: World, client: Driver, elsewhere: R
     world.emulator.fail("token", times=None, kind="redirect", status=status, location=f"{elsewhere.url}/connect/token")
 
     with pytest.raises(ITwinError) as caught:
-        call(client, operations.get_connection(STORAGE, "c1"), patience=0.0)
+        call(client, endpoints.get_connection(STORAGE, "c1"), patience=0.0)
 
     assert isinstance(caught.value, ITwinProtocolError)
 
@@ -102,7 +103,7 @@ def test_the_issuer_gets_the_secret_and_the_api_the_token(world: World, name: st
         issuer.answer = lambda got: (200, {}, f'{{"access_token":"{token}"}}'.encode())
         environment = Environment(world.emulator.url, issuer.url)
         with driver(name, world, world.account(environment=environment)) as made:
-            call(made, operations.get_connection(STORAGE, "c1"))
+            call(made, endpoints.get_connection(STORAGE, "c1"))
 
     assert [got.target for got in issuer.received] == ["/connect/token"]
     assert "authorization" not in issuer.received[0].headers
@@ -129,7 +130,7 @@ def test_the_issuer_gets_the_secret_and_the_api_the_token(world: World, name: st
 def test_no_redirect_is_followed_and_every_one_passes(location: str) -> None:
     script = Script(reply(302, location=location), connection("r1"))
 
-    assert script.play(conversations.take_baseline(script.account(), STORAGE, "c1")).last_run is not None
+    assert script.play(start.take_baseline(script.account(), STORAGE, "c1")).last_run is not None
     assert len(set(script.lines)) == 1
 
 
@@ -138,7 +139,7 @@ def test_an_account_of_another_platform_stays_there() -> None:
     production = "https://api.bentley.com/synchronization/imodels/storageconnections/c1/runs/new"
     script = Script(connection("old"), accepted(None), connection(production))
 
-    started = script.play(conversations.start_run(script.account(environment, CREDENTIALS), STORAGE, "c1"))
+    started = script.play(start.start_run(script.account(environment, CREDENTIALS), STORAGE, "c1"))
 
     assert started.ref.run_id == "new"
     root = "https://gateway.example:8443/itwin/synchronization/imodels/storageconnections/c1"

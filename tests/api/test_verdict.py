@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_itwin.api.verdict import DEFAULT_FAIL_ON, Outcome, ResultPolicy
-from airflow_provider_itwin.api.vocabulary import ExecutionResult
+from airflow_provider_itwin.api.models.enums import ExecutionResult
+from airflow_provider_itwin.api.runs.result_policy import (
+    DEFAULT_FAIL_ON,
+    Outcome,
+    ResultPolicy,
+)
 
 PASS, WARN, SKIP, FAIL = Outcome.PASS, Outcome.WARN, Outcome.SKIP, Outcome.FAIL
 RESULTS = ("Success", "PartialSuccess", "Skipped", "Error", "TimedOut", "Canceled", "Undetermined", "Exploded", None)

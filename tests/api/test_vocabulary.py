@@ -12,15 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_itwin.api.errors import ITwinInputError
-from airflow_provider_itwin.api.redact import holds_secret, printable
-from airflow_provider_itwin.api.vocabulary import (
+from airflow_provider_itwin.api.models.enums import (
     ConnectionKind,
     ExecutionResult,
-    RunRef,
-    checked_id,
-    known_id,
     known_result,
 )
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.models.validation import checked_id, known_id
+from airflow_provider_itwin.api.redaction import holds_secret, printable
 
 KIND = ConnectionKind.STORAGE
 OURS = RunRef(KIND, "c1", "r1")

@@ -7,9 +7,16 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
-from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder, WaitOutcome, look, wait
-from airflow_provider_itwin.api.wire import Reply, Request
+from airflow_provider_itwin.api.http.messages import Reply, Request
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.wait.waiter import (
+    WaitEnd,
+    WaitOrder,
+    WaitOutcome,
+    look,
+    wait,
+)
 
 from .answers import EXPORT, MANIFEST, STORAGE, error, finished, reply, run
 from .script import WALL, Script

@@ -6,9 +6,15 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
-from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder, WaitOutcome, wait
-from airflow_provider_itwin.api.wire import Reply
+from airflow_provider_itwin.api.http.messages import Reply
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.wait.waiter import (
+    WaitEnd,
+    WaitOrder,
+    WaitOutcome,
+    wait,
+)
 
 from .answers import SILENCE, STORAGE, connection, error, finished, run
 from .script import WALL, Script

@@ -17,9 +17,15 @@ from airflow_provider_itwin.api.errors import (
     ITwinRateLimitError,
     ITwinServerError,
 )
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
-from airflow_provider_itwin.api.waiting import WaitEnd, WaitOrder, WaitOutcome, wait
-from airflow_provider_itwin.api.wire import NoReply, Reply
+from airflow_provider_itwin.api.http.messages import NoReply, Reply
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.wait.waiter import (
+    WaitEnd,
+    WaitOrder,
+    WaitOutcome,
+    wait,
+)
 
 from .answers import SILENCE, documented, error, finished, reply, run
 from .script import WALL, Script

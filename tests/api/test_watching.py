@@ -10,10 +10,17 @@ from typing import Any
 import pytest
 
 from airflow_provider_itwin.api.errors import ITwinError, ITwinServerError
-from airflow_provider_itwin.api.resources import Glance
-from airflow_provider_itwin.api.vocabulary import ConnectionKind
-from airflow_provider_itwin.api.watching import MOST_AT_ONCE, Cursor, Ended, Finding, look_for_ended, neighbours
-from airflow_provider_itwin.api.wire import Reply, Request
+from airflow_provider_itwin.api.http.messages import Reply, Request
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.resources import Glance
+from airflow_provider_itwin.api.runs.finished_feed import (
+    MOST_AT_ONCE,
+    Cursor,
+    Ended,
+    Finding,
+    look_for_ended,
+    neighbours,
+)
 
 from .answers import error, reply
 from .script import Script

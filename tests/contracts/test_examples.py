@@ -10,10 +10,10 @@ import msgspec
 import pytest
 import requests
 
-from airflow_provider_itwin.api import resources
-from airflow_provider_itwin.api.credentials import ClientCredentials
-from airflow_provider_itwin.api.refusal import refusal
-from airflow_provider_itwin.api.wire import Reply, Request
+from airflow_provider_itwin.api.http.auth import ClientCredentials
+from airflow_provider_itwin.api.http.error_mapping import refusal
+from airflow_provider_itwin.api.http.messages import Reply, Request
+from airflow_provider_itwin.api.models import resources
 from airflow_provider_itwin.emulator import Emulator, ManualClock
 
 from . import contract

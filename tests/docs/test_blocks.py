@@ -76,8 +76,8 @@ def is_known(variable: str) -> bool:
 def check_connection(value: str) -> None:
     from airflow.sdk import Connection
 
-    from airflow_provider_itwin.api.account import Account
-    from airflow_provider_itwin.settings import account_of
+    from airflow_provider_itwin.api.http.config import Account
+    from airflow_provider_itwin.hooks.settings import account_of
 
     is_json = value.lstrip().startswith("{")
     connection: Any = Connection.from_json(value, "a") if is_json else Connection.from_uri(value, "a")
@@ -129,7 +129,7 @@ def test_settings(block: Block) -> None:
 
 @pytest.mark.parametrize("block", blocks("json"), ids=str)
 def test_json(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow_provider_itwin.api.report import RunReport
+    from airflow_provider_itwin.api.models.report import RunReport
 
     value = json.loads(block.code)
     if "conn_type" in value:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_itwin.api import aclient, client
+from airflow_provider_itwin.api import async_client, client
 from airflow_provider_itwin.emulator import Emulator
 
 # Before all else: it gives Airflow a home of its own.
@@ -37,7 +37,7 @@ def stage() -> Iterator[Stage]:
     clock = LeapingClock()
     with pytest.MonkeyPatch.context() as patch, Emulator(clock=clock, token_lifetime=1e9) as emulator:
         leap(clock, patch)
-        for module in (client, aclient):
+        for module in (client, async_client):
             patch.setattr(module, "LARGEST_BODY", MEBIBYTE)
         patch.setenv("AIRFLOW__ITWIN__OUTAGE_TOLERANCE", str(OUTAGE_TOLERANCE))
         # Client and emulator are threads of one process here, and answer each other at once.

@@ -11,15 +11,20 @@ from airflow.providers.common.compat.sdk import AirflowException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_itwin.api.conversations import Baseline
-from airflow_provider_itwin.api.orders import WaitEnd, WaitOrder, WaitOutcome
-from airflow_provider_itwin.api.resources import RunEnvelope, decoded
-from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.resources import RunEnvelope, decoded
+from airflow_provider_itwin.api.models.run_ref import RunRef
+from airflow_provider_itwin.api.runs.start import Baseline
+from airflow_provider_itwin.api.wait.models import (
+    WaitEnd,
+    WaitOrder,
+    WaitOutcome,
+)
 from airflow_provider_itwin.exceptions import ITwinTriggerEventError
-from airflow_provider_itwin.memory import Memory, Store
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
 from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
 from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
+from airflow_provider_itwin.utils.task_state import Memory, Store
 from tests.airflow.single_task import FakeStore, FakeTaskInstance, resumed, through_json
 
 if TYPE_CHECKING:

@@ -23,16 +23,22 @@ PARTS: dict[str, Any] = {"kind": "storage", "connection_id": CONNECTION}
 
 def forms() -> dict[str, Any]:
     """Return each stored form by name, with every member that it can have."""
-    from airflow_provider_itwin.api.conversations import Baseline
     from airflow_provider_itwin.api.errors import ITwinServerError
-    from airflow_provider_itwin.api.orders import WaitEnd, WaitOrder, WaitOutcome, event_of_error
-    from airflow_provider_itwin.api.report import RunReport
-    from airflow_provider_itwin.api.resources import RunEnvelope, decoded
-    from airflow_provider_itwin.api.vocabulary import ConnectionKind, RunRef
-    from airflow_provider_itwin.api.watching import Cursor
-    from airflow_provider_itwin.memory import Memory, Store
-    from airflow_provider_itwin.told import RUN_KEY, told_run
+    from airflow_provider_itwin.api.models.enums import ConnectionKind
+    from airflow_provider_itwin.api.models.report import RunReport
+    from airflow_provider_itwin.api.models.resources import RunEnvelope, decoded
+    from airflow_provider_itwin.api.models.run_ref import RunRef
+    from airflow_provider_itwin.api.runs.finished_feed import Cursor
+    from airflow_provider_itwin.api.runs.start import Baseline
+    from airflow_provider_itwin.api.wait.models import (
+        WaitEnd,
+        WaitOrder,
+        WaitOutcome,
+        event_of_error,
+    )
     from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
+    from airflow_provider_itwin.utils.asset_events import RUN_KEY, told_run
+    from airflow_provider_itwin.utils.task_state import Memory, Store
 
     ref = RunRef(ConnectionKind.STORAGE, CONNECTION, RUN)
     run = decoded((FOLDER / "run.json").read_bytes(), RunEnvelope).run
@@ -88,7 +94,7 @@ def _of_newer_airflows() -> dict[str, Any]:
     if AIRFLOW_V_3_3_PLUS:
         from datetime import timedelta
 
-        from airflow_provider_itwin.retry import ITwinRetryPolicy
+        from airflow_provider_itwin.retry_policy import ITwinRetryPolicy
         from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
 
         sensor: Any = ITwinStorageConnectionRunSensor(

@@ -15,7 +15,7 @@ from typing import Self
 import aiohttp
 import requests
 
-from airflow_provider_itwin.api import sharing
+from airflow_provider_itwin.api import client_pool
 
 _GROWTH = 0.01
 """Part by which memory may have grown: caches fill, and numbers get longer."""
@@ -23,7 +23,7 @@ _GROWTH = 0.01
 
 def open_sessions() -> int:
     """Count the clients that are lent."""
-    return sum(len(leases) for leases in sharing._leases.values())
+    return sum(len(leases) for leases in client_pool._leases.values())
 
 
 def sockets() -> int:

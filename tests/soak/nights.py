@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
-from airflow_provider_itwin.api import operations, orders
+from airflow_provider_itwin.api.runs import endpoints
+from airflow_provider_itwin.api.wait import models
 from airflow_provider_itwin.emulator import server
 from airflow_provider_itwin.exceptions import ITwinRunFailedError, ITwinTransientError
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
@@ -289,8 +290,8 @@ class Soak:
             platform.active_runs()
             platform.prints = type(platform.prints)()
         # These caches are bounded, but large enough for the runs of a whole month.
-        operations.glance_at_run.cache_clear()
-        orders._ref.cache_clear()
+        endpoints.glance_at_run.cache_clear()
+        models._ref.cache_clear()
         server._find_place.cache_clear()
         self._emulator.desk._known.clear()
         self._jobs = {}

@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import airflow_provider_itwin.operators.base
-from airflow_provider_itwin import memory, settings
-from airflow_provider_itwin.api import aclient, client, sharing
-from airflow_provider_itwin.api.account import Account
+from airflow_provider_itwin.api import (
+    async_client,
+    client,
+    client_pool,
+)
+from airflow_provider_itwin.api.http.config import Account
+from airflow_provider_itwin.hooks import settings
+from airflow_provider_itwin.utils import task_state
 from tests.airflow.single_task import ExecutorSafeguard, rebuilt, through_json
 
 if TYPE_CHECKING:
@@ -92,7 +97,7 @@ class Workshop:
             patch.setattr(settings, "Account", partial(Account, clock=clock.monotonic, wall=clock.now))
             patch.setattr(airflow_provider_itwin.operators.base, "time", shim)
             patch.setattr(client, "ITwinClient", self._watched_client())
-            patch.setattr(sharing, "AsyncITwinClient", self._watched_async_client())
+            patch.setattr(client_pool, "AsyncITwinClient", self._watched_async_client())
             self._watch_store(patch)
             yield
 
@@ -118,7 +123,7 @@ class Workshop:
     def _watched_async_client(self) -> Any:
         shop, loop = self, self._loop
 
-        class WatchedAsyncClient(aclient.AsyncITwinClient):
+        class WatchedAsyncClient(async_client.AsyncITwinClient):
             """Lets no time pass while an answer is under way."""
 
             async def _send(self, request: Any) -> Any:
@@ -132,16 +137,16 @@ class Workshop:
         return WatchedAsyncClient
 
     def _watch_store(self, patch: pytest.MonkeyPatch) -> None:
-        real_keep = memory.Store.keep
+        real_keep = task_state.Store.keep
 
-        def keep(store: memory.Store, known: memory.Memory) -> None:
+        def keep(store: task_state.Store, known: task_state.Memory) -> None:
             if known.own is not None:
                 self._at("before the run is kept")
             real_keep(store, known)
             if known.own is not None:
                 self._at("before the run is told")
 
-        patch.setattr(memory.Store, "keep", keep)
+        patch.setattr(task_state.Store, "keep", keep)
 
 
 async def _first_event(trigger: Any) -> Any:

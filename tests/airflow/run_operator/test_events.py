@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
 
-from airflow_provider_itwin import conclusions
-from airflow_provider_itwin.api.waiting import WaitEvent
+from airflow_provider_itwin.api.wait.waiter import WaitEvent
 from airflow_provider_itwin.exceptions import ITwinPermanentError, ITwinTriggerEventError
+from airflow_provider_itwin.utils import run_outcome
 from tests.airflow.run_sensor.night import sensor
 from tests.airflow.single_task import Outcome, resumed
 
@@ -130,8 +130,8 @@ def test_the_end_of_another_run_never_passes_for_that_of_ours(
 @pytest.fixture(params=["3.0", "any other"])
 def airflow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     version: str = request.param
-    monkeypatch.setattr(conclusions, "AIRFLOW_V_3_0_PLUS", True)
-    monkeypatch.setattr(conclusions, "AIRFLOW_V_3_1_PLUS", version != "3.0")
+    monkeypatch.setattr(run_outcome, "AIRFLOW_V_3_0_PLUS", True)
+    monkeypatch.setattr(run_outcome, "AIRFLOW_V_3_1_PLUS", version != "3.0")
     return version
 
 

@@ -11,12 +11,12 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
 )
 
-from airflow_provider_itwin import conclusions
 from airflow_provider_itwin.exceptions import (
     ITwinPermanentError,
     ITwinRunFailedFinalError,
     ITwinTransientError,
 )
+from airflow_provider_itwin.utils import run_outcome
 from tests.airflow.single_task import Outcome
 
 from .night import DAWN, EACH_MODE, MODES, NIGHT, sensor
@@ -189,8 +189,8 @@ def test_uses_a_secret_that_was_changed_while_it_waited(
 def test_a_retry_on_airflow_3_0_looks_anew_whatever_was_told_to_the_try_before(
     emulator: Emulator, run_task: RunTask, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
-    monkeypatch.setattr(conclusions, "AIRFLOW_V_3_0_PLUS", True)
-    monkeypatch.setattr(conclusions, "AIRFLOW_V_3_1_PLUS", version != "3.0")
+    monkeypatch.setattr(run_outcome, "AIRFLOW_V_3_0_PLUS", True)
+    monkeypatch.setattr(run_outcome, "AIRFLOW_V_3_1_PLUS", version != "3.0")
     emulator.plan_run(NIGHT, "Success", 600)
     emulator.fail("get-storage-connection-run", None, 503, after=5)
     waiting = sensor(run_id=emulator.start_run(NIGHT), **MODES["deferred"])

@@ -14,8 +14,8 @@ from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOper
 from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
 
 if TYPE_CHECKING:
-    from airflow_provider_itwin.api.vocabulary import RunRef
-    from airflow_provider_itwin.memory import Memory, Store
+    from airflow_provider_itwin.api.models.run_ref import RunRef
+    from airflow_provider_itwin.utils.task_state import Memory, Store
 
 CONN_ID = "{{ dag_run.conf['itwin_conn_id'] }}"
 LONGEST_STALL = 120

@@ -1,0 +1,1 @@
+"""One HTTP request, from configuration and token to its response or error."""

@@ -1,0 +1,112 @@
+"""
+References to runs.
+
+DAG files import this module, so it imports nothing beyond the standard library.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn, Self
+from urllib.parse import unquote, urlsplit
+
+from airflow_provider_itwin.api.errors import ITwinInputError
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.validation import checked_id, no_xcom
+
+
+@dataclass(frozen=True, slots=True)
+class RunRef:
+    """The full name of a run: ``str(ref)`` is ``kind/connection_id/run_id``, and :meth:`parse` reads that back."""
+
+    kind: ConnectionKind
+    connection_id: str
+    run_id: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", ConnectionKind(self.kind))
+        checked_id(self.connection_id, "connection_id")
+        checked_id(self.run_id, "run_id")
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.connection_id}/{self.run_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """
+        Read what ``str(ref)`` wrote.
+
+        :raises ValueError: if `text` is not of that form
+        """
+        parts = text.split("/")
+        if len(parts) != 3:
+            raise ITwinInputError(f"A run is named kind/connection_id/run_id, not {text!r}")
+        return cls(ConnectionKind(parts[0]), parts[1], parts[2])
+
+    def is_same(self, other: RunRef | None) -> bool:
+        """Tell whether `other` names the same run: the service is not particular about the case in which it spells ids."""
+        return other is not None and str(self).lower() == str(other).lower()
+
+    def spelt_for(self, connection_id: str) -> Self:
+        """Give the name with the id of its connection as `connection_id` spells it, if it is that but for the case."""
+        if self.connection_id.lower() != connection_id.lower():
+            return self
+        return replace(self, connection_id=connection_id)
+
+    def as_dict(self) -> dict[str, str]:
+        """Give the three parts as JSON values, the form that the XCom ``run_ref`` has."""
+        return {"kind": self.kind.value, "connection_id": self.connection_id, "run_id": self.run_id}
+
+    def serialize(self) -> NoReturn:
+        """Refuse; Airflow calls this when the object is returned from a task."""
+        no_xcom(self)
+
+    @classmethod
+    def from_dict(cls, parts: dict[str, Any]) -> Self:
+        """Read what :meth:`as_dict` gave."""
+        return cls(ConnectionKind(parts["kind"]), parts["connection_id"], parts["run_id"])
+
+    @classmethod
+    def from_link(cls, href: str | None, kind: ConnectionKind, connection_id: str | None = None) -> Self | None:
+        """
+        Take the ids out of a link to a run: a ``location`` header, or ``_links.lastRun.href``.
+
+        Absolute or relative, in any case, with a trailing slash or a query: only the path is read, and never the host.
+        Two shapes are known: ``…connections/{connection}/runs/{run}`` and ``…/runs/{connection}/{run}``.
+
+        :param kind: the kind of the connection that was asked, for a link that does not tell
+        :param connection_id: the connection that was asked; a link that names it in another case is read as it is spelt here
+        :return: None if the link names no run
+        """
+        if not isinstance(href, str):
+            return None
+        try:
+            segments = [unquote(part) for part in urlsplit(href.strip()).path.split("/") if part]
+        except ValueError:
+            return None
+        lowered = [part.lower() for part in segments]
+        if "runs" not in lowered:
+            return None
+        at = len(lowered) - 1 - lowered[::-1].index("runs")
+        after = segments[at + 1 :]
+        if len(after) == 1 and at >= 1:
+            root, owner, run_id = lowered[: at - 1], segments[at - 1], after[0]
+        elif len(after) == 2:
+            root, owner, run_id = lowered[:at], *after
+        else:
+            return None
+        try:
+            ref = cls(_kind_of_path(root, kind), owner, run_id)
+        except ValueError:
+            return None
+        return ref.spelt_for(connection_id) if connection_id else ref
+
+
+def _kind_of_path(segments: list[str], otherwise: ConnectionKind) -> ConnectionKind:
+    if "storageconnections" in segments:
+        return ConnectionKind.STORAGE
+    if "manifestconnections" in segments:
+        return ConnectionKind.MANIFEST
+    if "export" in segments[:1]:
+        return ConnectionKind.EXPORT
+    return otherwise

@@ -1,0 +1,193 @@
+"""When the parts of a run were worked on, and what each connector made of its files: the overview in a run's report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Self
+
+from airflow_provider_itwin.api.models.resources import (
+    Job,
+    Run,
+    Task,
+)
+from airflow_provider_itwin.api.redaction import excerpt
+
+SLICES = 24
+"""Into how many equal parts the time of a run with many files is divided."""
+
+_MOST_JOBS = 16
+_MOST_FILES = 40
+_MOST_CONNECTORS = 12
+_MOST_RESULTS = 6
+_LONGEST_NAME = 60
+_LARGEST_COUNT = 1_000_000_000
+_LARGEST_TIME = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorTotals:
+    """What one connector made of its files; `connector` is None where the service does not name one."""
+
+    connector: str | None
+    tasks: int
+    tasks_by_result: dict[str, int]
+    errors: int
+    warnings: int
+    other_issues: int
+
+    @classmethod
+    def all_of(cls, jobs: Iterable[Job]) -> tuple[Self, ...]:
+        """Add up by connector: those with the most files first, and those beyond a dozen as ``other``."""
+        by_connector: dict[str | None, list[Task]] = {}
+        for job in jobs:
+            by_connector.setdefault(short(job.connector_type), []).extend(job.tasks or [])
+        ranked = sorted(by_connector.items(), key=lambda item: -len(item[1]))
+        rest = [task for _, tasks in ranked[_MOST_CONNECTORS:] for task in tasks]
+        ranked = ranked[:_MOST_CONNECTORS] + ([("other", rest)] if rest else [])
+        return tuple(cls._of(connector, tasks) for connector, tasks in ranked)
+
+    @classmethod
+    def _of(cls, connector: str | None, tasks: list[Task]) -> Self:
+        results = Counter(short(task.result) or "None" for task in tasks)
+        errors, warnings, others = issues_of(tasks)
+        return cls(connector, len(tasks), most_common(results, _MOST_RESULTS), errors, warnings, others)
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpan:
+    """When a job was at work, in seconds after the beginning of the timeline; None where the service does not tell."""
+
+    connector: str | None
+    result: str | None
+    start: float | None
+    end: float | None
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpan:
+    """When a file was worked on, in seconds after the beginning of the timeline; `job` is the place of its job."""
+
+    job: int
+    result: str | None
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """
+    When what was worked on, in seconds after the run's start, or after the earliest moment known.
+
+    :param length: seconds from beginning to end
+    :param jobs: the first of the jobs, in the order of the run
+    :param more_jobs: how many of those are left out
+    :param tasks: each file's time if there are only a few files, else empty
+    :param finished: how many files ended in each of :data:`SLICES` equal parts of the time, by result, if there are many
+    """
+
+    length: float
+    jobs: tuple[JobSpan, ...]
+    more_jobs: int
+    tasks: tuple[TaskSpan, ...] = ()
+    finished: dict[str, tuple[int, ...]] | None = None
+
+    @classmethod
+    def of(cls, run: Run) -> Self | None:
+        """Draw up the timeline of a run; None if the service tells no times at all."""
+        jobs = run.jobs or []
+        times = [_Times(job) for job in jobs]
+        known = [moment for one in times for moment in one.known()]
+        began = run.start_date_time or min(known, default=None)
+        ended = max([*known, *filter(None, (run.end_date_time,))], default=None)
+        if began is None or ended is None or ended <= began:
+            return None
+        length = _after(began, ended)
+        spans = _spans(times, began)
+        few = len(spans) <= _MOST_FILES
+        return cls(
+            length=length,
+            jobs=tuple(one.span(began) for one in times[:_MOST_JOBS]),
+            more_jobs=max(0, len(jobs) - _MOST_JOBS),
+            tasks=tuple(span for span in spans if span.job < _MOST_JOBS) if few else (),
+            finished=None if few else _finished(spans, length),
+        )
+
+
+class _Times:
+    """The moments of a job and its tasks, each read once: there can be thousands."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.tasks = [(task, task.start_date_time, task.end_date_time) for task in job.tasks or []]
+        starts = [start for _, start, _ in self.tasks if start]
+        ends = [end for _, _, end in self.tasks if end]
+        self.start = job.start_date_time or min(starts, default=None)
+        self.end = job.end_date_time or max(ends, default=None)
+
+    def known(self) -> Iterator[datetime]:
+        if self.start:
+            yield self.start
+        if self.end:
+            yield self.end
+
+    def span(self, began: datetime) -> JobSpan:
+        start = None if self.start is None else _after(began, self.start)
+        end = None if self.end is None else _after(began, self.end)
+        return JobSpan(short(self.job.connector_type), short(self.job.result), start, end, len(self.tasks))
+
+
+def _spans(times: list[_Times], began: datetime) -> list[TaskSpan]:
+    return [
+        TaskSpan(place, short(task.result), _after(began, start), _after(began, end))
+        for place, one in enumerate(times)
+        for task, start, end in one.tasks
+        if start and end
+    ]
+
+
+def _finished(spans: list[TaskSpan], length: float) -> dict[str, tuple[int, ...]]:
+    kept = most_common(Counter(span.result or "None" for span in spans), _MOST_RESULTS)
+    counts = {result: [0] * SLICES for result in kept}
+    for span in spans:
+        result = span.result or "None"
+        counts[result if result in kept else "other"][min(SLICES - 1, int(span.end / length * SLICES))] += 1
+    return {result: tuple(slices) for result, slices in counts.items()}
+
+
+def issues_of(tasks: Iterable[Task]) -> tuple[int, int, int]:
+    """Add up the errors, warnings and other issues that the connectors have found."""
+    errors = warnings = others = 0
+    for task in tasks:
+        found = task.details.synchronization_report if task.details else None
+        if found is not None:
+            errors += _within_reason(found.total_errors_count)
+            warnings += _within_reason(found.total_warnings_count)
+            others += _within_reason(found.total_other_issues_count)
+    return errors, warnings, others
+
+
+def most_common(results: Counter[str], most: int) -> dict[str, int]:
+    """Give the most frequent results and their numbers; what is rare is counted as ``other``."""
+    largest = dict(results.most_common(most))
+    if (rest := results.total() - sum(largest.values())) > 0:
+        largest["other"] = largest.get("other", 0) + rest
+    return largest
+
+
+@lru_cache(maxsize=64)
+def short(value: str | None) -> str | None:
+    """Give a name as it may be told, at a bearable length."""
+    return excerpt(value.strip(), _LONGEST_NAME) if value and value.strip() else None
+
+
+def _within_reason(number: int | None) -> int:
+    return max(0, min(number or 0, _LARGEST_COUNT))
+
+
+def _after(began: datetime, moment: datetime) -> float:
+    return round(max(0.0, min((moment - began).total_seconds(), _LARGEST_TIME)), 3)

@@ -1,0 +1,87 @@
+"""
+Validation of ids and other texts.
+
+DAG files import this module, so it imports nothing beyond the standard library.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NoReturn
+
+from airflow_provider_itwin.api.errors import ITwinInputError
+from airflow_provider_itwin.api.redaction import (
+    excerpt,
+    holds_secret,
+    printable,
+)
+
+_PATH_BREAKERS = re.compile(r"[/\\?#%\s\x00-\x1f\x7f]")
+_TEMPLATE_MARKS = re.compile(r"\{[{%#]")
+_LONGEST_ID = 512
+_LONGEST_VALUE = 80
+
+
+def shown(value: object) -> str:
+    """Return `value` and its type for an error text: bounded, in one line, and without secrets."""
+    text = repr(value[: 4 * _LONGEST_VALUE] if isinstance(value, str) else value)
+    return f"{' '.join(excerpt(text, _LONGEST_VALUE).split())} ({type(value).__name__})"
+
+
+def no_xcom(value: object) -> NoReturn:
+    """
+    Refuse to serialize an object, in the place of a failure in the task that reads it.
+
+    :raises TypeError: always; the text says what to return instead
+    """
+    raise TypeError(
+        f"A {type(value).__name__} cannot be an XCom or an argument of a task: return its as_dict() instead, which is JSON."
+    )
+
+
+def checked_text(value: object, name: str) -> str:
+    """
+    Return `value` if it is a text that can name something.
+
+    :param name: the parameter, for the error text
+    :raises ITwinInputError: for another type, an empty text, and the word None, which a template renders for a missing value
+    """
+    if not isinstance(value, str):
+        raise ITwinInputError(f"{name} must be a str, not {shown(value)}. {_WHERE_FROM}")
+    if not value.strip() or value in ("None", "null"):
+        raise ITwinInputError(f"{name} is {value[:_LONGEST_VALUE]!r}, which names nothing. {_WHERE_FROM}")
+    return value
+
+
+def checked_id(value: object, name: str) -> str:
+    """
+    Return `value` if it can be one segment of a URL's path.
+
+    :param value: an id of the iTwin Platform; these are opaque, so nothing is assumed of their form
+    :param name: what the id is called where the user wrote it, for the error text
+    :raises ITwinInputError: if it is no text, empty, the word None, would change the path, or holds a template
+    """
+    text = checked_text(value, name)
+    if _TEMPLATE_MARKS.search(text):
+        raise ITwinInputError(
+            f"{name} is {shown(text)}, which cannot be an id of the iTwin Platform: it holds a template. A template is rendered "
+            "once; a value that is itself a template is never evaluated."
+        )
+    breaks_path = _PATH_BREAKERS.search(text) or text in (".", "..") or len(text) > _LONGEST_ID
+    if breaks_path or printable(text) != text or holds_secret(text):
+        raise ITwinInputError(
+            f"{name} is {shown(text)}, which cannot be an id of the iTwin Platform: it would change the path of the "
+            "request, or be unsafe to show. Give the bare id, not a link, and no surrounding spaces."
+        )
+    return text
+
+
+def known_id(value: str | None) -> str | None:
+    """Return an id that the service gave if :func:`checked_id` would take it; None if it is none."""
+    try:
+        return None if value is None else checked_id(value, "id")
+    except ITwinInputError:
+        return None
+
+
+_WHERE_FROM = "If it comes from an XCom or a template, check that the task it is pulled from has pushed it."

@@ -1,0 +1,97 @@
+"""Lists of the API, read page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from airflow_provider_itwin.api.errors import (
+    ITwinProtocolError,
+)
+from airflow_provider_itwin.api.http.config import Account
+from airflow_provider_itwin.api.http.messages import Call, Flow
+from airflow_provider_itwin.api.http.request_flow import DEFAULT_PATIENCE, exchange
+from airflow_provider_itwin.api.models.resources import (
+    Connection,
+    ConnectionKind,
+    PageLinks,
+    Run,
+    SourceFile,
+)
+from airflow_provider_itwin.api.runs import endpoints
+
+
+def run_pages(kind: ConnectionKind, connection_id: str) -> Pages[Run]:
+    """Return the pages of the runs of a connection."""
+    return Pages(
+        lambda top, skip: endpoints.get_runs(kind, connection_id, top, skip), lambda page: (page.runs, page.links)
+    )
+
+
+def source_file_pages(kind: ConnectionKind, connection_id: str) -> Pages[SourceFile]:
+    """Return the pages of the source files of a connection."""
+    return Pages(
+        lambda top, skip: endpoints.get_source_files(kind, connection_id, top, skip),
+        lambda page: (page.source_files, page.links),
+    )
+
+
+def connection_pages(kind: ConnectionKind, imodel_id: str | None) -> Pages[Connection]:
+    """Return the pages of the connections of an iModel."""
+    return Pages(
+        lambda top, skip: endpoints.get_connections(kind, imodel_id, top, skip),
+        lambda page: (page.connections, page.links),
+    )
+
+
+T = TypeVar("T")
+_MOST_PAGES = 2_000
+"""Pages of one list: 200,000 entries, more than any list of files or runs is known to have."""
+
+
+class Pages(Generic[T]):
+    """
+    Where the reading of a long list stands.
+
+    The pages are counted by our own ``$skip``: the links that the service gives are only asked whether there is another
+    page, never followed. A page with the same entries as an earlier one, as a looping service gives, ends the list.
+
+    :param call: makes the call for ``($top, $skip)``
+    :param entries: takes the entries and the links out of a page
+    :param patience: seconds for which trouble is ridden out, for each page
+    """
+
+    def __init__(
+        self,
+        call: Callable[[int, int], Call[Any]],
+        entries: Callable[[Any], tuple[list[T] | None, PageLinks | None]],
+        patience: float = DEFAULT_PATIENCE,
+    ) -> None:
+        self._patience = patience
+        self._call = call
+        self._entries = entries
+        self._skip = 0
+        self._number = 0
+        self._earlier: set[int] = set()
+        self.is_done = False
+
+    def next_page(self, account: Account) -> Flow[list[T]]:
+        """
+        Read the next page.
+
+        :raises ITwinProtocolError: after 2,000 pages: a list that seems to have no end is not cut short without a word
+        """
+        if self._number >= _MOST_PAGES:
+            raise ITwinProtocolError(f"The list has more than {_MOST_PAGES:,} pages, and no end was found")
+        self._number += 1
+        page = yield from exchange(account, self._call(endpoints.PAGE_SIZE, self._skip), self._patience)
+        found, links = self._entries(page)
+        entries = found or []
+        names = hash(tuple(str(getattr(entry, "id", None) or entry) for entry in entries))
+        if names in self._earlier:
+            entries = []
+        self._earlier.add(names)
+        self._skip += len(entries)
+        more_promised = links is not None and links.next is not None and bool(links.next.href)
+        self.is_done = not entries or (len(entries) < endpoints.PAGE_SIZE and not more_promised)
+        return entries
