@@ -24,7 +24,7 @@ from airflow_provider_itwin.api.models.enums import known_result
 
 if TYPE_CHECKING:
     from airflow_provider_itwin.api.models.report import RunReport
-    from airflow_provider_itwin.api.wait.stats import Costs
+    from airflow_provider_itwin.api.wait.stats import PollCosts
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def run_ended(report: RunReport) -> None:
         _do("timing", "runs.duration", timedelta(seconds=report.duration), {"kind": kind, "result": result})
 
 
-def waiting_cost(costs: Costs) -> None:
+def waiting_cost(costs: PollCosts) -> None:
     """Tell what waiting has cost lately."""
     for name in ("polls", "throttled", "outages"):
         if number := getattr(costs, name):

@@ -48,7 +48,7 @@ class ITwinRetryPolicy(RetryPolicy):
 
     What derives from ``AirflowFailException`` Airflow fails without asking any policy.
 
-    :param after_trouble: the pause before a retry after trouble with the service; None for the task's ``retry_delay``. What the
+    :param after_error: the pause before a retry after trouble with the service; None for the task's ``retry_delay``. What the
         service itself asks to wait is kept even if it is longer
     :param after_run: the same after a run that failed
     :param after_busy: the same after a refusal to wait for another run of the iModel
@@ -56,11 +56,11 @@ class ITwinRetryPolicy(RetryPolicy):
 
     def __init__(
         self,
-        after_trouble: timedelta | None = None,
+        after_error: timedelta | None = None,
         after_run: timedelta | None = None,
         after_busy: timedelta | None = timedelta(minutes=10),
     ) -> None:
-        self.after_trouble = after_trouble
+        self.after_error = after_error
         self.after_run = after_run
         self.after_busy = after_busy
 
@@ -81,7 +81,7 @@ class ITwinRetryPolicy(RetryPolicy):
             case ITwinRunActiveError():
                 return RetryDecision.retry(self.after_busy, "The run that keeps the iModel busy comes to an end")
             case ITwinTransientError() | ITwinConflictError() | ITwinWaitTimeoutError():
-                return RetryDecision.retry(self.after_trouble, "The trouble may pass")
+                return RetryDecision.retry(self.after_error, "The trouble may pass")
             case ITwinError(transient=True):
                 return RetryDecision.retry(self._no_sooner_than(exception.retry_after), "The trouble may pass")
             case ITwinError():
@@ -90,8 +90,8 @@ class ITwinRetryPolicy(RetryPolicy):
 
     def _no_sooner_than(self, seconds: float | None) -> timedelta | None:
         if seconds is None:
-            return self.after_trouble
-        return max(timedelta(seconds=seconds), self.after_trouble or timedelta())
+            return self.after_error
+        return max(timedelta(seconds=seconds), self.after_error or timedelta())
 
     def serialize(self) -> dict[str, Any]:
         """Give the parameters as JSON values."""

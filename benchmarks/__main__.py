@@ -168,8 +168,8 @@ def main() -> None:
         if options.profile:
             profile(bench.directory, options.quick, say)
             return
-        for trouble in run([part for part in PARTS if part in (options.only or PARTS)], bench):
-            say(trouble)
+        for error in run([part for part in PARTS if part in (options.only or PARTS)], bench):
+            say(error)
     bench.results.took = time.monotonic() - began
     partial = options.quick or options.only is not None
     write(bench.results, options.output or (RESULTS / "partial" if partial else RESULTS))

@@ -186,7 +186,7 @@ def _decoding(results: Results) -> Iterator[Criterion]:
     found = results.decoding
     yield _at_most(
         "A look at the answer about 5,000 files costs at most a fifth of json.loads",
-        found.glance / found.plain if found else None,
+        found.summary / found.plain if found else None,
         0.2,
         "{:.2f} of it",
     )

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import msgspec
 
 from airflow_provider_itwin.api.models.resources import (
-    GlanceEnvelope,
     RunEnvelope,
+    RunSummaryEnvelope,
     decoded,
 )
 from benchmarks.bodies import itwin_run
@@ -24,14 +24,14 @@ class Decoding(msgspec.Struct):
     Seconds of CPU, medians.
 
     :param size: bytes of the body
-    :param glance: to read state and result, as each poll does
+    :param summary: to read state and result, as each poll does
     :param whole: to read the whole run into objects, as is done once, at the end
     :param plain: for ``json.loads``
     """
 
     files: int
     size: int
-    glance: float
+    summary: float
     whole: float
     plain: float
 
@@ -40,7 +40,7 @@ def measure(repeats: int, files: int = FILES) -> Decoding:
     """Measure, taking turns."""
     body = itwin_run(finished=False, files=files)
     ways: list[Callable[[], object]] = [
-        lambda: decoded(body, GlanceEnvelope),
+        lambda: decoded(body, RunSummaryEnvelope),
         lambda: decoded(body, RunEnvelope),
         lambda: json.loads(body),
     ]

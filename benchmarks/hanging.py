@@ -13,12 +13,12 @@ from airflow_provider_itwin.api.async_client import AsyncITwinClient
 from airflow_provider_itwin.api.http.auth import ClientCredentials
 from airflow_provider_itwin.api.http.config import Account, Environment
 from airflow_provider_itwin.api.http.messages import (
-    NoReply,
-    Reply,
+    NoResponse,
     Request,
+    Response,
 )
 from airflow_provider_itwin.api.models.enums import ConnectionKind
-from airflow_provider_itwin.api.wait.models import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.wait.models import WaitEnd, WaitSpec
 from benchmarks import faketime
 
 HEALTHY = 200
@@ -58,16 +58,16 @@ class _Client(AsyncITwinClient):
     async def __aenter__(self) -> Self:
         return self
 
-    async def _send(self, request: Request) -> Reply | NoReply:
+    async def _send(self, request: Request) -> Response | NoResponse:
         if request.url.endswith("/connect/token"):
-            return Reply(200, {}, b'{"access_token":"token","expires_in":86400,"token_type":"Bearer"}')
+            return Response(200, {}, b'{"access_token":"token","expires_in":86400,"token_type":"Bearer"}')
         run = request.url.rpartition("/")[2]
         if run.startswith("hangs"):
             await asyncio.sleep(TIMEOUT)
-            return NoReply(f"it took longer than {TIMEOUT:.0f} s")
+            return NoResponse(f"it took longer than {TIMEOUT:.0f} s")
         await asyncio.sleep(_ANSWER_TAKES)
         self.answers.setdefault(run, []).append(self.account.clock())
-        return Reply(200, {}, msgspec.json.encode({"run": {"id": run, "state": "Executing"}}))
+        return Response(200, {}, msgspec.json.encode({"run": {"id": run, "state": "Executing"}}))
 
 
 def measure(hanging: int) -> Hanging:
@@ -90,7 +90,7 @@ async def _measure(hanging: int) -> Hanging:
     async with _Client(account) as client:
 
         async def wait(name: str) -> None:
-            order = WaitOrder(
+            spec = WaitSpec(
                 ConnectionKind.STORAGE,
                 "bench",
                 name,
@@ -99,7 +99,7 @@ async def _measure(hanging: int) -> Hanging:
                 deadline=_MIDNIGHT + DEADLINE,
                 outage_tolerance=2 * DEADLINE,
             )
-            outcome = await client.wait(order)
+            outcome = await client.wait(spec)
             if outcome.end is not WaitEnd.DEADLINE:
                 raise RuntimeError(f"The wait for {name} ended with {outcome.end}")
             hangs = name.startswith("hangs")

@@ -23,7 +23,7 @@ from airflow_provider_itwin.api.http.config import Account, Environment
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.report import LARGEST_REPORT, RunReport
 from airflow_provider_itwin.api.models.run_ref import RunRef
-from airflow_provider_itwin.api.runs.endpoints import glance_at_run
+from airflow_provider_itwin.api.runs.endpoints import get_run_summary
 from benchmarks.bodies import itwin_run
 
 FILES = (20_000, 100_000)
@@ -87,7 +87,7 @@ async def _read(url: str, files: int, size: int) -> LargeAnswer:
         before = _peak()
         began = time.monotonic()
         try:
-            _, run = await client.call(glance_at_run(_REF.kind, _REF.connection_id, _REF.run_id), patience=0.0)
+            _, run = await client.call(get_run_summary(_REF.kind, _REF.connection_id, _REF.run_id), retry_budget=0.0)
             assert run is not None  # noqa: S101 (it has ended)
             report = await asyncio.to_thread(RunReport.of, _REF, run)
             end = "reported" if len(json.dumps(report.as_dict())) <= LARGEST_REPORT else "too large"

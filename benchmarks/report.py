@@ -78,7 +78,7 @@ def _waits(results: Results) -> str:
         "poll that the server counted; of it GC is what the garbage collector takes, which goes through all that Airflow "
         "has loaded. The floor is a coroutine for each wait over one session with one token, that asks at the same moments "
         "and decodes two fields; without ticks, each asks at a moment of its own, so that fewer share a wake-up. The "
-        "portal, in which Airflow 3.3 runs each trigger, is off where AIRFLOW_DISABLE_GREENBACK_PORTAL is true. Memory is "
+        "portal, in which Airflow 3.3 runs each trigger, is off where AIRFLOW_DISABLE_GREENBACK_PORTAL is true. TaskState is "
         "the peak over the process before the first wait. Late is beyond the longest pause that the schedule allows. A row "
         "without a provider means that it could not follow: its polls alone would take more than a processor, or its memory "
         "gigabytes."
@@ -151,7 +151,7 @@ def _sentences(results: Results) -> Iterator[str]:
         )
     if (found := results.decoding) is not None:
         yield (
-            f"An answer about {found.files:,} files ({found.size / 1e6:.1f} MB): a look takes {found.glance * 1000:.2f} ms, the "
+            f"An answer about {found.files:,} files ({found.size / 1e6:.1f} MB): a look takes {found.summary * 1000:.2f} ms, the "
             f"whole run {found.whole * 1000:.1f} ms, json.loads {found.plain * 1000:.1f} ms."
         )
     for answer in results.large:

@@ -12,18 +12,18 @@ import msgspec
 from airflow_provider_itwin.api.async_client import AsyncITwinClient
 from airflow_provider_itwin.api.http.auth import ClientCredentials
 from airflow_provider_itwin.api.http.config import Account, Environment, Limits
-from airflow_provider_itwin.api.http.messages import Reply, Request
+from airflow_provider_itwin.api.http.messages import Request, Response
 from airflow_provider_itwin.api.models.enums import ConnectionKind
-from airflow_provider_itwin.api.models.resources import Glance, Run
-from airflow_provider_itwin.api.runs.polling import Sight
-from airflow_provider_itwin.api.wait.models import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.models.resources import Run, RunSummary
+from airflow_provider_itwin.api.runs.polling import PollResult
+from airflow_provider_itwin.api.wait.models import WaitEnd, WaitSpec
 from airflow_provider_itwin.api.wait.poller import Poller
 from airflow_provider_itwin.api.wait.schedule import (
     LONGEST,
     SHARE,
     SHORTEST,
 )
-from airflow_provider_itwin.api.wait.waiter import Finding
+from airflow_provider_itwin.api.wait.waiter import PollOutcome
 
 _HOUR = 3600.0
 _ANSWER_TAKES = 0.08
@@ -84,14 +84,14 @@ class _OfflineClient(AsyncITwinClient):
     async def __aenter__(self) -> Self:
         return self
 
-    async def _send(self, request: Request) -> Reply:
+    async def _send(self, request: Request) -> Response:
         if request.url.endswith("/connect/token"):
             body = b'{"access_token":"token","expires_in":3600,"token_type":"Bearer"}'
-            return Reply(200, {}, body)
+            return Response(200, {}, body)
         number = int(request.url.rpartition("-")[2])
         finished = await self._service.is_finished(number, self.account.clock())
         run = {"state": "Completed", "result": "Success"} if finished else {"state": "Executing"}
-        return Reply(200, {}, msgspec.json.encode({"run": run}))
+        return Response(200, {}, msgspec.json.encode({"run": run}))
 
 
 def _account(limits: Limits, chance: random.Random) -> Account:
@@ -106,8 +106,8 @@ def _account(limits: Limits, chance: random.Random) -> Account:
     )
 
 
-def _order(account: Account, number: int) -> WaitOrder:
-    return WaitOrder(ConnectionKind.STORAGE, "bench", f"run-{number}", began=account.wall())
+def _order(account: Account, number: int) -> WaitSpec:
+    return WaitSpec(ConnectionKind.STORAGE, "bench", f"run-{number}", began=account.wall())
 
 
 async def through_the_poller(runs: int, hours: float) -> Night:
@@ -117,11 +117,11 @@ async def through_the_poller(runs: int, hours: float) -> Night:
     starts = [600.0 * number / runs for number in range(runs)]
     service = _Service([start + chance.uniform(60.0, hours * _HOUR - start) for start in starts])
 
-    async def look(order: WaitOrder, _: object) -> Finding:
-        finished = await service.is_finished(int((order.run_id or "").rpartition("-")[2]), loop.time())
+    async def look(spec: WaitSpec, _: object) -> PollOutcome:
+        finished = await service.is_finished(int((spec.run_id or "").rpartition("-")[2]), loop.time())
         state = "Completed" if finished else "Executing"
-        assert order.ref is not None  # noqa: S101 (each order names its run)
-        return Sight(order.ref, Glance(state=state), Run(state=state, result="Success") if finished else None)
+        assert spec.ref is not None  # noqa: S101 (each order names its run)
+        return PollResult(spec.ref, RunSummary(state=state), Run(state=state, result="Success") if finished else None)
 
     poller = Poller(account, look)
 

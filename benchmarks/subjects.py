@@ -235,14 +235,14 @@ class Floor(Subject):
         url = f"https://{HOST}:{self.port}/synchronization/imodels/storageconnections/bench/runs/{run}"
         session, headers = await asyncio.shield(self._opening)
         while True:
-            glance = await self._ask(session, url, headers)
-            if glance.state == "Completed":
+            summary = await self._ask(session, url, headers)
+            if summary.state == "Completed":
                 break
             now = time.monotonic()
             due = now + self._schedule.next_pause(now - began, random.random())  # noqa: S311 (no secret)
             # Our poller hands out a few times a second; here the timers of one such tick go off together.
             await asyncio.sleep(math.ceil(due / self._tick) * self._tick - now)
-        self.hear(number, glance.result == "Success")
+        self.hear(number, summary.result == "Success")
 
     async def _ask(self, session: aiohttp.ClientSession, url: str, headers: dict[str, str]) -> _Glance:
         async with session.get(url, headers=headers) as response:

@@ -30,19 +30,19 @@ from airflow_provider_itwin.api.http.messages import (
     Authorize,
     Call,
     Flow,
-    NoReply,
+    NoResponse,
     Pause,
-    Reply,
     Request,
+    Response,
     Send,
     Token,
 )
 from airflow_provider_itwin.api.http.proxies import Proxy
 from airflow_provider_itwin.api.http.rate_limit import ThrottlingLog
 from airflow_provider_itwin.api.http.request_flow import (
-    DEFAULT_PATIENCE,
-    exchange,
+    DEFAULT_RETRY_BUDGET,
     obtain_token,
+    perform_call,
 )
 from airflow_provider_itwin.api.http.transport import Transport
 from airflow_provider_itwin.api.redaction import excerpt
@@ -53,8 +53,8 @@ from airflow_provider_itwin.api.wait.poller import (
     Poller,
 )
 from airflow_provider_itwin.api.wait.waiter import (
-    WaitOrder,
-    WaitOutcome,
+    WaitResult,
+    WaitSpec,
     find,
 )
 
@@ -86,7 +86,7 @@ class AsyncITwinClient:
         self._budget = self._state.budget
         self._decoding = asyncio.Lock()
         self._throttling = ThrottlingLog(account.environment.api)
-        self._poller = Poller(account, lambda order, poll: self.carry(find(account, order), poll), sleep)
+        self._poller = Poller(account, lambda spec, poll: self.run_flow(find(account, spec), poll), sleep)
         self._session: aiohttp.ClientSession | None = None
         self._routes: dict[str, _Route] = {}
 
@@ -107,21 +107,21 @@ class AsyncITwinClient:
         if self._session is not None:
             await self._session.close()
 
-    async def call(self, call: Call[T], patience: float = DEFAULT_PATIENCE) -> T:
+    async def call(self, call: Call[T], retry_budget: float = DEFAULT_RETRY_BUDGET) -> T:
         """
         Carry one call through.
 
-        :param patience: seconds for which trouble that can pass is ridden out
+        :param retry_budget: seconds for which trouble that can pass is ridden out
         :raises ITwinError: what kept it from succeeding
         """
-        return await self.carry(exchange(self.account, call, patience))
+        return await self.run_flow(perform_call(self.account, call, retry_budget))
 
-    def wait(self, order: WaitOrder) -> Coroutine[Any, Any, WaitOutcome]:
-        """Wait as `order` says, sharing looks with all who wait here; trouble is told by the outcome, not raised."""
+    def wait(self, spec: WaitSpec) -> Coroutine[Any, Any, WaitResult]:
+        """Wait as `spec` says, sharing looks with all who wait here; trouble is told by the outcome, not raised."""
         # No coroutine around that of the poller: there are thousands of these.
-        return self._poller.wait(order)
+        return self._poller.wait(spec)
 
-    async def carry(self, flow: Flow[T], poll: PollInFlight | None = None) -> T:
+    async def run_flow(self, flow: Flow[T], poll: PollInFlight | None = None) -> T:
         """
         Carry a conversation through: do what it wants, tell it what came of it, and give what it ends with.
 
@@ -134,7 +134,7 @@ class AsyncITwinClient:
             try:
                 if no_token is not None:
                     want = flow.throw(no_token)
-                elif isinstance(outcome, Reply) and len(outcome.body) > _LARGEST_DECODED_HERE:
+                elif isinstance(outcome, Response) and len(outcome.body) > _LARGEST_DECODED_HERE:
                     # One after the other: each takes memory in proportion to its body.
                     async with self._decoding:
                         want, ended = await asyncio.to_thread(_resumed, flow, outcome)
@@ -154,16 +154,16 @@ class AsyncITwinClient:
                     if counts:
                         await self._wait_for_turn(poll)
                     outcome = await self._send(request)
-                    if isinstance(outcome, Reply) and outcome.status == 429:
+                    if isinstance(outcome, Response) and outcome.status == 429:
                         asked_for = min(retry_after(outcome) or 0.0, LONGEST_OBEDIENCE)
                         self._budget.hold_back(self.account.clock() + asked_for)
-                case Pause(seconds, trouble):
-                    if trouble is not None:
-                        log.warning("%s Trying again in %.1f s.", trouble, seconds)
+                case Pause(seconds, cause):
+                    if cause is not None:
+                        log.warning("%s Trying again in %.1f s.", cause, seconds)
                     await self._sleep(seconds)
-                case Authorize(refused, patience):
+                case Authorize(refused, retry_budget):
                     try:
-                        outcome = await self._token(refused, patience)
+                        outcome = await self._token(refused, retry_budget)
                     except ITwinError as error:
                         no_token = error
 
@@ -175,12 +175,12 @@ class AsyncITwinClient:
             turn = self._sleep(seconds)
             await (turn if poll is None else poll.wait_for_turn(turn))
 
-    async def _token(self, refused: Token | None, patience: float) -> Token:
+    async def _token(self, refused: Token | None, retry_budget: float) -> Token:
         credentials = self.account.credentials
         if isinstance(credentials, ReadyToken):
             return Token(credentials.token)
         return await self._state.obtain_async(
-            refused, lambda: self.carry(obtain_token(self.account, credentials, patience))
+            refused, lambda: self.run_flow(obtain_token(self.account, credentials, retry_budget))
         )
 
     async def _tls(self) -> ssl.SSLContext | bool:
@@ -196,7 +196,7 @@ class AsyncITwinClient:
             route = self._routes[host] = _Route.to(host, self._transport.proxy(url))
         return (URL(url, encoded=True) if "?" in url else route.base.with_path(url[at:], encoded=True)), route
 
-    async def _send(self, request: Request) -> Reply | NoReply:
+    async def _send(self, request: Request) -> Response | NoResponse:
         if self._session is None:
             raise RuntimeError("The client is used outside its `async with` block")
         try:
@@ -210,18 +210,18 @@ class AsyncITwinClient:
                 allow_redirects=False,
                 **route.proxy,
             ) as response:
-                return Reply(response.status, response.headers, await _body(response))
+                return Response(response.status, response.headers, await _body(response))
         except BodyError as error:
-            return NoReply(str(error))
+            return NoResponse(str(error))
         except TimeoutError:
-            return NoReply(f"it took longer than {self.account.network.timeout:.0f} s")
+            return NoResponse(f"it took longer than {self.account.network.timeout:.0f} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             text = str(error)
             if isinstance(error, aiohttp.ClientResponseError) and not isinstance(error, aiohttp.ClientHttpProxyError):
                 # It quotes what came, and that can be the rest of an answer with a token in it.
                 text = "what came is not HTTP"
             secrets = (*self.account.credentials.secrets, *self._transport.secrets)
-            return NoReply(excerpt(f"{type(error).__name__}: {text}", 600, secrets))
+            return NoResponse(excerpt(f"{type(error).__name__}: {text}", 600, secrets))
 
 
 class _Ended(NamedTuple, Generic[T]):
@@ -230,7 +230,7 @@ class _Ended(NamedTuple, Generic[T]):
     result: T
 
 
-def _resumed(flow: Flow[T], outcome: Reply) -> tuple[Send | Pause | Authorize | None, _Ended[T] | None]:
+def _resumed(flow: Flow[T], outcome: Response) -> tuple[Send | Pause | Authorize | None, _Ended[T] | None]:
     """Resume a flow with an answer, in a thread: what it decodes of a large one would stop the event loop."""
     try:
         return flow.send(outcome), None

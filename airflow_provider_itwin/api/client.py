@@ -34,17 +34,17 @@ from airflow_provider_itwin.api.http.messages import (
     Authorize,
     Call,
     Flow,
-    NoReply,
+    NoResponse,
     Pause,
-    Reply,
     Request,
+    Response,
     Send,
     Token,
 )
 from airflow_provider_itwin.api.http.request_flow import (
-    DEFAULT_PATIENCE,
-    exchange,
+    DEFAULT_RETRY_BUDGET,
     obtain_token,
+    perform_call,
 )
 from airflow_provider_itwin.api.http.transport import Transport
 from airflow_provider_itwin.api.models.resources import (
@@ -65,8 +65,8 @@ from airflow_provider_itwin.api.runs.pagination import (
 )
 from airflow_provider_itwin.api.runs.start import Baseline, StartedRun
 from airflow_provider_itwin.api.wait.waiter import (
-    WaitOrder,
-    WaitOutcome,
+    WaitResult,
+    WaitSpec,
     look,
     wait,
 )
@@ -126,16 +126,16 @@ class ITwinClient:
         """Close the connections to the service."""
         self._session.close()
 
-    def call(self, call: Call[T], patience: float = DEFAULT_PATIENCE) -> T:
+    def call(self, call: Call[T], retry_budget: float = DEFAULT_RETRY_BUDGET) -> T:
         """
         Carry one call through.
 
-        :param patience: seconds for which trouble that can pass is ridden out
+        :param retry_budget: seconds for which trouble that can pass is ridden out
         :raises ITwinError: what kept it from succeeding
         """
-        return self.carry(exchange(self.account, call, patience))
+        return self.run_flow(perform_call(self.account, call, retry_budget))
 
-    def carry(self, flow: Flow[T]) -> T:
+    def run_flow(self, flow: Flow[T]) -> T:
         """Carry a conversation through: do what it wants, tell it what came of it, and give what it ends with."""
         outcome: Any = None
         no_token: ITwinError | None = None
@@ -154,16 +154,16 @@ class ITwinClient:
                     if counts and (seconds := self._budget.take(self.account.clock())) > 0:
                         self._sleep(seconds)
                     outcome = self._send(request)
-                    if isinstance(outcome, Reply) and outcome.status == 429:
+                    if isinstance(outcome, Response) and outcome.status == 429:
                         asked_for = min(retry_after(outcome) or 0.0, LONGEST_OBEDIENCE)
                         self._budget.hold_back(self.account.clock() + asked_for)
-                case Pause(seconds, trouble):
-                    if trouble is not None:
-                        log.warning("%s Trying again in %.1f s.", trouble, seconds)
+                case Pause(seconds, cause):
+                    if cause is not None:
+                        log.warning("%s Trying again in %.1f s.", cause, seconds)
                     self._sleep(seconds)
-                case Authorize(refused, patience):
+                case Authorize(refused, retry_budget):
                     try:
-                        outcome = self._authorize(refused, patience)
+                        outcome = self._authorize(refused, retry_budget)
                     except ITwinError as error:
                         no_token = error
 
@@ -181,17 +181,17 @@ class ITwinClient:
 
         :raises ITwinError: if no run was started
         """
-        return self.carry(start.start_run(self.account, kind, connection_id, body, baseline, in_doubt=in_doubt))
+        return self.run_flow(start.start_run(self.account, kind, connection_id, body, baseline, in_doubt=in_doubt))
 
     def take_baseline(self, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE) -> Baseline:
         """Look how a connection stands before a run of it is asked for; see :class:`~.start.Baseline`."""
-        return self.carry(start.take_baseline(self.account, kind, connection_id))
+        return self.run_flow(start.take_baseline(self.account, kind, connection_id))
 
     def find_started_since(
         self, baseline: Baseline, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE
     ) -> RunRef | None:
         """Find a run of a connection that began after `baseline` was taken; see :func:`~.start.find_started_since`."""
-        return self.carry(start.find_started_since(self.account, baseline, kind, connection_id))
+        return self.run_flow(start.find_started_since(self.account, baseline, kind, connection_id))
 
     def examine_active(
         self,
@@ -203,7 +203,7 @@ class ITwinClient:
         does_the_same: bool = True,
     ) -> Active:
         """Find out what an active run is to one who asked for another; see :func:`~.start.examine_active`."""
-        return self.carry(
+        return self.run_flow(
             start.examine_active(self.account, ref, baseline, kind, connection_id, does_the_same=does_the_same)
         )
 
@@ -231,13 +231,13 @@ class ITwinClient:
         """List the connections of an iModel, page by page."""
         return self._read(connection_pages(kind, imodel_id))
 
-    def wait(self, order: WaitOrder) -> WaitOutcome:
-        """Wait as `order` says; trouble is told by the outcome, not raised."""
-        return self.carry(wait(self.account, order))
+    def wait(self, spec: WaitSpec) -> WaitResult:
+        """Wait as `spec` says; trouble is told by the outcome, not raised."""
+        return self.run_flow(wait(self.account, spec))
 
-    def look(self, order: WaitOrder, patience: float | None = None) -> WaitOutcome:
+    def look(self, spec: WaitSpec, retry_budget: float | None = None) -> WaitResult:
         """Look once whether the wait has an end; see :func:`~.waiter.look`."""
-        return self.carry(look(self.account, order, patience))
+        return self.run_flow(look(self.account, spec, retry_budget))
 
     def next_page(self, pages: Pages[T]) -> list[T]:
         """
@@ -245,19 +245,19 @@ class ITwinClient:
 
         :raises ITwinError: what kept it from an answer; the same page can be read again, by another client too
         """
-        return self.carry(pages.next_page(self.account))
+        return self.run_flow(pages.next_page(self.account))
 
     def _read(self, pages: Pages[T]) -> Generator[T]:
         while not pages.is_done:
             yield from self.next_page(pages)
 
-    def _authorize(self, refused: Token | None, patience: float) -> Token:
+    def _authorize(self, refused: Token | None, retry_budget: float) -> Token:
         credentials = self.account.credentials
         if isinstance(credentials, ReadyToken):
             return Token(credentials.token)
-        return self._state.obtain(refused, lambda: self.carry(obtain_token(self.account, credentials, patience)))
+        return self._state.obtain(refused, lambda: self.run_flow(obtain_token(self.account, credentials, retry_budget)))
 
-    def _send(self, request: Request) -> Reply | NoReply:
+    def _send(self, request: Request) -> Response | NoResponse:
         timeout = self.account.network.timeout
         limit = Deadline(timeout, 2 * LARGEST_BODY + _LARGEST_HEAD)
         proxy = self._transport.proxy(request.url)
@@ -281,17 +281,17 @@ class ITwinClient:
                 while part := response.raw.read1(_CHUNK, decode_content=False):
                     body.feed(part)
                     limit.left()
-                return Reply(response.status_code, headers, body.finish())
+                return Response(response.status_code, headers, body.finish())
         except BodyError as error:
-            return NoReply(str(error))
+            return NoResponse(str(error))
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             if limit.is_over:
-                return NoReply(f"it took longer than {timeout:.0f} s")
+                return NoResponse(f"it took longer than {timeout:.0f} s")
             text = str(error)
             if "BadStatusLine" in text or "LineTooLong" in text:
                 # They quote what came, and that can be the rest of an answer with a token in it.
                 text = "what came is not HTTP"
-            return NoReply(excerpt(f"{type(error).__name__}: {text}", 600, self._secrets))
+            return NoResponse(excerpt(f"{type(error).__name__}: {text}", 600, self._secrets))
 
     @property
     def _secrets(self) -> tuple[str, ...]:

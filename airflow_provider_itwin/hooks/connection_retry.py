@@ -15,11 +15,11 @@ from airflow_provider_itwin.api.http.backoff import backoff
 from airflow_provider_itwin.api.models.durations import spoken_duration
 from airflow_provider_itwin.api.redaction import excerpt
 from airflow_provider_itwin.api.wait.waiter import (
-    PATIENCE_AFTER_DEADLINE,
+    DEADLINE_GRACE,
     REFUSAL_CONFIRMATION,
     WaitEnd,
-    WaitOrder,
-    WaitOutcome,
+    WaitResult,
+    WaitSpec,
 )
 
 log = logging.getLogger(__name__)
@@ -39,57 +39,57 @@ class ConnectionRetry:
     confirmed for some time. The connection is read again before each attempt, so that a changed secret is used.
 
     :param conn_id: the Airflow connection, for messages
-    :param order: what is waited for
+    :param spec: what is waited for
     :param process: which process waits, such as ``triggerer``
-    :param patience: seconds after which the wait goes on elsewhere rather than here; None for no such limit
+    :param retry_budget: seconds after which the wait goes on elsewhere rather than here; None for no such limit
     """
 
     def __init__(
         self,
         conn_id: str,
-        order: WaitOrder,
+        spec: WaitSpec,
         process: str,
-        patience: float | None = None,
+        retry_budget: float | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self.order = order
+        self.spec = spec
         self._conn_id = conn_id
         self._process = process
         self._clock = clock
         self._wall = wall
-        self._give_up_at = inf if patience is None else clock() + patience
+        self._give_up_at = inf if retry_budget is None else clock() + retry_budget
         self._unreadable_since: float | None = None
         self._unreadable = 0
         self._refused_since: float | None = None
         self._refusals = 0
-        self._refused: dict[object, WaitOutcome] = {}
+        self._refused: dict[object, WaitResult] = {}
 
-    def after_unreadable(self, error: Exception) -> float | WaitOutcome:
+    def after_unreadable(self, error: Exception) -> float | WaitResult:
         """
         Note that Airflow could not read the connection, or that what it read is invalid.
 
         :return: seconds until it is read again, or the end of the wait
         """
         is_invalid = isinstance(error, ITwinInputError) or (isinstance(error, ITwinError) and not error.transient)
-        if is_invalid and not self.order.seen:
+        if is_invalid and not self.spec.seen:
             return self._end(WaitEnd.REFUSED, ITwinError(str(error)))
         now = self._clock()
         if self._unreadable_since is None:
             self._unreadable_since, self._unreadable = now, 0
         self._unreadable += 1
         lasted = now - self._unreadable_since
-        trouble = self._cannot_read(error, lasted)
-        left = self.order.outage_tolerance - lasted
+        failure = self._cannot_read(error, lasted)
+        left = self.spec.outage_tolerance - lasted
         if left <= 0:
-            return self._end(WaitEnd.OUTAGE, trouble)
+            return self._end(WaitEnd.OUTAGE, failure)
         pause = min(_backoff(self._unreadable), left)
         if self._unreadable == 1:
-            log.warning("%s Reading it again in %.0f s.", trouble, pause)
-        return self._pause_or_end(pause, lasted, trouble)
+            log.warning("%s Reading it again in %.0f s.", failure, pause)
+        return self._pause_or_end(pause, lasted, failure)
 
-    def after_read(self, key: object) -> float | WaitOutcome | None:
+    def after_read(self, key: object) -> float | WaitResult | None:
         """
         Note that the connection was read.
 
@@ -102,55 +102,55 @@ class ConnectionRetry:
         if refused is None or self._refused_since is None:
             return None
         lasted = self._clock() - self._refused_since
-        left = min(REFUSAL_CONFIRMATION, self.order.outage_tolerance) - lasted
-        if not self.order.seen or left <= 0:
+        left = min(REFUSAL_CONFIRMATION, self.spec.outage_tolerance) - lasted
+        if not self.spec.seen or left <= 0:
             return refused
         del self._refused[key]
         self._refusals += 1
         error = refused.error or ITwinError("The credentials were refused")
         return self._pause_or_end(min(_backoff(self._refusals), left), lasted, error)
 
-    def after_refused(self, outcome: WaitOutcome, key: object) -> None:
+    def after_refused(self, outcome: WaitResult, key: object) -> None:
         """
         Note that the service refused the credentials; the connection is to be read again now.
 
         :param outcome: how the wait ended
         """
         had_good_answers = outcome.state is not None
-        self.order = replace(self.order, seen=self.order.seen or had_good_answers)
+        self.spec = replace(self.spec, seen=self.spec.seen or had_good_answers)
         if had_good_answers or self._refused_since is None:
             self._refused_since, self._refusals = self._clock(), 0
             self._refused.clear()
-            if self.order.seen:
+            if self.spec.seen:
                 log.warning("%s The Airflow connection is read again, and the refusal is confirmed.", outcome.error)
         self._refused[key] = outcome
 
     def _cannot_read(self, error: Exception, lasted: float) -> ITwinConnectionError:
         reason = excerpt(f"{type(error).__name__}: {error}", _LONGEST_REASON).rstrip(".")
         duration = f" for {spoken_duration(lasted)}" if lasted >= 1 else ""
-        trouble = ITwinConnectionError(
+        failure = ITwinConnectionError(
             f"The {self._process} could not read the Airflow connection {self._conn_id!r}{duration}: {reason}"
         )
         hint = (
             f"Check that every {self._process} sees the same connections as the workers: the same secrets backend, environment "
             "variables and team."
         )
-        return trouble.with_hint(
-            f"The connection could be read when the wait began. {hint}" if self.order.seen else hint
+        return failure.with_hint(
+            f"The connection could be read when the wait began. {hint}" if self.spec.seen else hint
         )
 
-    def _pause_or_end(self, pause: float, lasted: float, error: ITwinError) -> float | WaitOutcome:
+    def _pause_or_end(self, pause: float, lasted: float, error: ITwinError) -> float | WaitResult:
         if self._clock() + pause > self._give_up_at:
             return self._end(None, error)
-        if self.order.deadline is None:
+        if self.spec.deadline is None:
             return pause
-        left = self.order.deadline - self._wall()
+        left = self.spec.deadline - self._wall()
         if left > 0:
             return min(pause, left)
-        return self._end(WaitEnd.DEADLINE, error) if lasted + pause > PATIENCE_AFTER_DEADLINE else pause
+        return self._end(WaitEnd.DEADLINE, error) if lasted + pause > DEADLINE_GRACE else pause
 
-    def _end(self, end: WaitEnd | None, error: ITwinError) -> WaitOutcome:
-        return WaitOutcome(end, self.order.ref, error=error, elapsed=self._wall() - self.order.began)
+    def _end(self, end: WaitEnd | None, error: ITwinError) -> WaitResult:
+        return WaitResult(end, self.spec.ref, error=error, elapsed=self._wall() - self.spec.began)
 
 
 def _backoff(attempts: int) -> float:

@@ -30,11 +30,11 @@ from airflow_provider_itwin.api.runs.pagination import (
     run_pages,
     source_file_pages,
 )
-from airflow_provider_itwin.api.wait.stats import tally
+from airflow_provider_itwin.api.wait.stats import stats
 from airflow_provider_itwin.api.wait.waiter import (
     WaitEnd,
-    WaitOrder,
-    WaitOutcome,
+    WaitResult,
+    WaitSpec,
 )
 from airflow_provider_itwin.hooks import connection_retry
 from airflow_provider_itwin.hooks.connection_check import (
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-tally.tell(metrics.waiting_cost)
+stats.tell(metrics.waiting_cost)
 
 
 class ITwinHook(BaseHook):
@@ -149,17 +149,17 @@ class ITwinHook(BaseHook):
         # masked, which must not happen on the triggerer's event loop. The helper of common-compat knows that since 1.23 only.
         return await sync_to_async(self.get_connection)(self.itwin_conn_id)
 
-    async def wait_async(self, order: WaitOrder) -> WaitOutcome:
+    async def wait_async(self, spec: WaitSpec) -> WaitResult:
         """
-        Wait for a run as `order` says, together with all who wait for anything in this event loop.
+        Wait for a run as `spec` says, together with all who wait for anything in this event loop.
 
         When the service refuses the client, the Airflow connection is read again: a secret that was changed meanwhile is
         used from then on. A connection that Airflow cannot read is read again, too, for as long as the order tolerates an outage.
         """
         from airflow_provider_itwin.api.client_pool import borrow, give_back
 
-        retry = ConnectionRetry(self.itwin_conn_id, order, "triggerer")
-        step: float | WaitOutcome | None
+        retry = ConnectionRetry(self.itwin_conn_id, spec, "triggerer")
+        step: float | WaitResult | None
         refused: tuple[object, ...] | None = None
         while True:
             try:
@@ -171,7 +171,7 @@ class ITwinHook(BaseHook):
             else:
                 try:
                     step = retry.after_read(account.key)
-                    outcome = await client.wait(retry.order) if step is None else None
+                    outcome = await client.wait(retry.spec) if step is None else None
                 finally:
                     await give_back(client)
                 if outcome is not None:
@@ -180,45 +180,45 @@ class ITwinHook(BaseHook):
                     refused = account.key
                     retry.after_refused(outcome, refused)
                     continue
-            if isinstance(step, WaitOutcome):
+            if isinstance(step, WaitResult):
                 return step
             await connection_retry.sleep_async(step or 0.0)
 
-    def wait(self, order: WaitOrder) -> WaitOutcome:
-        """Wait for a run as `order` says, as :meth:`wait_async` does, on the worker."""
-        return self._waited(order, None, lambda client, current: client.wait(current))
+    def wait(self, spec: WaitSpec) -> WaitResult:
+        """Wait for a run as `spec` says, as :meth:`wait_async` does, on the worker."""
+        return self._waited(spec, None, lambda client, current: client.wait(current))
 
-    def look(self, order: WaitOrder, patience: float | None = None) -> WaitOutcome:
+    def look(self, spec: WaitSpec, retry_budget: float | None = None) -> WaitResult:
         """
         Look how a wait stands; its `end` is None if it goes on.
 
-        :param patience: seconds for which trouble is ridden out, None for as long as the order tolerates it
+        :param retry_budget: seconds for which trouble is ridden out, None for as long as the order tolerates it
         """
-        return self._waited(order, patience, lambda client, current: client.look(current, patience))
+        return self._waited(spec, retry_budget, lambda client, current: client.look(current, retry_budget))
 
     def _waited(
-        self, order: WaitOrder, patience: float | None, ask: Callable[[ITwinClient, WaitOrder], WaitOutcome]
-    ) -> WaitOutcome:
+        self, spec: WaitSpec, retry_budget: float | None, ask: Callable[[ITwinClient, WaitSpec], WaitResult]
+    ) -> WaitResult:
         """Ask by the same rules as :meth:`wait_async`."""
-        retry = ConnectionRetry(self.itwin_conn_id, order, "worker", patience)
-        step: float | WaitOutcome | None
+        retry = ConnectionRetry(self.itwin_conn_id, spec, "worker", retry_budget)
+        step: float | WaitResult | None
         while True:
             try:
                 client = self._client
             except Exception as error:
-                if not order.seen:
+                if not spec.seen:
                     raise
                 step = retry.after_unreadable(error)
             else:
                 step = retry.after_read(client.account.key)
                 if step is None:
-                    outcome = ask(client, retry.order)
+                    outcome = ask(client, retry.spec)
                     if not isinstance(outcome.error, ITwinAuthenticationError):
                         return outcome
                     retry.after_refused(outcome, client.account.key)
                     self._take_up_changes_if_readable()
                     continue
-            if isinstance(step, WaitOutcome):
+            if isinstance(step, WaitResult):
                 return step
             connection_retry.sleep(step)
             self._take_up_changes_if_readable()
@@ -339,7 +339,7 @@ class ITwinHook(BaseHook):
         account = self._client.account
         began = account.wall()
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-        order = WaitOrder(
+        spec = WaitSpec(
             ConnectionKind(kind),
             connection_id,
             run_id,
@@ -348,13 +348,13 @@ class ITwinHook(BaseHook):
             deadline=None if seconds is None else began + seconds,
             outage_tolerance=outage_tolerance(),
         )
-        outcome = self.wait(order)
+        outcome = self.wait(spec)
         if outcome.end is WaitEnd.DEADLINE:
             raise ITwinWaitTimeoutError(
                 f"Run {outcome.ref} was still {outcome.state or 'unseen'} after {spoken_duration(outcome.elapsed)}"
             )
         if outcome.run is None:
-            raise outcome.error or RuntimeError(f"The wait for {order.target} ended with {outcome.end}")
+            raise outcome.error or RuntimeError(f"The wait for {spec.target} ended with {outcome.end}")
         return outcome.run
 
     def file_names(self, connection_id: str, kind: str, wanted: Iterable[str]) -> dict[str, str]:
@@ -392,7 +392,7 @@ class ITwinHook(BaseHook):
         if itwin_id is None or imodel_id is None:
             try:
                 call = endpoints.get_connection(ref.kind, ref.connection_id)
-                found = self.ask(lambda client: client.call(call, patience=0))
+                found = self.ask(lambda client: client.call(call, retry_budget=0))
                 itwin_id, imodel_id = found.itwin_id, found.imodel_id
             except ITwinError as error:
                 self.log.info("Where connection %s belongs could not be read: %s", ref.connection_id, error)
@@ -409,7 +409,7 @@ class ITwinHook(BaseHook):
         if not is_known(environment, portal):
             return Addresses()
         async with self.async_client() as client:
-            found = await client.call(endpoints.get_connection(ref.kind, ref.connection_id), patience=0)
+            found = await client.call(endpoints.get_connection(ref.kind, ref.connection_id), retry_budget=0)
         return addresses(environment, portal, ref, found.itwin_id, found.imodel_id)
 
     def test_connection(self) -> tuple[bool, str]:
@@ -423,7 +423,7 @@ class ITwinHook(BaseHook):
         account = client.account
         try:
             call = endpoints.get_connections(ConnectionKind.STORAGE, None, 1, 0)
-            page = self.ask(lambda client: client.call(call, patience=0))
+            page = self.ask(lambda client: client.call(call, retry_budget=0))
         except ITwinError as error:
             # An older API asks for an iModel here; that it asks at all means that it took the token.
             if error.status == 422:

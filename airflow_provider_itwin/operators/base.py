@@ -45,8 +45,8 @@ from airflow_provider_itwin.utils.deferral import (
     is_deferral_timeout,
 )
 from airflow_provider_itwin.utils.run_outcome import (
-    PATIENCE_BEFORE_DEFERRING,
     REF_KEY,
+    RETRY_BUDGET_BEFORE_DEFERRING,
     concluded,
     ended_deferral_text,
     is_left_over,
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from airflow_provider_itwin.api.runs.start import Baseline
     from airflow_provider_itwin.api.wait.waiter import WaitEvent
     from airflow_provider_itwin.hooks.itwin import ITwinHook
-    from airflow_provider_itwin.utils.task_state import Memory, Store
+    from airflow_provider_itwin.utils.task_state import Store, TaskState
 
 
 _LIMITS = "timeout or execution_timeout"
@@ -171,7 +171,7 @@ class ITwinRunOperator(BaseOperator):
 
     def _begin(self, context: Any) -> str:
         from airflow_provider_itwin.api.models.validation import checked_id, checked_text
-        from airflow_provider_itwin.utils.task_state import Memory, Store
+        from airflow_provider_itwin.utils.task_state import Store, TaskState
 
         with airflow_exceptions():
             checked_text(self.itwin_conn_id, "itwin_conn_id")
@@ -185,21 +185,21 @@ class ITwinRunOperator(BaseOperator):
             self._push_ref(context, memory.own)
             # Airflow has dropped the XComs of the try before.
             self._write_links(context, memory, memory.own)
-        return self._go_on(context, store, memory or Memory(now))
+        return self._go_on(context, store, memory or TaskState(now))
 
     def execute_complete(self, context: Any, event: Any = None) -> str:
         """Go on after a wait in the triggerer, just as after one on the worker."""
-        from airflow_provider_itwin.utils.task_state import Memory, Store
+        from airflow_provider_itwin.utils.task_state import Store, TaskState
 
         if is_left_over(context, event):
             return self._begin(context)
         ending = understood(event)
         try:
-            memory = Memory.from_dict(ending.memo)
+            memory = TaskState.from_dict(ending.memo)
         except ValueError as error:
             raise ITwinTriggerEventError(str(error)) from None
-        if memory.own != (None if ending.order.in_queue else ending.order.ref):
-            raise ITwinTriggerEventError(f"The trigger's event is about {ending.order.target}, not {memory.own}")
+        if memory.own != (None if ending.spec.queued else ending.spec.ref):
+            raise ITwinTriggerEventError(f"The trigger's event is about {ending.spec.target}, not {memory.own}")
         # The part of this try that named the run has written them.
         self.has_links = memory.own is not None
         store = Store(context, self.durable, self._memorable_target)
@@ -218,12 +218,12 @@ class ITwinRunOperator(BaseOperator):
 
     def _after_failed_deferral(self, context: Any, failure: Exception) -> str:
         """Judge the run if it has ended all the same; else fail with what ended the wait, which a retry can heal."""
-        from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitOrder
-        from airflow_provider_itwin.utils.task_state import Memory, Store
+        from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
+        from airflow_provider_itwin.utils.task_state import Store, TaskState
 
         store = Store(context, self.durable, self._memorable_target)
         now = time.time()
-        memory = store.recall(now) or Memory(now)
+        memory = store.recall(now) or TaskState(now)
         own = memory.own or self._pushed_ref(context)
         kind = ITwinWaitTimeLimitError if is_deferral_timeout(failure) else ITwinTransientError
         if own is None:
@@ -233,13 +233,13 @@ class ITwinRunOperator(BaseOperator):
             )
         self._own_ref, self.has_links = own, True
         with airflow_exceptions():
-            order = WaitOrder(own.kind, own.connection_id, own.run_id, began=now)
-            outcome = self.hook.look(order, PATIENCE_BEFORE_DEFERRING)
+            spec = WaitSpec(own.kind, own.connection_id, own.run_id, began=now)
+            outcome = self.hook.look(spec, RETRY_BUDGET_BEFORE_DEFERRING)
         if outcome.end is WaitEnd.FINISHED:
             self.log.warning("%s Run %s has ended meanwhile.", ended_deferral_text(failure, _LIMITS), own)
-            ending = understood(outcome.as_event(order))
+            ending = understood(outcome.as_event(spec))
             return self._go_on(context, store, replace(memory, own=own, active=None, ending=ending))
-        raise kind(unseen_text(order.target, outcome, failure, _LIMITS))
+        raise kind(unseen_text(spec.target, outcome, failure, _LIMITS))
 
     def _pushed_ref(self, context: Any) -> RunRef | None:
         """Return the run that this try of the task has started or adopted, as far as its XCom says."""
@@ -271,7 +271,7 @@ class ITwinRunOperator(BaseOperator):
         run_id = self._own_ref.run_id if self._own_ref else None
         return lineage_of(self.hook, self.kind, self.connection_id, run_id, self._report, failed=failed)
 
-    def _go_on(self, context: Any, store: Store, memory: Memory) -> str:
+    def _go_on(self, context: Any, store: Store, memory: TaskState) -> str:
         """Take one step after the other until there is nothing left to do, or until the task is deferred."""
         while True:
             step = next_step(
@@ -290,9 +290,9 @@ class ITwinRunOperator(BaseOperator):
                     memory = self._own(context, store, memory, ref)
                 case QueueBehind(ref):
                     memory = self._in_queue(memory, ref)
-                    memory = self._after_wait(memory, self._wait(context, memory, ref, in_queue=True))
+                    memory = self._after_wait(memory, self._wait(context, memory, ref, queued=True))
                 case WaitFor(ref):
-                    memory = self._after_wait(memory, self._wait(context, memory, ref, in_queue=False))
+                    memory = self._after_wait(memory, self._wait(context, memory, ref, queued=False))
                 case RefuseBecauseOf(ref):
                     store.forget()
                     raise ITwinRunActiveError(
@@ -320,7 +320,7 @@ class ITwinRunOperator(BaseOperator):
     def _memorable_target(self) -> str:
         return f"{self.kind}/{self.connection_id} {self.itwin_conn_id}"
 
-    def _start(self, context: Any, store: Store, memory: Memory) -> Memory:
+    def _start(self, context: Any, store: Store, memory: TaskState) -> TaskState:
         from airflow_provider_itwin.api.models.enums import ConnectionKind
 
         kind, body, hook = ConnectionKind(self.kind), self.run_body, self.hook
@@ -374,14 +374,14 @@ class ITwinRunOperator(BaseOperator):
                 self._target,
             )
 
-    def _own(self, context: Any, store: Store, memory: Memory, ref: RunRef) -> Memory:
+    def _own(self, context: Any, store: Store, memory: TaskState, ref: RunRef) -> TaskState:
         memory = replace(memory, own=ref, active=None, in_doubt=False)
         store.keep(memory)
         self._push_ref(context, ref)
         self._write_links(context, memory, ref)
         return memory
 
-    def _write_links(self, context: Any, memory: Memory, ref: RunRef) -> None:
+    def _write_links(self, context: Any, memory: TaskState, ref: RunRef) -> None:
         known = memory.baseline
         write_links(
             self,
@@ -396,7 +396,7 @@ class ITwinRunOperator(BaseOperator):
         self._own_ref = ref
         context["ti"].xcom_push(key=REF_KEY, value=ref.as_dict())
 
-    def _in_queue(self, memory: Memory, ref: RunRef) -> Memory:
+    def _in_queue(self, memory: TaskState, ref: RunRef) -> TaskState:
         """Note that `ref` is active, and how long to pause before a run is asked for again."""
         turn = memory.queue_turns + 1
         pause = queue_pause(turn, random.random())  # noqa: S311 (no secret)
@@ -412,42 +412,42 @@ class ITwinRunOperator(BaseOperator):
             )
         return replace(memory, queue_turns=turn, queued_behind=ref, next_start_at=time.time() + pause)
 
-    def _wait(self, context: Any, memory: Memory, ref: RunRef, *, in_queue: bool) -> WaitEvent:
+    def _wait(self, context: Any, memory: TaskState, ref: RunRef, *, queued: bool) -> WaitEvent:
         """Wait for `ref`: here on the worker, or by deferring the task."""
-        from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitOrder
+        from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
         from airflow_provider_itwin.hooks.settings import outage_tolerance
 
         with airflow_exceptions():
-            order = WaitOrder(
+            spec = WaitSpec(
                 ref.kind,
                 ref.connection_id,
                 ref.run_id,
                 poll_interval=self.poll_interval,
                 deadline=self._deadline(memory),
                 # In the queue, what counts is how long the task has been there, behind however many runs.
-                began=memory.asked_at if in_queue else time.time(),
+                began=memory.asked_at if queued else time.time(),
                 outage_tolerance=outage_tolerance(),
-                in_queue=in_queue,
-                not_before=memory.next_start_at if in_queue else None,
+                queued=queued,
+                not_before=memory.next_start_at if queued else None,
             )
             if not self.deferrable:
-                return understood(self.hook.wait(order).as_event(order))
-            outcome = self.hook.look(order, PATIENCE_BEFORE_DEFERRING)
-            order = replace(order, seen=outcome.state is not None)
+                return understood(self.hook.wait(spec).as_event(spec))
+            outcome = self.hook.look(spec, RETRY_BUDGET_BEFORE_DEFERRING)
+            spec = replace(spec, seen=outcome.state is not None)
         if outcome.end not in (None, WaitEnd.UNSEEN):
-            return understood(outcome.as_event(order))
+            return understood(outcome.as_event(spec))
         from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
 
         # The trigger keeps the deadline; the limit of the deferral itself, a little later, is for when no triggerer works.
         return self.defer(
             trigger=ITwinRunTrigger(
-                itwin_conn_id=self.itwin_conn_id, **order.as_dict(), memo=marked(context, memory.as_dict())
+                itwin_conn_id=self.itwin_conn_id, **spec.as_dict(), memo=marked(context, memory.as_dict())
             ),
             method_name="execute_complete",
-            timeout=deferral_timeout(order.deadline, time.time()),
+            timeout=deferral_timeout(spec.deadline, time.time()),
         )
 
-    def _deadline(self, memory: Memory) -> float | None:
+    def _deadline(self, memory: TaskState) -> float | None:
         limits = [seconds_of(self.timeout, "timeout")]
         if self.deferrable:
             # On the worker Airflow enforces this one itself.
@@ -455,7 +455,7 @@ class ITwinRunOperator(BaseOperator):
         known = [limit for limit in limits if limit is not None]
         return memory.asked_at + min(known) if known else None
 
-    def _after_wait(self, memory: Memory, ending: WaitEvent) -> Memory:
+    def _after_wait(self, memory: TaskState, ending: WaitEvent) -> TaskState:
         from airflow_provider_itwin.api.wait.waiter import WaitEnd
 
         raise_trouble(ending)
@@ -466,11 +466,11 @@ class ITwinRunOperator(BaseOperator):
                 text += f" The service has answered {memory.queue_turns} requests for a run with an active run instead."
             raise ITwinWaitTimeLimitError(text)
         if memory.own is None:
-            self.log.info("%s has ended; it is this task's turn after %s", ending.order.target, _spoken(ending.elapsed))
+            self.log.info("%s has ended; it is this task's turn after %s", ending.spec.target, _spoken(ending.elapsed))
             return replace(memory, active=None)
         return replace(memory, ending=ending)
 
-    def _judge(self, context: Any, store: Store, memory: Memory) -> str:
+    def _judge(self, context: Any, store: Store, memory: TaskState) -> str:
         assert memory.ending is not None  # noqa: S101 (else there would be no such step)
         assert memory.ending.report is not None  # noqa: S101 (as its reading has checked)
         report = memory.ending.report

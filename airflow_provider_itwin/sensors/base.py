@@ -42,7 +42,7 @@ from airflow_provider_itwin.utils.deferral import (
     is_deferral_timeout,
 )
 from airflow_provider_itwin.utils.run_outcome import (
-    PATIENCE_BEFORE_DEFERRING,
+    RETRY_BUDGET_BEFORE_DEFERRING,
     concluded,
     is_left_over,
     marked,
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from airflow.triggers.base import StartTriggerArgs
 
     from airflow_provider_itwin.api.models.report import RunReport
-    from airflow_provider_itwin.api.wait.waiter import WaitEvent, WaitOrder
+    from airflow_provider_itwin.api.wait.waiter import WaitEvent, WaitSpec
     from airflow_provider_itwin.hooks.itwin import ITwinHook
 
 _TRIGGER = "airflow_provider_itwin.triggers.itwin.ITwinRunTrigger"
@@ -180,15 +180,15 @@ class ITwinRunSensor(BaseSensorOperator):
     def _begin(self, context: Any) -> Any:
         """Look once, and defer the task if there is nothing to conclude yet."""
         self._began = time.time()
-        order = None
+        spec = None
         try:
-            order = self._order(self._began)
-            finished = self._look(context, order, PATIENCE_BEFORE_DEFERRING)
+            spec = self._order(self._began)
+            finished = self._look(context, spec, RETRY_BUDGET_BEFORE_DEFERRING)
         except Exception as error:  # noqa: BLE001 (never_fail and silent_fail are about any)
-            return self._end_as_poke_would(context, error, order)
+            return self._end_as_poke_would(context, error, spec)
         if finished is not None:
             return finished
-        return self._defer(context, replace(order, seen=self._seen))
+        return self._defer(context, replace(spec, seen=self._seen))
 
     def poke(self, context: Any) -> bool | PokeReturnValue:
         """Look once whether the run has ended."""
@@ -208,16 +208,16 @@ class ITwinRunSensor(BaseSensorOperator):
             return self._begin(context)
         if is_left_over(context, event):
             return self._begin(context)
-        order = None
+        spec = None
         try:
             # A task that started in the triggerer has not looked at its parameters before.
             wanted = self._order(0.0)
             known = understood(event)
-            _check_target(known.order, wanted)
-            order = known.order
+            _check_target(known.spec, wanted)
+            spec = known.spec
             return self._conclude(context, known)
         except Exception as error:  # noqa: BLE001 (never_fail and silent_fail are about any)
-            return self._end_as_poke_would(context, error, order)
+            return self._end_as_poke_would(context, error, spec)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """
@@ -241,12 +241,12 @@ class ITwinRunSensor(BaseSensorOperator):
         """Judge the run if it has ended all the same; else fail with what ended the wait."""
         from airflow_provider_itwin.api.wait.waiter import WaitEnd
 
-        order = replace(self._order(time.time()), deadline=None)
+        spec = replace(self._order(time.time()), deadline=None)
         with airflow_exceptions():
-            outcome = self.hook.look(order, PATIENCE_BEFORE_DEFERRING)
+            outcome = self.hook.look(spec, RETRY_BUDGET_BEFORE_DEFERRING)
         if outcome.end is WaitEnd.FINISHED:
-            return self._conclude(context, understood(outcome.as_event(order)))
-        text = unseen_text(order.target, outcome, failure, self._limit_name)
+            return self._conclude(context, understood(outcome.as_event(spec)))
+        text = unseen_text(spec.target, outcome, failure, self._limit_name)
         raise self._time_limit_error(text) if is_deferral_timeout(failure) else ITwinTransientError(text)
 
     @property
@@ -331,14 +331,14 @@ class ITwinRunSensor(BaseSensorOperator):
         return float(self.timeout) if execution is None else min(execution, float(self.timeout))
 
     @airflow_exceptions()
-    def _order(self, began: float) -> WaitOrder:
+    def _order(self, began: float) -> WaitSpec:
         from airflow_provider_itwin.api.models.enums import ConnectionKind
         from airflow_provider_itwin.api.models.validation import checked_text
-        from airflow_provider_itwin.api.wait.waiter import PATIENCE_WITH_UNKNOWN_RUN, WaitOrder
+        from airflow_provider_itwin.api.wait.waiter import UNKNOWN_RUN_GRACE, WaitSpec
         from airflow_provider_itwin.hooks.settings import outage_tolerance
 
         checked_text(self.itwin_conn_id, "itwin_conn_id")
-        return WaitOrder(
+        return WaitSpec(
             ConnectionKind(self.kind),
             self.connection_id,
             self.run_id,
@@ -348,7 +348,7 @@ class ITwinRunSensor(BaseSensorOperator):
             began=began,
             outage_tolerance=outage_tolerance(),
             # In reschedule mode each poke is a new process; a refusal of an earlier one would have ended the task.
-            seen=self._seen or (self.reschedule and began < time.time() - PATIENCE_WITH_UNKNOWN_RUN),
+            seen=self._seen or (self.reschedule and began < time.time() - UNKNOWN_RUN_GRACE),
         )
 
     def _first_poke(self, context: Any) -> float:
@@ -363,12 +363,12 @@ class ITwinRunSensor(BaseSensorOperator):
         moment = first(context) if first else task_instance.start_date
         return moment.timestamp() if moment else self._began
 
-    def _look(self, context: Any, order: WaitOrder, patience: float | None = None) -> dict[str, Any] | None:
+    def _look(self, context: Any, spec: WaitSpec, retry_budget: float | None = None) -> dict[str, Any] | None:
         """Look once; give the report of a finished run, None if there is nothing to conclude yet."""
         with airflow_exceptions():
-            outcome = self.hook.look(order, patience)
+            outcome = self.hook.look(spec, retry_budget)
         self._seen = self._seen or outcome.state is not None
-        return None if outcome.end is None else self._conclude(context, understood(outcome.as_event(order)))
+        return None if outcome.end is None else self._conclude(context, understood(outcome.as_event(spec)))
 
     def _conclude(self, context: Any, event: WaitEvent) -> dict[str, Any]:
         from airflow_provider_itwin.api.wait.waiter import WaitEnd
@@ -377,7 +377,7 @@ class ITwinRunSensor(BaseSensorOperator):
         if event.end is WaitEnd.DEADLINE:
             raise self._time_limit_error(overdue_text(event, self._limit_name))
         if event.report is None:
-            raise AirflowFailException(f"The wait for {event.order.target} ended with {event.end}, which cannot be")
+            raise AirflowFailException(f"The wait for {event.spec.target} ended with {event.end}, which cannot be")
         policy = ResultPolicy.of(self.fail_on, self.skip_on, self.strict)
         self._report = event.report
         write_links(self, context, self.hook, event.report.ref)
@@ -385,11 +385,11 @@ class ITwinRunSensor(BaseSensorOperator):
         tell_outlets(self, context, report)
         return report
 
-    def _end_as_poke_would(self, context: Any, error: Exception, order: WaitOrder | None) -> Any:
+    def _end_as_poke_would(self, context: Any, error: Exception, spec: WaitSpec | None) -> Any:
         """Apply ``soft_fail``, ``never_fail`` and ``silent_fail`` by the rules that the base class has for a poke."""
-        if self._is_silenced(error) and order is not None:
+        if self._is_silenced(error) and spec is not None:
             self.log.error("A poll of the run failed, and silent_fail says to go on: %s", error)
-            return self._defer(context, replace(order, not_before=time.time() + self.poke_interval))
+            return self._defer(context, replace(spec, not_before=time.time() + self.poke_interval))
         skip = self._skip_instead(error)
         if skip is None:
             raise error
@@ -411,19 +411,19 @@ class ITwinRunSensor(BaseSensorOperator):
             return AirflowSkipException(f"Skipping because never_fail is set: {error}")
         return None
 
-    def _defer(self, context: Any, order: WaitOrder) -> Any:
+    def _defer(self, context: Any, spec: WaitSpec) -> Any:
         from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
 
         # The trigger keeps the deadline; the limit of the deferral itself, a little later, is for when no triggerer works.
         self.defer(
             trigger=ITwinRunTrigger(
                 itwin_conn_id=self.itwin_conn_id,
-                **order.as_dict(),
+                **spec.as_dict(),
                 memo=marked(context),
                 ends_task=self._ends_in_triggerer,
             ),
             method_name="execute_complete",
-            timeout=deferral_timeout(order.deadline, time.time()),
+            timeout=deferral_timeout(spec.deadline, time.time()),
         )
 
 
@@ -453,6 +453,6 @@ def _as_template(task: Any, value: Any, name: str) -> str | None:
     return f"{{{{ ti.xcom_pull(task_ids={source.task_id!r}, key={key!r}, map_indexes={map_index}) }}}}"
 
 
-def _check_target(order: WaitOrder, wanted: WaitOrder) -> None:
-    if (order.kind, order.connection_id, order.run_id) != (wanted.kind, wanted.connection_id, wanted.run_id):
-        raise ITwinTriggerEventError(f"The trigger's event is about {order.target}, not {wanted.target}")
+def _check_target(spec: WaitSpec, wanted: WaitSpec) -> None:
+    if (spec.kind, spec.connection_id, spec.run_id) != (wanted.kind, wanted.connection_id, wanted.run_id):
+        raise ITwinTriggerEventError(f"The trigger's event is about {spec.target}, not {wanted.target}")

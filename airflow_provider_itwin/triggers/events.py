@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from airflow_provider_itwin.api.runs.finished_feed import (
         Cursor,
         Ended,
-        Finding,
+        PollOutcome,
     )
-    from airflow_provider_itwin.api.wait.schedule import Rhythm
+    from airflow_provider_itwin.api.wait.schedule import FeedSchedule
 
 log = logging.getLogger(__name__)
 
@@ -100,12 +100,12 @@ class ITwinRunEventTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Watch, and fire for each run that ends; never ends by itself."""
-        from airflow_provider_itwin.api.wait.schedule import Rhythm
+        from airflow_provider_itwin.api.wait.schedule import FeedSchedule
 
         try:
             self._stored.check()
             self._check()
-            rhythm = Rhythm(self._target, self.poll_interval, monotonic)
+            rhythm = FeedSchedule(self._target, self.poll_interval, monotonic)
         except (ValueError, TypeError) as error:
             log.error("Nothing is watched: %s", error)  # noqa: TRY400 (the reason is all there is to tell)
             # A trigger that ended would be started again at once, and again.
@@ -122,29 +122,29 @@ class ITwinRunEventTrigger(BaseEventTrigger):
                 try:
                     if client is None:
                         client = await lent.enter_async_context(self._client())
-                    finding = await self._look(client, cursor, catch_up, memo)
+                    poll_outcome = await self._look(client, cursor, catch_up, memo)
                 except Exception as error:  # noqa: BLE001 (whatever it is, the watcher goes on)
                     if not getattr(error, "transient", False):
                         # The next look reads the Airflow connection anew: somebody may have put it right.
                         client = None
                         await lent.aclose()
-                    await sleep(rhythm.after_trouble(error))
+                    await sleep(rhythm.after_error(error))
                     continue
                 catch_up = None
-                if finding.is_gap:
+                if poll_outcome.is_gap:
                     log.warning(
                         "More runs of %s have ended than can be told at once: only the newest are", self._target
                     )
-                to_tell = [ended.report for ended in finding.news if self._fires_on(ended)]
+                to_tell = [ended.report for ended in poll_outcome.news if self._fires_on(ended)]
                 for report in to_tell:
                     log.info("%s. Run %s", report.summary, report.ref)
                     yield TriggerEvent({RUN_KEY: told_run(report.as_dict())})  # type: ignore[no-untyped-call]
                 if to_tell:
                     await sleep(_SETTLING)
-                has_changed = finding.cursor != cursor
-                cursor = finding.cursor
+                has_changed = poll_outcome.cursor != cursor
+                cursor = poll_outcome.cursor
                 await logbook.write(cursor)
-                await sleep(rhythm.after_look(has_changed=has_changed))
+                await sleep(rhythm.after_poll(has_changed=has_changed))
 
     def _client(self) -> AbstractAsyncContextManager[AsyncITwinClient]:
         from airflow_provider_itwin.hooks.itwin import ITwinHook
@@ -153,11 +153,11 @@ class ITwinRunEventTrigger(BaseEventTrigger):
 
     async def _look(
         self, client: AsyncITwinClient, cursor: Cursor | None, catch_up: float | None, memo: dict[str, Ended]
-    ) -> Finding:
+    ) -> PollOutcome:
         from airflow_provider_itwin.api.runs.finished_feed import look_for_ended
 
         kind = ConnectionKind(self.kind)
-        return await client.carry(look_for_ended(client.account, kind, self.connection_id, cursor, catch_up, memo))
+        return await client.run_flow(look_for_ended(client.account, kind, self.connection_id, cursor, catch_up, memo))
 
     def _fires_on(self, ended: Ended) -> bool:
         return self.fire_on is None or known_result(ended.report.result) in map(known_result, self.fire_on)
@@ -213,7 +213,7 @@ class _Logbook:
         self._written: Cursor | None = None
         self._is_troubled = False
 
-    async def read(self, rhythm: Rhythm) -> Cursor | None:
+    async def read(self, rhythm: FeedSchedule) -> Cursor | None:
         """Give what was written last, None if nothing was; waits until Airflow can tell, for guessing would lose runs."""
         from airflow_provider_itwin.api.errors import ITwinConnectionError
         from airflow_provider_itwin.api.models.stored_version import UnknownVersionError
@@ -224,9 +224,9 @@ class _Logbook:
             while True:
                 try:
                     values = await page.aget(self._key)
-                except Exception as error:  # noqa: BLE001 (Airflow's own trouble, of any kind)
-                    trouble = ITwinConnectionError(f"Airflow does not tell how far the watcher had come: {error}")
-                    await sleep(rhythm.after_trouble(trouble))
+                except Exception as error:  # noqa: BLE001 (Airflow's own unreadable, of any kind)
+                    unreadable = ITwinConnectionError(f"Airflow does not tell how far the watcher had come: {error}")
+                    await sleep(rhythm.after_error(unreadable))
                 else:
                     break
             try:

@@ -20,7 +20,7 @@ from airflow_provider_itwin.api.models.report import RunReport
 from airflow_provider_itwin.api.models.validation import checked_text
 from airflow_provider_itwin.api.wait.models import (
     DEFAULT_OUTAGE_TOLERANCE,
-    WaitOrder,
+    WaitSpec,
     event_of_error,
 )
 from airflow_provider_itwin.hooks.itwin import ITwinHook
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 class ITwinRunTrigger(BaseTrigger):
     """
-    Waits for a run and fires once, with what :class:`~airflow_provider_itwin.api.wait.models.WaitOutcome` says.
+    Waits for a run and fires once, with what :class:`~airflow_provider_itwin.api.wait.models.WaitResult` says.
 
     All it knows is in its parameters, which are JSON values and hold no secret: a restarted triggerer goes on where the old
     one stopped. The run is looked at before the deadline is judged, so one that finished meanwhile counts as finished.
@@ -55,7 +55,7 @@ class ITwinRunTrigger(BaseTrigger):
     :param started_after: ISO 8601, needed with no `run_id`
     :param began: epoch seconds at which the wait began; the adaptive schedule counts from there
     :param outage_tolerance: seconds without one good answer after which the wait is given up
-    :param in_queue: whether the run is another task's, waited for only to start one of our own
+    :param queued: whether the run is another task's, waited for only to start one of our own
     :param seen: whether the worker that deferred the task had a good answer about the run
     :param not_before: epoch seconds before which the wait does not end, unless its deadline passes
     :param memo: what the task wants to find again in the event
@@ -77,7 +77,7 @@ class ITwinRunTrigger(BaseTrigger):
         started_after: str | None = None,
         began: float = 0.0,
         outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE,
-        in_queue: bool = False,
+        queued: bool = False,
         seen: bool = False,
         not_before: float | None = None,
         memo: dict[str, Any] | None = None,
@@ -97,7 +97,7 @@ class ITwinRunTrigger(BaseTrigger):
         self.started_after = started_after
         self.began = began
         self.outage_tolerance = outage_tolerance
-        self.in_queue = in_queue
+        self.queued = queued
         self.seen = seen
         self.not_before = not_before
         self.memo = memo
@@ -125,16 +125,16 @@ class ITwinRunTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and fire once."""
         try:
-            order = self._order()
+            spec = self._order()
         except ValueError as error:
             # The task says so itself when it looks at its parameters; an exception would tell it less.
             log.error("There is nothing to wait for: %s", error)  # noqa: TRY400 (the reason is all there is to tell)
             yield TriggerEvent(event_of_error(error))  # type: ignore[no-untyped-call]
             return
-        _tell_beginning(order)
-        outcome = await ITwinHook(self.itwin_conn_id).wait_async(order)
+        _tell_beginning(spec)
+        outcome = await ITwinHook(self.itwin_conn_id).wait_async(spec)
         # The report of a large run takes longer than the event loop may stand still.
-        event = await asyncio.to_thread(outcome.as_event, order, self.memo)
+        event = await asyncio.to_thread(outcome.as_event, spec, self.memo)
         if self.ends_task and outcome.ref is not None and outcome.run is not None:
             report = await asyncio.to_thread(RunReport.of, outcome.ref, outcome.run)
             if known_result(report.result) is ExecutionResult.SUCCESS and not report.failing_tasks:
@@ -145,7 +145,7 @@ class ITwinRunTrigger(BaseTrigger):
                 return
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
-    def _order(self) -> WaitOrder:
+    def _order(self) -> WaitSpec:
         self._stored.check()
         checked_text(self.itwin_conn_id, "itwin_conn_id")
         began, deadline, tolerance = self.began, self.deadline, self.outage_tolerance
@@ -156,7 +156,7 @@ class ITwinRunTrigger(BaseTrigger):
             limit = getattr(self, "timeout_after", None)
             deadline = limit.timestamp() - self.grace if limit else time.time() + self.timeout
             began = deadline - self.timeout
-        return WaitOrder(
+        return WaitSpec(
             kind=ConnectionKind(self.kind),
             connection_id=self.connection_id,
             run_id=self.run_id,
@@ -165,7 +165,7 @@ class ITwinRunTrigger(BaseTrigger):
             deadline=deadline,
             began=began,
             outage_tolerance=tolerance,
-            in_queue=self.in_queue,
+            queued=self.queued,
             seen=self.seen,
             not_before=self.not_before,
         )
@@ -181,6 +181,6 @@ class ITwinRunTrigger(BaseTrigger):
 _PARAMETERS = parameters_of(ITwinRunTrigger)
 
 
-def _tell_beginning(order: WaitOrder) -> None:
+def _tell_beginning(spec: WaitSpec) -> None:
     # To log looks up its caller, and a coroutine that was looked at takes more memory for as long as it waits.
-    log.info("Waiting for %s", order.target)
+    log.info("Waiting for %s", spec.target)

@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset
 
     from airflow_provider_itwin.api.models.report import RunReport
-    from airflow_provider_itwin.api.wait.waiter import WaitEvent, WaitOutcome
+    from airflow_provider_itwin.api.wait.waiter import WaitEvent, WaitResult
     from airflow_provider_itwin.hooks.itwin import ITwinHook
 log = logging.getLogger(__name__)
 
 REPORT_KEY = "run_report"
 REF_KEY = "run_ref"
 _TRY_KEY = "try_number"
-PATIENCE_BEFORE_DEFERRING = 10.0
+RETRY_BUDGET_BEFORE_DEFERRING = 10.0
 """Seconds of trouble that the look before a deferral rides out on the worker; the trigger has more patience."""
 
 
@@ -125,7 +125,7 @@ def ended_deferral_text(failure: Exception, limit: str) -> str:
     return f"The wait ended in the triggerer: {str(failure).rstrip('.')}."
 
 
-def unseen_text(target: str, outcome: WaitOutcome, failure: Exception, limit: str) -> str:
+def unseen_text(target: str, outcome: WaitResult, failure: Exception, limit: str) -> str:
     """
     Return the text for a run whose wait Airflow has ended; see :func:`ended_deferral_text`.
 
@@ -136,9 +136,9 @@ def unseen_text(target: str, outcome: WaitOutcome, failure: Exception, limit: st
         state = "could not be polled"
     else:
         state = f"was still {outcome.state}" if outcome.state else "had not begun"
-    trouble = f" {str(outcome.error).rstrip('.')}." if outcome.error else ""
+    error = f" {str(outcome.error).rstrip('.')}." if outcome.error else ""
     return (
-        f"{target[0].upper()}{target[1:]} {state} when the wait for it ended. {ended_deferral_text(failure, limit)}{trouble} "
+        f"{target[0].upper()}{target[1:]} {state} when the wait for it ended. {ended_deferral_text(failure, limit)}{error} "
         "The run does not count as failed. If it is running, it goes on in the cloud."
     )
 
@@ -152,25 +152,25 @@ def raise_trouble(event: WaitEvent) -> None:
     """
     from airflow_provider_itwin.api.wait.waiter import WaitEnd
 
-    trouble = event.error or "Nothing more is known."
+    error = event.error or "Nothing more is known."
     if event.end is WaitEnd.REFUSED:
-        raise ITwinPermanentError(f"The wait for {event.order.target} had to end. {trouble}")
+        raise ITwinPermanentError(f"The wait for {event.spec.target} had to end. {error}")
     if event.end is WaitEnd.OUTAGE:
         raise ITwinTransientError(
-            f"The wait for {event.order.target} was given up after {_ago(event)}: there was no good answer for longer than is "
-            f"tolerated ([itwin] outage_tolerance). The run itself may be going on. {trouble}"
+            f"The wait for {event.spec.target} was given up after {_ago(event)}: there was no good answer for longer than is "
+            f"tolerated ([itwin] outage_tolerance). The run itself may be going on. {error}"
         )
 
 
 def overdue_text(event: WaitEvent, limit: str) -> str:
     """Say that a time limit has passed; `limit` names the parameter that set it."""
     state = f"was still {event.state}" if event.state else "had not been seen"
-    if event.order.in_queue and known_state(event.state) is ExecutionState.COMPLETED:
+    if event.spec.queued and known_state(event.state) is ExecutionState.COMPLETED:
         state = "had ended, but kept its iModel busy, as the service said,"
-    target = event.order.target + (", behind which this task queued," if event.order.in_queue else "")
-    trouble = f" The last look at it failed: {event.error}" if event.error else ""
+    target = event.spec.target + (", behind which this task queued," if event.spec.queued else "")
+    error = f" The last look at it failed: {event.error}" if event.error else ""
     return (
-        f"{target[0].upper()}{target[1:]} {state} after {_ago(event)}, when the limit that {limit} sets had passed.{trouble} "
+        f"{target[0].upper()}{target[1:]} {state} after {_ago(event)}, when the limit that {limit} sets had passed.{error} "
         "If it is running, it goes on in the cloud: the iTwin Platform has no operation to cancel a run."
     )
 
@@ -224,10 +224,10 @@ def _imodel_of(task: Any) -> Asset | None:
         imodel_id = task.hook.describe_connection(task.connection_id, task.kind).imodel_id
         if imodel_id:
             return imodel_asset(imodel_id, host=task.hook.get_conn().account.environment.api)
-        trouble = "the service does not tell"
+        reason = "the service does not tell"
     except (ITwinError, ValueError) as error:
-        trouble = str(error)
-    log.warning("Which iModel the connection belongs to is not known, so its asset gets no event: %s", trouble)
+        reason = str(error)
+    log.warning("Which iModel the connection belongs to is not known, so its asset gets no event: %s", reason)
     return None
 
 

@@ -29,12 +29,12 @@ log = logging.getLogger(__name__)
 
 _STORE_KEY = "itwin_run"
 
-MEMORY_VERSION = 1
+TASK_STATE_VERSION = 1
 """The version of what is stored; see :mod:`~airflow_provider_itwin.api.models.stored_version`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class TaskState:
     """
     What a task knows of its run so far.
 
@@ -65,7 +65,7 @@ class Memory:
         """Give what has to survive as JSON values."""
         baseline = self.baseline
         return {
-            VERSION_KEY: MEMORY_VERSION,
+            VERSION_KEY: TASK_STATE_VERSION,
             "asked_at": self.asked_at,
             "own": self.own.as_dict() if self.own else None,
             "in_doubt": self.in_doubt,
@@ -91,7 +91,7 @@ class Memory:
         :raises ValueError: if it is something else
         """
         if isinstance(values, Mapping):
-            check_version(values, MEMORY_VERSION, "What the task has stored about its run")
+            check_version(values, TASK_STATE_VERSION, "What the task has stored about its run")
         try:
             own = _ref(values["own"])
             return cls(
@@ -150,12 +150,12 @@ class Store:
         }
         self._target = target
 
-    def keep(self, memory: Memory) -> None:
+    def keep(self, memory: TaskState) -> None:
         """Write down what a later try needs in order to find the run of this one."""
         if self._rows is not None:
             self._rows.set(_STORE_KEY, {**memory.as_dict(), **self._clears, "target": self._target})
 
-    def recall(self, now: float) -> Memory | None:
+    def recall(self, now: float) -> TaskState | None:
         """
         Give what an earlier try of this task has kept; None if there is none, or the task was cleared or changed since.
 
@@ -165,11 +165,11 @@ class Store:
         if not isinstance(kept, dict) or any(kept.get(name) != value for name, value in self._clears.items()):
             return None
         try:
-            check_version(kept, MEMORY_VERSION, "What an earlier try of this task has stored about its run")
+            check_version(kept, TASK_STATE_VERSION, "What an earlier try of this task has stored about its run")
             if kept.get("target") != self._target:
                 return None
             # Only a memo needs the moment: a retry has its own.
-            memory = Memory.from_dict({"asked_at": now, **kept} if "asked_at" not in kept else kept)
+            memory = TaskState.from_dict({"asked_at": now, **kept} if "asked_at" not in kept else kept)
         except UnknownVersionError as error:
             raise ITwinStoredVersionError(f"{error} Or clear the task: it starts a new run then.") from None
         except ValueError as error:

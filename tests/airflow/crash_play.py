@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_itwin.api.http.messages import Reply
+from airflow_provider_itwin.api.http.messages import Response
 from airflow_provider_itwin.exceptions import ITwinRunActiveError
 from airflow_provider_itwin.operators.itwin import (
     ITwinRunExportConnectionOperator,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from airflow_provider_itwin.api.http.messages import NoReply, Request
+    from airflow_provider_itwin.api.http.messages import NoResponse, Request
     from airflow_provider_itwin.emulator import Emulator
 
     from .leaping_time import LeapingClock
@@ -91,7 +91,7 @@ class Plot:
     deferrable: bool = False
     stored: bool = True
     before: str = "free"
-    trouble: str = "none"
+    failure: str = "none"
 
 
 @dataclass
@@ -145,12 +145,12 @@ class Theatre:
         made: Any = client.ITwinClient
         real_send, real_keep, real_forget = made.func._send, task_state.Store.keep, task_state.Store.forget
 
-        def send(this: Any, request: Request) -> Reply | NoReply:
+        def send(this: Any, request: Request) -> Response | NoResponse:
             play = self._play
             assert play is not None
             return play.sent(request, lambda: real_send(this, request))
 
-        def keep(this: task_state.Store, known: task_state.Memory) -> None:
+        def keep(this: task_state.Store, known: task_state.TaskState) -> None:
             play = self._play
             assert play is not None
             play.at("before the intent is kept" if known.own is None else "before the run is kept")
@@ -184,7 +184,7 @@ class _Play:
         self._moment: str | None = None
         self._under_way: _Try | None = None
         imodel = f"imodel-{number}"
-        duration = 0.3 if plot.trouble == "answer lost and a short run" else 600.0
+        duration = 0.3 if plot.failure == "answer lost and a short run" else 600.0
         for connection_id in (self.night, self.rival):
             kind = plot.kind if connection_id == self.night else "storage"
             self.emulator.add_connection(kind, connection_id, imodel, files=["Tower.dgn"])
@@ -211,7 +211,7 @@ class _Play:
             self._moment = None
             raise WorkerLostError
 
-    def sent(self, request: Request, send: Callable[[], Reply | NoReply]) -> Reply | NoReply:
+    def sent(self, request: Request, send: Callable[[], Response | NoResponse]) -> Response | NoResponse:
         if request.method != "POST" or request.url.endswith("/connect/token"):
             if request.url.endswith(f"/{self.night}"):
                 self.at("before the first look")
@@ -221,12 +221,12 @@ class _Play:
             self._under_way = self.tries[-1]
             self.at("request under way")
         known = self._runs()
-        reply = send()
+        response = send()
         self.tries[-1].created += [run for run in self._runs() if run not in known]
-        if not isinstance(reply, Reply):
+        if not isinstance(response, Response):
             self.tries[-1].in_doubt = True
         self.at("before the answer")
-        return reply
+        return response
 
     def _runs(self) -> dict[str, float]:
         with self.emulator.platform.lock:
@@ -254,15 +254,15 @@ class _Play:
                 self._start_stranger()
             case "another connection runs":
                 self.emulator.start_run(self.rival)
-        self.clock.sleep(0.0 if self.plot.trouble == "answer lost and a short run" else 60.0)
+        self.clock.sleep(0.0 if self.plot.failure == "answer lost and a short run" else 60.0)
         kind = {
             "answer lost": "reset-after",
             "answer lost and a short run": "reset-after",
             "request lost": "reset-before",
         }
-        if self.plot.trouble in kind:
+        if self.plot.failure in kind:
             operation = "run-storage-connection" if self.plot.kind == "storage" else "create-export-connection-run"
-            self.emulator.fail(operation, kind=kind[self.plot.trouble], connection_id=self.night)  # type: ignore[arg-type]
+            self.emulator.fail(operation, kind=kind[self.plot.failure], connection_id=self.night)  # type: ignore[arg-type]
 
     def _pass_time(self, between: str) -> None:
         match between:
@@ -326,7 +326,7 @@ class _Play:
             return None
         if outcome.state != "deferred":
             return outcome
-        assert outcome.triggers[-1].in_queue or outcome.pushed_without_links == ["run_ref"], (
+        assert outcome.triggers[-1].queued or outcome.pushed_without_links == ["run_ref"], (
             "the run is told before it is waited for"
         )
         return None

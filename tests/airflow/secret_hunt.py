@@ -34,7 +34,7 @@ OPERATIONS = ("get-storage-connection", "run-storage-connection", "get-storage-c
 PAGES_OF_REQUESTS = ("", "emulator/journal?limit=100000")
 PAGES = (*PAGES_OF_REQUESTS, "emulator", "emulator/watch", "emulator/runs?limit=100000")
 
-SCRIPTED = tuple(trouble for trouble in TROUBLES if trouble.fault is not None)
+SCRIPTED = tuple(failure for failure in TROUBLES if failure.fault is not None)
 
 _DAG = """\
 import pendulum
@@ -153,8 +153,8 @@ def echoing(emulator: Any, token: str) -> list[str]:
     location = f"https://elsewhere.example.com/?token={quote(everything)}"
     headers = {"x-correlation-id": everything.replace("\n", " "), "Location": location}
     lines = []
-    for number, (operation, trouble) in enumerate(product(OPERATIONS, SCRIPTED)):
-        scripted = trouble.fault or {}
+    for number, (operation, failure) in enumerate(product(OPERATIONS, SCRIPTED)):
+        scripted = failure.fault or {}
         connection_id = f"echo-{number}"
         emulator.add_connection(connection_id=connection_id, files=["Tower.dgn"])
         fault: dict[str, Any] = {"body": bodies[number % len(bodies)] if "kind" not in scripted else None}
@@ -162,20 +162,20 @@ def echoing(emulator: Any, token: str) -> list[str]:
         emulator.fail(operation, None, connection_id=connection_id, **fault)
         lines.append(
             f"RunStorage(task_id='echo_{number}', connection_id='{connection_id}', wait_for_completion=True, timeout=600, "
-            f"itwin_conn_id='{'hurried' if trouble.timeout < 1 else 'itwin_default'}', deferrable={bool(number % 2)})"
+            f"itwin_conn_id='{'hurried' if failure.timeout < 1 else 'itwin_default'}', deferrable={bool(number % 2)})"
         )
     return lines
 
 
-def at_odds(trouble: Trouble) -> Callable[[Any, str], list[str]]:
+def at_odds(failure: Trouble) -> Callable[[Any, str], list[str]]:
     """Tell how the service is at odds with its documentation, or with our clock, in all that it says."""
 
     def chapter(emulator: Any, token: str) -> list[str]:
-        connection_id = trouble.name.replace(" ", "-")
+        connection_id = failure.name.replace(" ", "-")
         emulator.add_connection(connection_id=connection_id, files=["Tower.dgn"])
-        for oddity, value in trouble.oddities.items():
+        for oddity, value in failure.oddities.items():
             setattr(emulator.oddities, oddity, value)
-        emulator.platform.clock.skew = trouble.skew
+        emulator.platform.clock.skew = failure.skew
         return [
             f"RunStorage(task_id='{name}', connection_id='{connection_id}', wait_for_completion=True, timeout=600, {mode})"
             for name, mode in _MODES.items()
@@ -210,10 +210,10 @@ def chapters() -> Iterator[tuple[str, Callable[[Any, str], list[str]]]]:
     """Give what is to happen, one DAG after the other."""
     for chapter in (good, refused, echoing):
         yield chapter.__name__, chapter
-    for number, fault in enumerate((*_ECHOES, *(trouble.fault or {} for trouble in SCRIPTED))):
+    for number, fault in enumerate((*_ECHOES, *(failure.fault or {} for failure in SCRIPTED))):
         yield f"no_token_{number}", no_token(fault)
-    for number, trouble in enumerate(trouble for trouble in TROUBLES if trouble.is_lasting):
-        yield f"at_odds_{number}", at_odds(trouble)
+    for number, failure in enumerate(failure for failure in TROUBLES if failure.is_lasting):
+        yield f"at_odds_{number}", at_odds(failure)
     # The last, for what is scripted here is shown wherever runs are.
     yield failing.__name__, failing
 

@@ -14,8 +14,8 @@ from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.wait.waiter import (
     REFUSAL_CONFIRMATION,
     WaitEnd,
-    WaitOrder,
-    WaitOutcome,
+    WaitResult,
+    WaitSpec,
 )
 from airflow_provider_itwin.hooks import itwin as hooks
 from airflow_provider_itwin.hooks.connection_retry import ConnectionRetry
@@ -37,15 +37,15 @@ FAILURES = {
 
 
 @pytest.fixture
-def order(emulator: Emulator, clock: LeapingClock) -> WaitOrder:
+def spec(emulator: Emulator, clock: LeapingClock) -> WaitSpec:
     """A wait for a run of an hour, which has had good answers."""
     emulator.add_connection(connection_id=NIGHT, files=1)
     emulator.plan_run(NIGHT, "Success", 3600)
     run_id = emulator.start_run(NIGHT)
-    return WaitOrder(ConnectionKind.STORAGE, NIGHT, run_id, began=clock.now(), seen=True)
+    return WaitSpec(ConnectionKind.STORAGE, NIGHT, run_id, began=clock.now(), seen=True)
 
 
-Waits = Callable[[WaitOrder], WaitOutcome]
+Waits = Callable[[WaitSpec], WaitResult]
 
 
 @pytest.fixture(params=["worker", "triggerer"])
@@ -54,8 +54,8 @@ def wait(request: pytest.FixtureRequest) -> Waits:
     import asyncio
 
     if request.param == "worker":
-        return lambda order: ITwinHook().wait(order)
-    return lambda order: asyncio.run(ITwinHook().wait_async(order))
+        return lambda spec: ITwinHook().wait(spec)
+    return lambda spec: asyncio.run(ITwinHook().wait_async(spec))
 
 
 @pytest.fixture
@@ -81,21 +81,21 @@ def unreadable(monkeypatch: pytest.MonkeyPatch, clock: LeapingClock) -> Callable
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_a_connection_that_cannot_be_read_for_a_moment_costs_no_wait(
-    order: WaitOrder, wait: Waits, unreadable: Callable[[Exception, float], list[float]], name: str
+    spec: WaitSpec, wait: Waits, unreadable: Callable[[Exception, float], list[float]], name: str
 ) -> None:
     asked = unreadable(FAILURES[name], 300.0)
 
-    assert wait(order).end is WaitEnd.FINISHED
+    assert wait(spec).end is WaitEnd.FINISHED
     assert 5 <= len(asked) <= 20
 
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_one_that_cannot_be_read_for_longer_than_tolerated_can_be_retried(
-    order: WaitOrder, wait: Waits, unreadable: Callable[[Exception, float], list[float]], name: str
+    spec: WaitSpec, wait: Waits, unreadable: Callable[[Exception, float], list[float]], name: str
 ) -> None:
     unreadable(FAILURES[name], 1e6)
 
-    outcome = wait(order)
+    outcome = wait(spec)
 
     assert outcome.end is WaitEnd.OUTAGE
     text = str(outcome.error)
@@ -106,37 +106,37 @@ def test_one_that_cannot_be_read_for_longer_than_tolerated_can_be_retried(
 
 
 def test_the_deadline_holds_while_the_connection_cannot_be_read(
-    order: WaitOrder, wait: Waits, clock: LeapingClock, unreadable: Callable[[Exception, float], list[float]]
+    spec: WaitSpec, wait: Waits, clock: LeapingClock, unreadable: Callable[[Exception, float], list[float]]
 ) -> None:
     unreadable(FAILURES["not defined"], 1e6)
     began = clock.now()
 
-    outcome = wait(replace(order, deadline=began + 200.0))
+    outcome = wait(replace(spec, deadline=began + 200.0))
 
     assert outcome.end is WaitEnd.DEADLINE
     assert clock.now() - began == pytest.approx(200.0, abs=35.0)
 
 
 def test_trouble_with_the_connection_is_logged_once(
-    order: WaitOrder,
+    spec: WaitSpec,
     wait: Waits,
     unreadable: Callable[[Exception, float], list[float]],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     unreadable(FAILURES["not defined"], 300.0)
 
-    wait(order)
+    wait(spec)
 
     texts = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert sum("could not read the Airflow connection" in text for text in texts) == 1
 
 
 def test_no_secret_is_in_the_text_of_the_trouble() -> None:
-    retry = ConnectionRetry("c", WaitOrder(ConnectionKind.STORAGE, "c", "r", outage_tolerance=0.0), "triggerer")
+    retry = ConnectionRetry("c", WaitSpec(ConnectionKind.STORAGE, "c", "r", outage_tolerance=0.0), "triggerer")
 
     end = retry.after_unreadable(OSError("https://u:s3cret@vault/?token=abc\nBearer eyJhbGciOi.J9x.yyy"))
 
-    assert isinstance(end, WaitOutcome)
+    assert isinstance(end, WaitResult)
     assert not {"s3cret", "abc", "J9x"} & set(str(end.error).replace("/", " ").replace("=", " ").split())
     assert "s3cret" not in str(end.error)
 
@@ -155,21 +155,21 @@ def refused(emulator: Emulator, connection: Callable[..., None], clock: LeapingC
 
 
 def test_credentials_that_are_refused_for_a_moment_cost_no_good_wait(
-    emulator: Emulator, clock: LeapingClock, connection: Callable[..., None], order: WaitOrder, wait: Waits
+    emulator: Emulator, clock: LeapingClock, connection: Callable[..., None], spec: WaitSpec, wait: Waits
 ) -> None:
     refused(emulator, connection, clock, seconds=60.0)
 
-    assert wait(order).end is WaitEnd.FINISHED
+    assert wait(spec).end is WaitEnd.FINISHED
 
 
 def test_credentials_that_stay_refused_end_a_good_wait_after_two_minutes(
-    emulator: Emulator, clock: LeapingClock, connection: Callable[..., None], order: WaitOrder, wait: Waits
+    emulator: Emulator, clock: LeapingClock, connection: Callable[..., None], spec: WaitSpec, wait: Waits
 ) -> None:
     refused(emulator, connection, clock, seconds=1e6)
     began = clock.now()
     emulator.journal.clear()
 
-    outcome = wait(order)
+    outcome = wait(spec)
 
     assert outcome.end is WaitEnd.REFUSED
     assert isinstance(outcome.error, ITwinAuthenticationError)
@@ -179,13 +179,13 @@ def test_credentials_that_stay_refused_end_a_good_wait_after_two_minutes(
 
 
 def test_credentials_that_are_refused_at_the_start_end_the_wait_at_once(
-    emulator: Emulator, clock: LeapingClock, connection: Callable[..., None], order: WaitOrder, wait: Waits
+    emulator: Emulator, clock: LeapingClock, connection: Callable[..., None], spec: WaitSpec, wait: Waits
 ) -> None:
     connection(host=emulator.url, login=emulator.client_id, password="wrong")
     began = clock.now()
     emulator.journal.clear()
 
-    outcome = wait(replace(order, seen=False))
+    outcome = wait(replace(spec, seen=False))
 
     assert outcome.end is WaitEnd.REFUSED
     assert clock.now() - began < 5.0
@@ -193,7 +193,7 @@ def test_credentials_that_are_refused_at_the_start_end_the_wait_at_once(
 
 
 def test_two_secrets_that_alternate_are_no_loop_without_pauses(
-    emulator: Emulator, clock: LeapingClock, connection: Callable[..., None], order: WaitOrder, wait: Waits
+    emulator: Emulator, clock: LeapingClock, connection: Callable[..., None], spec: WaitSpec, wait: Waits
 ) -> None:
     emulator.add_client("service-flip", "right", everywhere=True)
     turn = 0
@@ -208,7 +208,7 @@ def test_two_secrets_that_alternate_are_no_loop_without_pauses(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hooks, ACCOUNT_OF, flip)
         emulator.journal.clear()
-        outcome = wait(order)
+        outcome = wait(spec)
 
     assert outcome.end is WaitEnd.REFUSED
     assert len([entry for entry in emulator.journal if entry.operation == "token"]) <= 20

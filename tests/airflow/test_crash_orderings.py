@@ -46,11 +46,11 @@ def test_every_policy_at_every_moment(theatre: Theatre, policy: str, before: str
         theatre.play(Plot((Loss(moment),), if_active=policy, before=before))
 
 
-@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("failure", TROUBLES)
 @pytest.mark.parametrize("kind", ["storage", "export"])
-def test_every_trouble_on_the_way(theatre: Theatre, kind: str, trouble: str) -> None:
+def test_every_trouble_on_the_way(theatre: Theatre, kind: str, failure: str) -> None:
     for before, stored in itertools.product(BEFORE, (True, False)):
-        theatre.play(Plot((), kind, stored=stored, before=before, trouble=trouble))  # type: ignore[arg-type]
+        theatre.play(Plot((), kind, stored=stored, before=before, failure=failure))  # type: ignore[arg-type]
 
 
 LOSSES = st.builds(

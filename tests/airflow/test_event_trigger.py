@@ -39,16 +39,16 @@ class FakePage:
     def __init__(self) -> None:
         self.rows: dict[str, Any] = {}
         self.writes = 0
-        self.trouble: Exception | None = None
+        self.failure: Exception | None = None
 
     async def aget(self, key: str, default: Any = None) -> Any:
-        if self.trouble:
-            raise self.trouble
+        if self.failure:
+            raise self.failure
         return through_json(self.rows.get(key, default))
 
     async def aset(self, key: str, value: Any) -> None:
-        if self.trouble:
-            raise self.trouble
+        if self.failure:
+            raise self.failure
         self.rows[key] = through_json(value)
         self.writes += 1
 
@@ -395,16 +395,16 @@ async def test_a_store_in_trouble_loses_no_run(
     run_id = have_a_run(emulator)
 
     def heal() -> None:
-        page.trouble = None
+        page.failure = None
 
     # At the start, it is waited for: guessing would lose the run.
-    page.trouble = RuntimeError("the database is away")
+    page.failure = RuntimeError("the database is away")
     triggerer.clock.at(triggerer.clock.elapsed + HOUR, heal)
     assert names(await triggerer.run(watcher(), 2 * HOUR, FakeStore(page))) == [run_id]
     # Later, the watcher goes on without it.
     other = have_a_run(emulator)
     fake = FakeStore(page)
-    triggerer.clock.at(triggerer.clock.elapsed + 1.0, partial(setattr, page, "trouble", RuntimeError("away")))
+    triggerer.clock.at(triggerer.clock.elapsed + 1.0, partial(setattr, page, "failure", RuntimeError("away")))
     assert names(await triggerer.run(watcher(), HOUR, fake)) == [other]
     heal()
     assert names(await triggerer.run(watcher(), HOUR, FakeStore(page))) in ([other], [])

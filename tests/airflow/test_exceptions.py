@@ -13,7 +13,7 @@ from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.models.validation import checked_id
 from airflow_provider_itwin.api.runs.endpoints import start_run
-from airflow_provider_itwin.api.wait.models import WaitOrder
+from airflow_provider_itwin.api.wait.models import WaitSpec
 from airflow_provider_itwin.exceptions import ITwinPermanentError, ITwinTransientError, airflow_exceptions
 from airflow_provider_itwin.hooks.settings import account_of
 
@@ -43,8 +43,8 @@ INVALID_INPUT: dict[str, Callable[[], object]] = {
     "an id that is a path": lambda: checked_id("a/b", "connection_id"),
     "an unknown kind": lambda: ConnectionKind("files"),
     "a name that is no run": lambda: RunRef.parse("storage/c1"),
-    "no run and no time": lambda: WaitOrder(ConnectionKind.STORAGE, "c1"),
-    "a negative interval": lambda: WaitOrder(ConnectionKind.STORAGE, "c1", "r1", poll_interval=-1),
+    "no run and no time": lambda: WaitSpec(ConnectionKind.STORAGE, "c1"),
+    "a negative interval": lambda: WaitSpec(ConnectionKind.STORAGE, "c1", "r1", poll_interval=-1),
     "a body that is no JSON": lambda: start_run(ConnectionKind.MANIFEST, "c1", {"a": object()}),
     "an unknown host": lambda: Environment.of("https://example.com"),
     "a host that is no URL": lambda: Environment.of("https://[::1"),

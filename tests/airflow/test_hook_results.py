@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_itwin.api.models.run_ref import RunRef
-from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
 from airflow_provider_itwin.hooks.itwin import ITwinHook
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_1_PLUS
 
@@ -37,7 +37,7 @@ def emulator(emulator: Emulator) -> Emulator:
 
 
 def waited(hook: ITwinHook, run_id: str) -> Any:
-    return hook.wait(WaitOrder("storage", NIGHT, run_id))  # type: ignore[arg-type]
+    return hook.wait(WaitSpec("storage", NIGHT, run_id))  # type: ignore[arg-type]
 
 
 def names(hook: ITwinHook, run_id: str) -> Any:
@@ -53,8 +53,8 @@ METHODS: dict[str, Callable[[ITwinHook, str], Any]] = {
     "list_connections": lambda hook, run_id: list(hook.list_connections(IMODEL)),
     "wait_for_run": lambda hook, run_id: hook.wait_for_run(NIGHT, run_id),
     "wait": lambda hook, run_id: waited(hook, run_id).end is WaitEnd.FINISHED,
-    "wait_async": lambda hook, run_id: asyncio.run(hook.wait_async(WaitOrder("storage", NIGHT, run_id))).run,  # type: ignore[arg-type]
-    "look": lambda hook, run_id: hook.look(WaitOrder("storage", NIGHT, run_id)).end is WaitEnd.FINISHED,  # type: ignore[arg-type]
+    "wait_async": lambda hook, run_id: asyncio.run(hook.wait_async(WaitSpec("storage", NIGHT, run_id))).run,  # type: ignore[arg-type]
+    "look": lambda hook, run_id: hook.look(WaitSpec("storage", NIGHT, run_id)).end is WaitEnd.FINISHED,  # type: ignore[arg-type]
     "file_names": names,
     "addresses": lambda hook, run_id: hook.addresses(RunRef("storage", NIGHT, run_id)).connection,  # type: ignore[arg-type]
     "test_connection": lambda hook, run_id: hook.test_connection()[0],

@@ -228,10 +228,10 @@ def test_gets_a_run_with_its_tasks(emulator: Emulator) -> None:
     assert failed.error.bridge_exit_code == 21
 
 
-@pytest.mark.parametrize("order", ["newest-first", "oldest-first", "shuffled"])
+@pytest.mark.parametrize("spec", ["newest-first", "oldest-first", "shuffled"])
 @pytest.mark.parametrize("limit", [None, 0, 1, 7, 500])
-def test_lists_runs_newest_first(emulator: Emulator, clock: LeapingClock, order: Any, limit: int | None) -> None:
-    emulator.oddities.run_order = order
+def test_lists_runs_newest_first(emulator: Emulator, clock: LeapingClock, spec: Any, limit: int | None) -> None:
+    emulator.oddities.run_order = spec
     started = []
     for _ in range(150):
         started.append(emulator.start_run(NIGHT))

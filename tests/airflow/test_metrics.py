@@ -12,7 +12,7 @@ import pytest
 from airflow.providers.common.compat.module_loading import import_string
 
 from airflow_provider_itwin import metrics
-from airflow_provider_itwin.api.wait.stats import tally
+from airflow_provider_itwin.api.wait.stats import stats
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
 from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
@@ -51,7 +51,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """Airflow's metrics, as if somebody had switched them on."""
     recorder = Recorder()
     # Nothing of what other tests have left behind.
-    tally.tell(metrics.waiting_cost)
+    stats.tell(metrics.waiting_cost)
     if AIRFLOW_V_3_3_PLUS:
         place = import_string("airflow.sdk._shared.observability.metrics.stats.Stats").__module__
         monkeypatch.setattr(sys.modules[place], "_factory", lambda: recorder)

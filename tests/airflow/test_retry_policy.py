@@ -96,9 +96,9 @@ def test_retries_what_can_heal_and_not_what_cannot(exception: BaseException, act
 
 @with_policies
 def test_the_pauses() -> None:
-    trouble, run, busy = timedelta(minutes=1), timedelta(minutes=2), timedelta(minutes=3)
-    pauses = {"after_trouble": trouble, "after_run": run, "after_busy": busy}
-    assert decision_on(ITwinTransientError("x"), **pauses).retry_delay == trouble
+    failure, run, busy = timedelta(minutes=1), timedelta(minutes=2), timedelta(minutes=3)
+    pauses = {"after_error": failure, "after_run": run, "after_busy": busy}
+    assert decision_on(ITwinTransientError("x"), **pauses).retry_delay == failure
     assert decision_on(ITwinRunFailedError("x", report()), **pauses).retry_delay == run
     assert decision_on(ITwinRunActiveError("x"), **pauses).retry_delay == busy
     assert decision_on(ITwinTransientError("x")).retry_delay is None
@@ -106,14 +106,14 @@ def test_the_pauses() -> None:
     throttled = errors.ITwinRateLimitError("x", retry_after=300.0)
     assert decision_on(throttled, **pauses).retry_delay == timedelta(minutes=5)
     assert decision_on(throttled).retry_delay == timedelta(minutes=5)
-    assert decision_on(errors.ITwinRateLimitError("x", retry_after=3.0), **pauses).retry_delay == trouble
+    assert decision_on(errors.ITwinRateLimitError("x", retry_after=3.0), **pauses).retry_delay == failure
 
 
 @with_policies
 def test_survives_being_written_as_json() -> None:
     from airflow_provider_itwin.retry_policy import ITwinRetryPolicy
 
-    policy = ITwinRetryPolicy(after_trouble=timedelta(seconds=90), after_busy=None)
+    policy = ITwinRetryPolicy(after_error=timedelta(seconds=90), after_busy=None)
     again = ITwinRetryPolicy.deserialize(json.loads(json.dumps(policy.serialize())))
     assert vars(again) == vars(policy)
     assert repr(again) == repr(policy)

@@ -65,7 +65,7 @@ FULL: dict[str, Any] = {
     "started_after": None,
     "began": 1_790_000_000.0,
     "outage_tolerance": 600.0,
-    "in_queue": True,
+    "queued": True,
     "seen": True,
     "not_before": 1_790_000_010.0,
     "memo": {"asked_at": 1.0, "own": None, "baseline": None},

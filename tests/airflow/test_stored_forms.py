@@ -26,7 +26,7 @@ from airflow_provider_itwin.assets import run_of
 from airflow_provider_itwin.exceptions import ITwinStoredVersionError, ITwinTransientError
 from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
 from airflow_provider_itwin.utils.stored_kwargs import KWARGS_VERSION
-from airflow_provider_itwin.utils.task_state import MEMORY_VERSION, Memory
+from airflow_provider_itwin.utils.task_state import TASK_STATE_VERSION, TaskState
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 from tests.golden import forms
 
@@ -82,8 +82,8 @@ def test_every_form_names_its_version() -> None:
         "event_deadline": (None, EVENT_VERSION),
         "event_outage": (None, EVENT_VERSION),
         "event_error": (None, EVENT_VERSION),
-        "memo": (None, MEMORY_VERSION),
-        "task_state_store": ("itwin_run", MEMORY_VERSION),
+        "memo": (None, TASK_STATE_VERSION),
+        "task_state_store": ("itwin_run", TASK_STATE_VERSION),
         "asset_state_store": (None, CURSOR_VERSION),
     }
     # XComs, asset events and parameters of a DAG file are read by people's own code; they only grow.
@@ -195,7 +195,9 @@ def test_a_stored_row_leads_a_retry_to_its_run(
 @EACH_RELEASE
 @AS_IT_IS_OR_GROWN
 def test_other_stored_forms(release: str, change: Callable[..., Any]) -> None:
-    assert Memory.from_dict(change(golden(release, "memo"))).own == RunRef.from_dict(change(golden(release, "run_ref")))
+    assert TaskState.from_dict(change(golden(release, "memo"))).own == RunRef.from_dict(
+        change(golden(release, "run_ref"))
+    )
     cursor = Cursor.from_dict(change(golden(release, "asset_state_store")))
     assert (cursor.last, cursor.known, cursor.going_on) == (forms.RUN, (forms.OLDER,), (forms.RUN,))
     report = RunReport.from_dict(change(golden(release, "run_report")))

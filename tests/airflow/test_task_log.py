@@ -58,12 +58,12 @@ FAILURES: dict[str, tuple[str, dict[str, Any] | None, str]] = {
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_one_traceback_and_the_sentence_first_and_last(emulator: Emulator, run_dag: RunDag, name: str) -> None:
-    task, trouble, words = FAILURES[name]
+    task, failure, words = FAILURES[name]
     emulator.add_connection(connection_id=NIGHT, files=["Tower.dgn"])
-    if trouble and "result" in trouble:
-        emulator.plan_run(NIGHT, trouble["result"], 60)
-    elif trouble:
-        emulator.fail(times=None, **trouble)
+    if failure and "result" in failure:
+        emulator.plan_run(NIGHT, failure["result"], 60)
+    elif failure:
+        emulator.fail(times=None, **failure)
     result = run_dag(task)
     assert result.states["a"] == ["failed"]
     # The console shows the log of the task once, pytest's own handler once more.

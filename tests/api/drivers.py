@@ -12,8 +12,8 @@ from airflow_provider_itwin.api.client import ITwinClient
 from airflow_provider_itwin.api.http.auth import ClientCredentials, Credentials
 from airflow_provider_itwin.api.http.config import Account, Environment, Network
 from airflow_provider_itwin.api.http.messages import Call, Flow
-from airflow_provider_itwin.api.http.request_flow import DEFAULT_PATIENCE, exchange
-from airflow_provider_itwin.api.wait.waiter import WaitOrder, WaitOutcome
+from airflow_provider_itwin.api.http.request_flow import DEFAULT_RETRY_BUDGET, perform_call
+from airflow_provider_itwin.api.wait.waiter import WaitResult, WaitSpec
 from airflow_provider_itwin.emulator import Emulator, ManualClock
 
 T = TypeVar("T")
@@ -26,11 +26,11 @@ class Driver(Protocol):
 
     account: Account
 
-    def carry(self, flow: Flow[T]) -> T:
+    def run_flow(self, flow: Flow[T]) -> T:
         """Carry a conversation through."""
 
-    def wait(self, order: WaitOrder) -> WaitOutcome:
-        """Wait as `order` says."""
+    def wait(self, spec: WaitSpec) -> WaitResult:
+        """Wait as `spec` says."""
 
     def close(self) -> None:
         """Close the client."""
@@ -85,13 +85,13 @@ class SyncDriver:
         self.account = account
         self.client = ITwinClient(account, world.sleep)
 
-    def carry(self, flow: Flow[T]) -> T:
+    def run_flow(self, flow: Flow[T]) -> T:
         """Carry a conversation through."""
-        return self.client.carry(flow)
+        return self.client.run_flow(flow)
 
-    def wait(self, order: WaitOrder) -> WaitOutcome:
-        """Wait as `order` says."""
-        return self.client.wait(order)
+    def wait(self, spec: WaitSpec) -> WaitResult:
+        """Wait as `spec` says."""
+        return self.client.wait(spec)
 
     def close(self) -> None:
         """Close the client."""
@@ -107,13 +107,13 @@ class AsyncDriver:
         self._runner = asyncio.Runner()
         self._runner.run(self.client.__aenter__())
 
-    def carry(self, flow: Flow[T]) -> T:
+    def run_flow(self, flow: Flow[T]) -> T:
         """Carry a conversation through."""
-        return self._runner.run(self.client.carry(flow))
+        return self._runner.run(self.client.run_flow(flow))
 
-    def wait(self, order: WaitOrder) -> WaitOutcome:
-        """Wait as `order` says."""
-        return self._runner.run(self.client.wait(order))
+    def wait(self, spec: WaitSpec) -> WaitResult:
+        """Wait as `spec` says."""
+        return self._runner.run(self.client.wait(spec))
 
     def close(self) -> None:
         """Close the client and its event loop."""
@@ -132,6 +132,6 @@ def driver(name: str, world: World, account: Account | None = None) -> Iterator[
         made.close()
 
 
-def call(driver: Driver, call: Call[T], patience: float = DEFAULT_PATIENCE) -> T:
+def call(driver: Driver, call: Call[T], retry_budget: float = DEFAULT_RETRY_BUDGET) -> T:
     """Carry one call through."""
-    return driver.carry(exchange(driver.account, call, patience))
+    return driver.run_flow(perform_call(driver.account, call, retry_budget))

@@ -11,17 +11,17 @@ from airflow_provider_itwin.api.http.config import Account, Environment, Network
 from airflow_provider_itwin.api.http.messages import (
     Authorize,
     Flow,
-    NoReply,
+    NoResponse,
     Pause,
-    Reply,
     Request,
+    Response,
     Send,
     Token,
 )
 
 T = TypeVar("T")
 
-Answer: TypeAlias = Reply | NoReply | Callable[[Request], Reply | NoReply]
+Answer: TypeAlias = Response | NoResponse | Callable[[Request], Response | NoResponse]
 
 PRODUCTION = Environment("https://api.bentley.com", "https://ims.bentley.com")
 CREDENTIALS = ClientCredentials("service-a1", "s3cret+of/a1=")
@@ -103,7 +103,7 @@ class Script:
                     outcome, thrown = (None, given) if isinstance(given, ITwinError) else (given, None)
         raise AssertionError("the conversation has no end")
 
-    def _answer(self, request: Request) -> Reply | NoReply:
+    def _answer(self, request: Request) -> Response | NoResponse:
         self.requests.append(request)
         self.passed += self.takes
         answer = self.answers.pop(0) if self.answers else self.always
@@ -130,11 +130,11 @@ class Script:
         return [pause.seconds for pause in self.pauses]
 
 
-def first(*answers: Answer, then: Answer) -> Callable[[Request], Reply | NoReply]:
+def first(*answers: Answer, then: Answer) -> Callable[[Request], Response | NoResponse]:
     """Give `answers` one after the other, and `then` from there on."""
     left = list(answers)
 
-    def answer(request: Request) -> Reply | NoReply:
+    def answer(request: Request) -> Response | NoResponse:
         given = left.pop(0) if left else then
         return given(request) if callable(given) else given
 

@@ -32,7 +32,7 @@ from airflow_provider_itwin.api.http.messages import Token
 from airflow_provider_itwin.api.http.rate_limit import RequestBudget
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.runs import endpoints
-from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
 
 from .drivers import DRIVERS, World, call, driver
 from .script import CREDENTIALS, PRODUCTION
@@ -137,7 +137,7 @@ def test_a_thousand_waits_under_a_rotated_secret_ask_twice_a_minute(world: World
     async def wait_for_all() -> list[Any]:
         async with AsyncITwinClient(world.account(), world.sleep_async) as client:
             waits = [
-                asyncio.create_task(client.wait(WaitOrder(STORAGE, *one, began=world.clock.now())))
+                asyncio.create_task(client.wait(WaitSpec(STORAGE, *one, began=world.clock.now())))
                 for one in zip(runs, names, strict=True)
             ]
             while len(world.emulator.journal) < 1001:  # noqa: ASYNC110 (the emulator has no event for it)
@@ -201,8 +201,8 @@ def test_an_outage_of_the_issuer_is_not_remembered(world: World, name: str) -> N
 
     with driver(name, world) as made:
         with pytest.raises(ITwinServerError):
-            call(made, LOOK, patience=0.0)
-        assert call(made, LOOK, patience=0.0).id == "c1"
+            call(made, LOOK, retry_budget=0.0)
+        assert call(made, LOOK, retry_budget=0.0).id == "c1"
 
 
 async def test_an_outage_of_the_issuer_is_shared_by_those_who_wait_for_it() -> None:

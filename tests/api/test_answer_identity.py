@@ -9,17 +9,17 @@ import pytest
 
 from airflow_provider_itwin.api.errors import ITwinProtocolError
 from airflow_provider_itwin.api.http.messages import Call
-from airflow_provider_itwin.api.http.request_flow import exchange
+from airflow_provider_itwin.api.http.request_flow import perform_call
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.runs import endpoints
 from airflow_provider_itwin.api.runs.finished_feed import list_glances
 from airflow_provider_itwin.api.wait.waiter import (
     WaitEnd,
-    WaitOrder,
+    WaitSpec,
     wait,
 )
 
-from .answers import finished, reply
+from .answers import finished, response
 from .script import WALL, Script
 
 KINDS = list(ConnectionKind)
@@ -28,9 +28,9 @@ BASE64 = "MWplZe9Uf0iR1IDMqyOMLqBN0_wHEVBGg_CzJmXdmE4"
 
 ASKS: dict[str, tuple[Callable[[ConnectionKind], Call[Any]], Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "a run": (lambda kind: endpoints.get_run(kind, "C", "A"), lambda run: {"run": run}),
-    "a poll": (lambda kind: endpoints.glance_at_run(kind, "C", "A"), lambda run: {"run": {"state": "Queued", **run}}),
+    "a poll": (lambda kind: endpoints.get_run_summary(kind, "C", "A"), lambda run: {"run": {"state": "Queued", **run}}),
     "the end of a run": (
-        lambda kind: endpoints.glance_at_run(kind, "C", "A"),
+        lambda kind: endpoints.get_run_summary(kind, "C", "A"),
         lambda run: {"run": {"state": "Completed", "result": "Success", **run}},
     ),
 }
@@ -59,8 +59,8 @@ ABOUT_THIS_RUN = [
 
 
 def asked(call: Call[Any], body: Any) -> Any:
-    script = Script(reply(200, body))
-    return script.play(exchange(script.account(), call, patience=0.0))
+    script = Script(response(200, body))
+    return script.play(perform_call(script.account(), call, retry_budget=0.0))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -86,7 +86,7 @@ def test_spelling_and_silence_do_not_matter(kind: ConnectionKind, name: str, fie
     ("call", "body"),
     [
         (endpoints.get_connection, {"connection": {"id": "D"}}),
-        (endpoints.look_at_connection, {"connection": {"id": "D", "displayName": "C"}}),
+        (endpoints.get_connection_with_time, {"connection": {"id": "D", "displayName": "C"}}),
         (
             lambda kind, id_: endpoints.get_runs(kind, id_, 10, 0),
             {"runs": [{"connectionId": "C"}, {"connectionId": "D"}]},
@@ -116,10 +116,10 @@ def test_the_same_form_of_another_id_is_not_believed(asked_for: str, named: str)
 
 
 def test_a_wait_does_not_end_with_the_success_of_another_run() -> None:
-    order = WaitOrder(ConnectionKind.STORAGE, "C", "A", began=WALL, outage_tolerance=100.0)
+    spec = WaitSpec(ConnectionKind.STORAGE, "C", "A", began=WALL, outage_tolerance=100.0)
     script = Script(always=finished(id="B", connectionId="D"))
 
-    outcome = script.play(wait(script.account(), order))
+    outcome = script.play(wait(script.account(), spec))
 
     assert outcome.end is WaitEnd.OUTAGE
     assert outcome.run is None

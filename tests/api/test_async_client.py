@@ -15,7 +15,7 @@ from airflow_provider_itwin.api.http.auth import ClientCredentials
 from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.runs import endpoints
-from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
 
 from .drivers import World
 
@@ -45,7 +45,7 @@ async def test_fifty_waits_at_once_fetch_one_token(world: World) -> None:
         world.emulator.finish_run(f"n{number}")
 
     async with AsyncITwinClient(real_account(world)) as client:
-        outcomes = await asyncio.gather(*(client.wait(WaitOrder(STORAGE, *run)) for run in runs))
+        outcomes = await asyncio.gather(*(client.wait(WaitSpec(STORAGE, *run)) for run in runs))
 
     assert {outcome.end for outcome in outcomes} == {WaitEnd.FINISHED}
     assert [outcome.ref.run_id for outcome in outcomes if outcome.ref] == [run_id for _, run_id in runs]
@@ -68,7 +68,7 @@ async def test_fifty_waits_for_one_run_share_their_looks(world: World) -> None:
     world.emulator.finish_run("c1")
 
     async with AsyncITwinClient(real_account(world)) as client:
-        outcomes = await asyncio.gather(*(client.wait(WaitOrder(STORAGE, "c1", run_id)) for _ in range(50)))
+        outcomes = await asyncio.gather(*(client.wait(WaitSpec(STORAGE, "c1", run_id)) for _ in range(50)))
 
     assert {outcome.end for outcome in outcomes} == {WaitEnd.FINISHED}
     assert world.operations() == ["token", "get-storage-connection-run"]
@@ -114,8 +114,8 @@ async def test_an_outage_of_the_issuer_does_not_last_longer_than_it_does(world: 
 
     async with AsyncITwinClient(real_account(world)) as client:
         with pytest.raises(ITwinServerError):
-            await client.call(LOOK, patience=0.0)
-        assert (await client.call(LOOK, patience=0.0)).id == "c1"
+            await client.call(LOOK, retry_budget=0.0)
+        assert (await client.call(LOOK, retry_budget=0.0)).id == "c1"
 
 
 async def test_a_token_that_nobody_waits_for_any_more_fails_in_silence(
@@ -158,7 +158,7 @@ async def test_a_client_is_used_inside_its_block_only(world: World) -> None:
     client = AsyncITwinClient(real_account(world))
 
     with pytest.raises(RuntimeError, match="outside its `async with` block"):
-        await client.call(LOOK, patience=0.0)
+        await client.call(LOOK, retry_budget=0.0)
 
 
 async def test_throttling_is_logged_once_as_a_warning_and_in_no_tasks_context(
@@ -181,7 +181,7 @@ async def test_throttling_is_logged_once_as_a_warning_and_in_no_tasks_context(
         async with client:
             whose.set("a task")
             with pytest.raises(Exception, match="429"):
-                await client.call(LOOK, patience=0.0)
+                await client.call(LOOK, retry_budget=0.0)
             await asyncio.gather(*(client.call(LOOK) for _ in range(5)))
             world.clock.advance(120.0)
             await client.call(LOOK)

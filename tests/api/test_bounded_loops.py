@@ -13,17 +13,17 @@ import pytest
 from airflow_provider_itwin.api.errors import ITwinError
 from airflow_provider_itwin.api.http.messages import (
     Flow,
-    Reply,
     Request,
+    Response,
     Token,
 )
-from airflow_provider_itwin.api.http.request_flow import exchange, obtain_token
+from airflow_provider_itwin.api.http.request_flow import obtain_token, perform_call
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.runs import endpoints
 from airflow_provider_itwin.api.runs.finished_feed import look_for_ended
 from airflow_provider_itwin.api.runs.pagination import Pages
-from airflow_provider_itwin.api.runs.polling import look_for_newest
+from airflow_provider_itwin.api.runs.polling import poll_newest_run
 from airflow_provider_itwin.api.runs.start import (
     Baseline,
     examine_active,
@@ -33,40 +33,40 @@ from airflow_provider_itwin.api.runs.start import (
 )
 from airflow_provider_itwin.api.wait.schedule import LONGEST_QUEUE_PAUSE, queue_pause
 from airflow_provider_itwin.api.wait.waiter import (
-    WaitOrder,
+    WaitSpec,
     look,
     wait,
 )
 
-from .answers import STORAGE, accepted, connection, error, finished, reply, run
+from .answers import STORAGE, accepted, connection, error, finished, response, run
 from .script import CREDENTIALS, WALL, Script
 
 KIND = ConnectionKind.STORAGE
 REF = RunRef(KIND, "c1", "r1")
 BASELINE = Baseline(RunRef(KIND, "c1", "old"), names_last_run=True)
-HOUR = WaitOrder(KIND, "c1", "r1", began=WALL, deadline=WALL + 3600.0)
+HOUR = WaitSpec(KIND, "c1", "r1", began=WALL, deadline=WALL + 3600.0)
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 
 numbers = count()
 
 
-def page(entries: int, *, promises: bool) -> Callable[[Request], Reply]:
+def page(entries: int, *, promises: bool) -> Callable[[Request], Response]:
     """Answer with a page whose entries are new each time, and, perhaps, with a promise of more."""
 
-    def answer(_: Request) -> Reply:
+    def answer(_: Request) -> Response:
         links = {"next": {"href": "https://api.bentley.com/more"}} if promises else {}
-        return reply(200, {"runs": [{"id": str(next(numbers))} for _ in range(entries)], "_links": links})
+        return response(200, {"runs": [{"id": str(next(numbers))} for _ in range(entries)], "_links": links})
 
     return answer
 
 
-def turning_pages(length: int) -> Callable[[Request], Reply]:
+def turning_pages(length: int) -> Callable[[Request], Response]:
     """Answer with one of `length` full pages, again and again."""
     turn = count()
 
-    def answer(_: Request) -> Reply:
+    def answer(_: Request) -> Response:
         at = next(turn) % length
-        return reply(200, {"runs": [{"id": f"{at}-{entry}"} for entry in range(100)]})
+        return response(200, {"runs": [{"id": f"{at}-{entry}"} for entry in range(100)]})
 
     return answer
 
@@ -81,38 +81,46 @@ def all_pages(account: Any) -> Flow[int]:
     return read
 
 
-def stuck(request: Request) -> Reply:
+def stuck(request: Request) -> Response:
     """Answer a start with an active run, a look at the run with its end, and one at the connection with the old run."""
     if request.method == "POST":
         return accepted(f"{STORAGE}/c1/runs/old", 303)
     return finished() if "/runs/" in request.url else connection("old")
 
 
-def nameless(request: Request) -> Reply:
+def nameless(request: Request) -> Response:
     """Accept every start, and never name the run."""
     return accepted(None) if request.method == "POST" else connection("old")
 
 
 LOOPS: dict[str, tuple[Callable[[Any], Flow[Any]], Any, int]] = {
-    "an exchange, no answer": (lambda a: exchange(a, endpoints.get_connection(KIND, "c1")), reply(200, b"x"), 20),
-    "an exchange, 401": (lambda a: exchange(a, endpoints.get_connection(KIND, "c1")), error(401), 2),
-    "an exchange, 401 of a gateway": (lambda a: exchange(a, endpoints.get_connection(KIND, "c1")), reply(401), 20),
+    "an perform_call, no answer": (
+        lambda a: perform_call(a, endpoints.get_connection(KIND, "c1")),
+        response(200, b"x"),
+        20,
+    ),
+    "an perform_call, 401": (lambda a: perform_call(a, endpoints.get_connection(KIND, "c1")), error(401), 2),
+    "an perform_call, 401 of a gateway": (
+        lambda a: perform_call(a, endpoints.get_connection(KIND, "c1")),
+        response(401),
+        20,
+    ),
     "an exchange, 429 without Retry-After": (
-        lambda a: exchange(a, endpoints.get_connection(KIND, "c1")),
+        lambda a: perform_call(a, endpoints.get_connection(KIND, "c1")),
         error(429),
         20,
     ),
     "an exchange, Retry-After 0": (
-        lambda a: exchange(a, endpoints.get_connection(KIND, "c1")),
+        lambda a: perform_call(a, endpoints.get_connection(KIND, "c1")),
         error(503, retry_after="0"),
         20,
     ),
     "a token, 500": (lambda a: obtain_token(a, CREDENTIALS), error(500), 20),
-    "a token, HTML": (lambda a: obtain_token(a, CREDENTIALS), reply(403, b"<html>"), 20),
+    "a token, HTML": (lambda a: obtain_token(a, CREDENTIALS), response(403, b"<html>"), 20),
     "a start, 409": (lambda a: start_run(a, KIND, "c1", None, BASELINE), error(409), 30),
     "a start, answers lost": (
         lambda a: start_run(a, KIND, "c1", None, BASELINE),
-        lambda request: reply(500) if request.method == "POST" else connection("old"),
+        lambda request: response(500) if request.method == "POST" else connection("old"),
         60,
     ),
     "a start, active run": (lambda a: start_run(a, KIND, "c1", None, BASELINE), stuck, 1),
@@ -124,11 +132,11 @@ LOOPS: dict[str, tuple[Callable[[Any], Flow[Any]], Any, int]] = {
         10,
     ),
     "an active run, never found": (lambda a: examine_active(a, REF, BASELINE, KIND, "c1"), error(404), 10),
-    "the newest run": (lambda a: look_for_newest(a, KIND, "c1", SINCE), error(500), 20),
+    "the newest run": (lambda a: poll_newest_run(a, KIND, "c1", SINCE), error(500), 20),
     "a wait, run goes on": (lambda a: wait(a, HOUR), run(), 120),
-    "a wait, answers unreadable": (lambda a: wait(a, HOUR), reply(200, b"x"), 60),
+    "a wait, answers unreadable": (lambda a: wait(a, HOUR), response(200, b"x"), 60),
     "a wait, not found": (lambda a: wait(a, HOUR), error(404), 10),
-    "a poll, answers unreadable": (lambda a: look(a, HOUR), reply(200, b"x"), 60),
+    "a poll, answers unreadable": (lambda a: look(a, HOUR), response(200, b"x"), 60),
     "a list of full pages": (all_pages, page(100, promises=False), 2_000),
     "a list of short pages that promises more": (all_pages, page(1, promises=True), 2_000),
     "a list of empty pages that promises more": (all_pages, page(0, promises=True), 1),
@@ -186,7 +194,7 @@ def test_a_token_that_expires_at_once_is_fetched_once_a_request() -> None:
     script = Script(always=error(401), tokens=[Token(f"t{number}", renew_at=0.0) for number in range(50)])
 
     with pytest.raises(ITwinError):
-        script.play(exchange(script.account(), endpoints.get_connection(KIND, "c1")))
+        script.play(perform_call(script.account(), endpoints.get_connection(KIND, "c1")))
 
     assert len(script.authorizations) == 2
 

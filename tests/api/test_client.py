@@ -23,7 +23,7 @@ from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.runs import endpoints
 from airflow_provider_itwin.api.runs.active_run_policy import Active
 from airflow_provider_itwin.api.runs.start import Baseline, StartedRun
-from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
 
 from .answers import DATA, EXPORT, MANIFEST, STORAGE
 from .certificate import self_signed
@@ -136,7 +136,7 @@ def test_whatever_goes_wrong_on_the_way_is_no_answer(service: requests_mock.Mock
     client, _ = made()
 
     with pytest.raises(ITwinConnectionError, match=rf"got no complete answer: {type(error).__name__}: "):
-        client.call(LOOK, patience=0.0)
+        client.call(LOOK, retry_budget=0.0)
 
 
 def test_a_mistake_of_ours_is_not_taken_for_trouble_on_the_way(service: requests_mock.Mocker) -> None:
@@ -179,7 +179,7 @@ def test_a_body_is_read_up_to_its_limit(service: requests_mock.Mocker, monkeypat
 
     assert client.call(LOOK).id == "c1"
     with pytest.raises(ITwinConnectionError, match="its body is larger than 1 MiB"):
-        client.call(LOOK, patience=0.0)
+        client.call(LOOK, retry_budget=0.0)
 
 
 def test_a_body_is_decoded(service: requests_mock.Mocker) -> None:
@@ -270,8 +270,8 @@ def test_every_method_asks_for_what_it_says(service: requests_mock.Mocker, kind:
     assert client.describe_connection("c1", kind).id == "c1"
     assert [run.id for run in client.list_runs("c1", kind)] == ["r1", "r2"]
     assert [one.id for one in client.list_connections("m1", kind)] == ["c1"]
-    order = WaitOrder(kind, "c1", "r1")
-    assert client.wait(order).end is client.look(order, 0.0).end is WaitEnd.FINISHED
+    spec = WaitSpec(kind, "c1", "r1")
+    assert client.wait(spec).end is client.look(spec, 0.0).end is WaitEnd.FINISHED
     assert {request.hostname for request in service.request_history} == {"api.bentley.com"}
 
 

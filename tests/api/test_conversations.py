@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_provider_itwin.api.errors import ITwinInvalidRequestError, ITwinNotFoundError, ITwinProtocolError
-from airflow_provider_itwin.api.http.messages import Reply
+from airflow_provider_itwin.api.http.messages import Response
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.runs.active_run_policy import Active
 from airflow_provider_itwin.api.runs.polling import (
-    Sight,
-    look_at_run,
-    look_for_newest,
+    PollResult,
+    poll_newest_run,
+    poll_run,
 )
 from airflow_provider_itwin.api.runs.start import (
     Baseline,
@@ -23,7 +23,7 @@ from airflow_provider_itwin.api.runs.start import (
     take_baseline,
 )
 
-from .answers import EXPORT, MANIFEST, STORAGE, connection, error, finished, reply, run
+from .answers import EXPORT, MANIFEST, STORAGE, connection, error, finished, response, run
 from .script import Script
 
 KIND = ConnectionKind.STORAGE
@@ -41,7 +41,7 @@ def test_a_baseline_is_the_last_run_and_the_moment_by_the_clock_of_the_service()
 
 @pytest.mark.parametrize("kind", ["User", "Service"])
 def test_a_baseline_tells_in_whose_name_a_connection_runs(kind: str) -> None:
-    script = Script(reply(200, {"connection": {"authenticationType": kind}}))
+    script = Script(response(200, {"connection": {"authenticationType": kind}}))
 
     assert script.play(take_baseline(script.account(), KIND, "c1")) == Baseline(None, None, kind)
 
@@ -166,7 +166,7 @@ def test_a_run_that_is_named_but_never_found() -> None:
     ],
 )
 def test_a_run_that_an_earlier_try_may_have_started(
-    last_run: str | None, look: Reply | None, expected: RunRef | None
+    last_run: str | None, look: Response | None, expected: RunRef | None
 ) -> None:
     script = Script(connection(last_run), *([look] if look else []))
 
@@ -193,9 +193,9 @@ def test_a_run_that_an_earlier_try_has_started_just_now() -> None:
 def test_the_newest_run_counts_if_it_began_late_enough(start: str | None, seen: bool) -> None:
     script = Script(connection("new"), run("Executing", start=start))
 
-    sight = script.play(look_for_newest(script.account(), KIND, "c1", ASKED))
+    poll_result = script.play(poll_newest_run(script.account(), KIND, "c1", ASKED))
 
-    assert (sight is not None) is seen
+    assert (poll_result is not None) is seen
     assert script.lines == [f"GET {STORAGE}/c1", f"GET {STORAGE}/c1/runs/new"]
 
 
@@ -203,21 +203,21 @@ def test_the_newest_run_counts_if_it_began_late_enough(start: str | None, seen: 
 def test_there_is_no_newest_run_of_the_connection(last_run: str | None) -> None:
     script = Script(connection(last_run))
 
-    assert script.play(look_for_newest(script.account(), KIND, "c1", ASKED)) is None
+    assert script.play(poll_newest_run(script.account(), KIND, "c1", ASKED)) is None
 
 
 def test_a_newest_run_that_is_not_found_yet_is_not_there_yet() -> None:
     script = Script(connection("new"), error(404))
 
-    assert script.play(look_for_newest(script.account(), KIND, "c1", ASKED)) is None
+    assert script.play(poll_newest_run(script.account(), KIND, "c1", ASKED)) is None
 
 
 def test_a_look_decodes_the_whole_run_only_at_its_end() -> None:
     jobs = [{"tasks": [{"result": "Success"}]}]
 
-    def look(answer: Reply) -> Sight:
+    def look(answer: Response) -> PollResult:
         script = Script(answer)
-        return script.play(look_at_run(script.account(), NEW))
+        return script.play(poll_run(script.account(), NEW))
 
     assert look(run("Executing", jobs=jobs)).run is None
     ended = look(finished(jobs=jobs)).run
@@ -227,9 +227,9 @@ def test_a_look_decodes_the_whole_run_only_at_its_end() -> None:
 
 
 def test_a_finished_run_with_half_a_letter_is_read_all_the_same() -> None:
-    script = Script(reply(200, b'{"run":{"state":"Completed","jobs":[{"id":"\\ud800"}]}}'))
+    script = Script(response(200, b'{"run":{"state":"Completed","jobs":[{"id":"\\ud800"}]}}'))
 
-    run = script.play(look_at_run(script.account(), NEW, patience=0.0)).run
+    run = script.play(poll_run(script.account(), NEW, retry_budget=0.0)).run
 
     assert run is not None
     assert run.jobs is not None
@@ -237,10 +237,10 @@ def test_a_finished_run_with_half_a_letter_is_read_all_the_same() -> None:
 
 
 def test_a_finished_run_that_cannot_be_read_is_an_answer_that_cannot_be_read() -> None:
-    broken = reply(200, b'{"run":{"id":"r1","state":"Completed","jobs":[{"id":"\\q"}]}}', x_correlation_id="corr")
+    broken = response(200, b'{"run":{"id":"r1","state":"Completed","jobs":[{"id":"\\q"}]}}', x_correlation_id="corr")
     script = Script(broken)
 
     with pytest.raises(ITwinProtocolError) as caught:
-        script.play(look_at_run(script.account(), NEW, patience=0.0))
+        script.play(poll_run(script.account(), NEW, retry_budget=0.0))
 
     assert caught.value.correlation_id == "corr"

@@ -27,14 +27,14 @@ from airflow_provider_itwin.api.http.config import (
 )
 from airflow_provider_itwin.api.http.messages import Token
 
-from .answers import reply
+from .answers import response
 from .script import CREDENTIALS, PRODUCTION
 
 NOW = 1000.0
 
 
 def read(body: Any) -> Token:
-    return read_token(reply(200, body), NOW)
+    return read_token(response(200, body), NOW)
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def ends_in_time(made: Driver) -> None:
     began = time.monotonic()
     # The standard library takes an answer 103 for the final one, which it cannot be: that is an end, too.
     with pytest.raises((ITwinConnectionError, ITwinProtocolError)):
-        call(made, LOOK, patience=0.0)
+        call(made, LOOK, retry_budget=0.0)
     assert time.monotonic() - began < GENEROUSLY
 
 
@@ -152,7 +152,7 @@ def test_a_body_that_nobody_reads_is_given_up_at_the_deadline(name: str) -> None
         with driver(name, world, world.account(ReadyToken("t"), Network(TIMEOUT), environment)) as made:
             began = time.monotonic()
             with pytest.raises(ITwinConnectionError):
-                call(made, endpoints.start_run(ConnectionKind.MANIFEST, "c1", body), patience=0.0)
+                call(made, endpoints.start_run(ConnectionKind.MANIFEST, "c1", body), retry_budget=0.0)
     assert time.monotonic() - began < GENEROUSLY
 
 
@@ -168,7 +168,7 @@ def test_the_next_request_on_the_same_connection_has_a_deadline_of_its_own(name:
         reaching(name, Environment.of(f"http://127.0.0.1:{port}"), Network(TIMEOUT)) as made,
     ):
         for _ in range(3):
-            assert call(made, LOOK, patience=0.0).id == "c1"
+            assert call(made, LOOK, retry_budget=0.0).id == "c1"
 
 
 def test_a_slow_answer_within_the_deadline_is_taken(name: str) -> None:
@@ -176,7 +176,7 @@ def test_a_slow_answer_within_the_deadline_is_taken(name: str) -> None:
         serving(after_request(("send", OK + b"Content-Length: 26\r\n\r\n"), ("drip", BODY))) as port,
         reaching(name, Environment.of(f"http://127.0.0.1:{port}"), Network(10.0)) as made,
     ):
-        assert call(made, LOOK, patience=0.0).id == "c1"
+        assert call(made, LOOK, retry_budget=0.0).id == "c1"
 
 
 def test_addresses_share_the_time_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +200,7 @@ def test_addresses_share_the_time_to_connect(monkeypatch: pytest.MonkeyPatch) ->
         environment = Environment.of(f"http://localhost:{port}")
         made = stack.enter_context(reaching("sync", environment, Network(TIMEOUT)))
 
-        assert call(made, LOOK, patience=0.0).id == "c1"
+        assert call(made, LOOK, retry_budget=0.0).id == "c1"
         made.close()
 
         found[:] = [silent] * 12
@@ -236,5 +236,5 @@ def test_the_start_of_a_run_keeps_to_the_deadline_too(name: str, kind: Connectio
     ):
         began = time.monotonic()
         with pytest.raises(ITwinConnectionError):
-            made.carry(start.start_run(made.account, kind, "c1", {"exportType": "IFC"}, patience=0.0))
+            made.run_flow(start.start_run(made.account, kind, "c1", {"exportType": "IFC"}, retry_budget=0.0))
     assert time.monotonic() - began < GENEROUSLY

@@ -22,7 +22,7 @@ from airflow_provider_itwin.api.http.auth import (
 )
 from airflow_provider_itwin.api.http.config import Environment, Network
 from airflow_provider_itwin.api.http.error_mapping import refusal
-from airflow_provider_itwin.api.http.messages import Reply, Request
+from airflow_provider_itwin.api.http.messages import Request, Response
 from airflow_provider_itwin.api.models import decoding
 from airflow_provider_itwin.api.models.decoding import (
     LARGEST_AT_ONCE,
@@ -39,10 +39,10 @@ from airflow_provider_itwin.api.models.report import LARGEST_REPORT, RunReport
 from airflow_provider_itwin.api.models.resources import (
     ConnectionEnvelope,
     ConnectionPage,
-    GlanceEnvelope,
-    GlancePage,
     RunEnvelope,
     RunPage,
+    RunSummaryEnvelope,
+    RunSummaryPage,
     SourceFilePage,
     decoded,
 )
@@ -82,7 +82,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "not UTF-8": lambda: many(b"{}", b'{"run":{"id":"\xff","jobs":[', b"]}}"),
     "half a pair": lambda: many(b"{}", rb'{"run":{"id":"\ud83d","jobs":[', b"]}}"),
 }
-SHAPES = (RunEnvelope, GlanceEnvelope, ConnectionEnvelope, RunPage, GlancePage, SourceFilePage, ConnectionPage)
+SHAPES = (RunEnvelope, RunSummaryEnvelope, ConnectionEnvelope, RunPage, RunSummaryPage, SourceFilePage, ConnectionPage)
 
 
 def refused_as_too_large(read: Callable[[], object]) -> str:
@@ -108,7 +108,7 @@ def test_too_many_values_are_refused_before_they_are_decoded(hostile: str) -> No
         assert f"{len(body):,} bytes with more than {MOST_VALUES:,} JSON values" in text
     small = refused_as_too_large(lambda: read_json(body))
     assert f"{len(body):,} bytes" in small
-    token = refused_as_too_large(lambda: read_token(Reply(200, {}, body), 0.0))
+    token = refused_as_too_large(lambda: read_token(Response(200, {}, body), 0.0))
     assert "The answer of the token endpoint is too large" in token
     assert "t0ken" not in token
 
@@ -118,7 +118,7 @@ def test_an_error_that_is_too_large_is_not_decoded(status: int) -> None:
     body = HOSTILE["an error"]()
     tracemalloc.start()
     try:
-        error = refusal(Reply(status, {}, body), Request("GET", "https://api/x", {}), "get", ReadyToken("t0ken"))
+        error = refusal(Response(status, {}, body), Request("GET", "https://api/x", {}), "get", ReadyToken("t0ken"))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -170,19 +170,19 @@ def test_a_small_answer_that_holds_millions_of_values_is_refused(name: str, answ
     bomb = gzip.compress(TWENTY_MILLION, 1)
     assert len(bomb) < 400_000
 
-    def reply(got: Received) -> tuple[int, dict[str, str], bytes]:
+    def response(got: Received) -> tuple[int, dict[str, str], bytes]:
         if got.method == "POST" and answer != "token":
             return 200, {}, b'{"access_token":"t0ken"}'
         return 500 if answer == "error" else 200, {"Content-Encoding": "gzip"}, bomb
 
     world = World()
     with Recorder().serving() as recorder:
-        recorder.answer = reply
+        recorder.answer = response
         account = world.account(network=Network(60.0), environment=Environment.of(recorder.url))
         with driver(name, world, account) as made:
             began = time.monotonic()
             with pytest.raises(ITwinError) as caught:
-                call(made, endpoints.glance_at_run(*_parts(REF)), patience=0.0)
+                call(made, endpoints.get_run_summary(*_parts(REF)), retry_budget=0.0)
     assert time.monotonic() - began < 20.0, "it took 100 s before"
     if answer == "run":
         assert f"{len(TWENTY_MILLION):,} bytes with more than {MOST_VALUES:,} JSON values" in str(caught.value)
@@ -286,7 +286,7 @@ def test_repairing_takes_time_in_proportion_to_the_body(body: bytes, refused: bo
     assert time.monotonic() - began < 15.0
 
 
-@pytest.mark.parametrize("operation", [endpoints.get_run, endpoints.glance_at_run])
+@pytest.mark.parametrize("operation", [endpoints.get_run, endpoints.get_run_summary])
 @pytest.mark.parametrize("files", [3000, 20_000])
 async def test_a_large_run_is_decoded_in_a_thread_and_in_pieces(
     files: int, operation: Any, monkeypatch: pytest.MonkeyPatch
@@ -313,7 +313,7 @@ async def test_a_large_run_is_decoded_in_a_thread_and_in_pieces(
         credentials = ClientCredentials("a", "b")
         account = world.account(credentials, Network(60.0), Environment.of(recorder.url))
         async with AsyncITwinClient(account) as client:
-            await client.call(operation(*_parts(REF)), patience=0.0)
+            await client.call(operation(*_parts(REF)), retry_budget=0.0)
 
     assert threads
     assert threading.get_ident() not in threads, "the event loop must not decode it"
@@ -337,11 +337,11 @@ async def test_one_who_is_cancelled_while_an_answer_is_decoded_leaves_no_trace(m
         account = world.account(ReadyToken("t"), Network(60.0), Environment.of(recorder.url))
         async with AsyncITwinClient(account) as client:
             monkeypatch.setattr(decoding, "_resource", slowly)
-            first = asyncio.create_task(client.call(endpoints.get_run(*_parts(REF)), patience=0.0))
+            first = asyncio.create_task(client.call(endpoints.get_run(*_parts(REF)), retry_budget=0.0))
             await asyncio.to_thread(started.wait, 10.0)
             first.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await first
             go_on.set()
             monkeypatch.setattr(decoding, "_resource", usual)
-            assert (await client.call(endpoints.get_run(*_parts(REF)), patience=0.0)).id == "r1"
+            assert (await client.call(endpoints.get_run(*_parts(REF)), retry_budget=0.0)).id == "r1"

@@ -19,7 +19,7 @@ from airflow_provider_itwin.api.runs import endpoints, start
 from airflow_provider_itwin.api.runs.active_run_policy import Active
 from airflow_provider_itwin.api.runs.pagination import Pages
 from airflow_provider_itwin.api.runs.start import StartedRun
-from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
 
 from .drivers import Driver, World, call
 
@@ -33,11 +33,11 @@ STORAGE = ConnectionKind.STORAGE
 
 
 def start_run(client: Driver, connection_id: str = "c1", kind: ConnectionKind = STORAGE) -> StartedRun:
-    return client.carry(start.start_run(client.account, kind, connection_id, BODIES[kind]))
+    return client.run_flow(start.start_run(client.account, kind, connection_id, BODIES[kind]))
 
 
-def waiting_for(world: World, ref: RunRef, **details: Any) -> WaitOrder:
-    return WaitOrder(ref.kind, ref.connection_id, ref.run_id, began=world.clock.now(), **details)
+def waiting_for(world: World, ref: RunRef, **details: Any) -> WaitSpec:
+    return WaitSpec(ref.kind, ref.connection_id, ref.run_id, began=world.clock.now(), **details)
 
 
 def run_ids(world: World, connection_id: str = "c1") -> list[str]:
@@ -67,10 +67,10 @@ def test_the_run_of_another_connection_is_named_and_not_taken_for_ours(
     world.emulator.add_connection(kind, "c1", imodel_id="m")
     world.emulator.add_connection(theirs, "c2", imodel_id="m")
     run_id = world.emulator.start_run("c2")
-    baseline = client.carry(start.take_baseline(client.account, ConnectionKind(kind), "c1"))
+    baseline = client.run_flow(start.take_baseline(client.account, ConnectionKind(kind), "c1"))
 
     started = start_run(client, kind=ConnectionKind(kind))
-    active = client.carry(start.examine_active(client.account, started.ref, baseline, ConnectionKind(kind), "c1"))
+    active = client.run_flow(start.examine_active(client.account, started.ref, baseline, ConnectionKind(kind), "c1"))
 
     assert started == StartedRun(RunRef(ConnectionKind(theirs), "c2", run_id), created=False)
     assert active == Active(started.ref, ours=False, fresh=False)
@@ -85,12 +85,12 @@ def test_an_older_run_of_ours_is_told_from_a_fresh_one_whatever_the_clocks_say(
     world.emulator.add_connection(connection_id="c1")
     older = world.emulator.start_run("c1")
     world.clock.advance(5.0)
-    baseline = client.carry(start.take_baseline(client.account, STORAGE, "c1"))
-    first = client.carry(start.examine_active(client.account, start_run(client).ref, baseline, STORAGE, "c1"))
+    baseline = client.run_flow(start.take_baseline(client.account, STORAGE, "c1"))
+    first = client.run_flow(start.examine_active(client.account, start_run(client).ref, baseline, STORAGE, "c1"))
     world.emulator.finish_run("c1")
     world.clock.advance(5.0)
     fresh = world.emulator.start_run("c1")
-    second = client.carry(start.examine_active(client.account, start_run(client).ref, baseline, STORAGE, "c1"))
+    second = client.run_flow(start.examine_active(client.account, start_run(client).ref, baseline, STORAGE, "c1"))
 
     assert first == Active(RunRef(STORAGE, "c1", older), ours=True, fresh=False)
     assert second == Active(RunRef(STORAGE, "c1", fresh), ours=True, fresh=True)
@@ -156,12 +156,12 @@ def test_a_run_that_is_invisible_at_first_is_waited_for(world: World, client: Dr
 
 def test_an_invisible_run_of_ours_is_examined_once_it_appears(world: World, client: Driver) -> None:
     world.emulator.add_connection(connection_id="c1")
-    baseline = client.carry(start.take_baseline(client.account, STORAGE, "c1"))
+    baseline = client.run_flow(start.take_baseline(client.account, STORAGE, "c1"))
     world.emulator.start_run("c1")
     world.emulator.oddities.invisible_for = 10.0
 
     ref = start_run(client).ref
-    active = client.carry(start.examine_active(client.account, ref, baseline, STORAGE, "c1"))
+    active = client.run_flow(start.examine_active(client.account, ref, baseline, STORAGE, "c1"))
 
     assert active == Active(ref, ours=True, fresh=True)
 
@@ -212,20 +212,20 @@ def test_every_source_file_is_listed_once_whatever_the_links_say(
 
     names = []
     while not pages.is_done:
-        names += [file.last_known_file_name for file in client.carry(pages.next_page(client.account))]
+        names += [file.last_known_file_name for file in client.run_flow(pages.next_page(client.account))]
 
     assert len(names) == len(set(names)) == count
     assert len(world.emulator.journal) <= count // 100 + 3
 
 
-@pytest.mark.parametrize("order", ["newest-first", "oldest-first", "shuffled"])
-def test_runs_are_listed_whole_in_whatever_order(world: World, client: Driver, order: Any) -> None:
+@pytest.mark.parametrize("spec", ["newest-first", "oldest-first", "shuffled"])
+def test_runs_are_listed_whole_in_whatever_order(world: World, client: Driver, spec: Any) -> None:
     world.emulator.add_connection(connection_id="c1")
     for _ in range(5):
         world.emulator.start_run("c1")
         world.emulator.finish_run("c1")
         world.clock.advance(10.0)
-    world.emulator.oddities.run_order = order
+    world.emulator.oddities.run_order = spec
 
     page = call(client, endpoints.get_runs(STORAGE, "c1", 100, 0))
 
@@ -271,7 +271,7 @@ def test_a_body_that_makes_no_sense(world: World, client: Driver) -> None:
     world.emulator.add_connection("export", "c1")
 
     with pytest.raises(ITwinInvalidRequestError) as caught:
-        client.carry(start.start_run(client.account, ConnectionKind.EXPORT, "c1", {"exportType": "LandXML"}))
+        client.run_flow(start.start_run(client.account, ConnectionKind.EXPORT, "c1", {"exportType": "LandXML"}))
 
     assert [detail.target for detail in caught.value.details] == ["exportType"]
 
@@ -282,7 +282,7 @@ def test_the_newest_run_is_waited_for_before_it_exists(world: World, client: Dri
     world.emulator.finish_run("c1")
     world.clock.advance(60.0)
     since = world.emulator.clock.now()
-    order = WaitOrder(
+    spec = WaitSpec(
         STORAGE,
         "c1",
         started_after="2026-05-28T20:27:40Z",
@@ -290,9 +290,9 @@ def test_the_newest_run_is_waited_for_before_it_exists(world: World, client: Dri
         deadline=since + 100.0,
     )
 
-    nothing_yet = client.wait(order)
+    nothing_yet = client.wait(spec)
     world.emulator.start_run("c1")
-    seen = client.wait(WaitOrder(STORAGE, "c1", started_after="2026-05-28T20:27:40Z", began=world.clock.now()))
+    seen = client.wait(WaitSpec(STORAGE, "c1", started_after="2026-05-28T20:27:40Z", began=world.clock.now()))
 
     assert nothing_yet.end is WaitEnd.DEADLINE
     assert seen.end is WaitEnd.FINISHED

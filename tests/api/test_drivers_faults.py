@@ -20,7 +20,7 @@ from airflow_provider_itwin.api.http.config import Account, Network
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.runs import endpoints, start
-from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
 
 from .drivers import DRIVERS, Driver, World, call, driver
 from .recorder import Received, Recorder
@@ -83,10 +83,10 @@ def test_what_a_fault_means(world: World, hasty: Driver, fault: dict[str, Any], 
     world.emulator.fail("get-storage-connection", times=None, **fault)
 
     if meaning is None:
-        assert call(hasty, LOOK, patience=0.0).id == "c1"
+        assert call(hasty, LOOK, retry_budget=0.0).id == "c1"
     else:
         with pytest.raises(meaning) as caught:
-            call(hasty, LOOK, patience=0.0)
+            call(hasty, LOOK, retry_budget=0.0)
         assert caught.value.transient
     # aiohttp asks once more by itself when a connection that it keeps turns out to be closed; reading does no harm.
     assert world.operations() in (["get-storage-connection"], ["get-storage-connection"] * 2)
@@ -108,7 +108,7 @@ def test_a_fault_that_passes_is_ridden_out(
 def test_a_run_is_never_started_twice(world: World, hasty: Driver, fault: dict[str, Any], meaning: Meaning) -> None:
     world.emulator.fail("run-storage-connection", times=times(fault, 2), **fault)
 
-    started = hasty.carry(start.start_run(hasty.account, STORAGE, "c1"))
+    started = hasty.run_flow(start.start_run(hasty.account, STORAGE, "c1"))
 
     runs = world.emulator.runs("c1")
     assert [run["id"] for run in runs] == [started.ref.run_id]
@@ -123,7 +123,7 @@ def test_a_wait_rides_it_out(world: World, hasty: Driver, fault: dict[str, Any],
     if times(fault, 2) > 1:
         world.emulator.fail("get-storage-connection-run", times=1, after=8, **fault)
 
-    outcome = hasty.wait(WaitOrder(STORAGE, "c1", run_id, began=world.clock.now()))
+    outcome = hasty.wait(WaitSpec(STORAGE, "c1", run_id, began=world.clock.now()))
 
     assert outcome.end is WaitEnd.FINISHED
 
@@ -134,7 +134,7 @@ def test_a_lost_answer_to_the_start_of_a_run_is_found_again(world: World, hasty:
         world.emulator.start_run("c1")
     world.emulator.fail("run-storage-connection", kind="reset-after")
 
-    started = hasty.carry(start.start_run(hasty.account, STORAGE, "c1"))
+    started = hasty.run_flow(start.start_run(hasty.account, STORAGE, "c1"))
 
     assert started.ref.run_id == world.emulator.runs("c1")[-1]["id"]
     assert not started.created
@@ -146,7 +146,7 @@ def test_an_outage_ends_a_wait(world: World, hasty: Driver) -> None:
     run_id = world.emulator.start_run("c1")
     world.emulator.fail("*", times=None, kind="reset-before")
 
-    outcome = hasty.wait(WaitOrder(STORAGE, "c1", run_id, began=world.clock.now(), outage_tolerance=120.0))
+    outcome = hasty.wait(WaitSpec(STORAGE, "c1", run_id, began=world.clock.now(), outage_tolerance=120.0))
 
     assert outcome.end is WaitEnd.OUTAGE
     assert isinstance(outcome.error, ITwinConnectionError)
@@ -163,7 +163,7 @@ def test_a_body_that_trickles_takes_no_longer_than_a_request_may(world: World, n
     with driver(name, world, account) as made:
         began = time.monotonic()
         with pytest.raises(ITwinConnectionError, match=r"took longer than|imeout"):
-            call(made, LOOK, patience=0.0)
+            call(made, LOOK, retry_budget=0.0)
 
     assert time.monotonic() - began < 4.0
 
@@ -191,7 +191,7 @@ def test_no_answer_is_read_further_than_its_limit(name: str, status: int, chunke
             driver(name, world, world.account(environment=environment)) as made,
             pytest.raises(ITwinConnectionError, match="larger than 1 MiB"),
         ):
-            call(made, LOOK, patience=0.0)
+            call(made, LOOK, retry_budget=0.0)
     assert len(recorder.received) == 2
 
 
@@ -207,7 +207,7 @@ def test_what_is_left_of_a_token_is_not_quoted(name: str, length: int, caplog: p
         with driver(name, world, world.account(environment=environment)) as made:
             for _ in range(3):
                 with pytest.raises(ITwinError) as caught:
-                    call(made, LOOK, patience=0.0)
+                    call(made, LOOK, retry_budget=0.0)
                 assert "0paque" not in f"{caught.value}{caught.value!r}"
                 assert "expires_in" not in str(caught.value)
     assert "0paque" not in caplog.text
@@ -231,7 +231,7 @@ def test_what_is_no_http_is_not_quoted(name: str, line: bytes) -> None:
             driver(name, world, world.account(environment=environment)) as made,
             pytest.raises(ITwinConnectionError) as caught,
         ):
-            call(made, LOOK, patience=0.0)
+            call(made, LOOK, retry_budget=0.0)
         server.shutdown()
     assert "0paque" not in str(caught.value)
 
@@ -243,4 +243,4 @@ def test_what_is_no_http_is_no_answer(name: str) -> None:
         recorder.answer = lambda got: (200, {"Content-Encoding": "gzip"}, b"this is not gzip")
         environment = world.account().environment.of(recorder.url)
         with driver(name, world, world.account(environment=environment)) as made, pytest.raises(ITwinConnectionError):
-            call(made, LOOK, patience=0.0)
+            call(made, LOOK, retry_budget=0.0)

@@ -23,8 +23,8 @@ def test_the_service_is_left_alone_for_as_long_as_it_asks(world: World, client: 
     world.emulator.fail("get-storage-connection", status=429, headers={"Retry-After": "40"})
 
     with pytest.raises(ITwinRateLimitError):
-        call(client, LOOK, patience=0.0)
-    call(client, LOOK, patience=0.0)
+        call(client, LOOK, retry_budget=0.0)
+    call(client, LOOK, retry_budget=0.0)
 
     assert sum(world.pauses) == pytest.approx(40.0)
 
@@ -32,7 +32,7 @@ def test_the_service_is_left_alone_for_as_long_as_it_asks(world: World, client: 
 def test_the_service_is_not_left_alone_for_a_day(world: World, client: Driver) -> None:
     world.emulator.fail("get-storage-connection", status=429, headers={"Retry-After": "86400"})
 
-    call(client, LOOK, patience=1000.0)
+    call(client, LOOK, retry_budget=1000.0)
 
     assert 300.0 <= sum(world.pauses) <= 330.0
 
@@ -40,11 +40,11 @@ def test_the_service_is_not_left_alone_for_a_day(world: World, client: Driver) -
 def test_another_token_is_no_request_to_the_api(world: World, client: Driver) -> None:
     world.emulator.fail("get-storage-connection", status=429, headers={"Retry-After": "40"})
     with pytest.raises(ITwinRateLimitError):
-        call(client, LOOK, patience=0.0)
+        call(client, LOOK, retry_budget=0.0)
     world.operations()
     world.emulator.revoke_tokens()
 
-    call(client, LOOK, patience=0.0)
+    call(client, LOOK, retry_budget=0.0)
 
     assert world.operations() == ["get-storage-connection", "token", "get-storage-connection"]
     assert sum(world.pauses) == pytest.approx(40.0)

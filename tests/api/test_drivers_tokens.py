@@ -8,7 +8,7 @@ from airflow_provider_itwin.api.errors import ITwinAuthenticationError, ITwinSer
 from airflow_provider_itwin.api.http.auth import ClientCredentials, ReadyToken
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.runs import endpoints
-from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
 
 from .drivers import DRIVERS, Driver, World, call, driver
 
@@ -24,9 +24,9 @@ def look(client: Driver) -> None:
     call(client, endpoints.get_connection(STORAGE, "c1"))
 
 
-def order(world: World, **details: object) -> WaitOrder:
+def spec(world: World, **details: object) -> WaitSpec:
     run_id = world.emulator.start_run("c1")
-    return WaitOrder(STORAGE, "c1", run_id, began=world.clock.now(), **details)  # type: ignore[arg-type]
+    return WaitSpec(STORAGE, "c1", run_id, began=world.clock.now(), **details)  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("connection")
@@ -67,7 +67,7 @@ def test_a_token_that_was_revoked_is_replaced_in_passing(world: World, client: D
 @pytest.mark.usefixtures("connection")
 def test_a_wait_outlives_its_token(world: World, client: Driver) -> None:
     world.emulator.plan_run("c1", duration=4.0 * 3600.0)
-    outcome = client.wait(order(world))
+    outcome = client.wait(spec(world))
 
     assert outcome.end is WaitEnd.FINISHED
     assert world.operations().count("token") == 5
@@ -77,14 +77,14 @@ def test_a_wait_outlives_its_token(world: World, client: Driver) -> None:
 def test_an_issuer_that_is_down_for_a_while_delays_a_wait(world: World, client: Driver) -> None:
     world.emulator.fail("token", times=4, status=503)
 
-    assert client.wait(order(world)).end is WaitEnd.FINISHED
+    assert client.wait(spec(world)).end is WaitEnd.FINISHED
 
 
 @pytest.mark.usefixtures("connection")
 def test_an_issuer_that_stays_down_is_an_outage_and_raises_nothing(world: World, client: Driver) -> None:
     world.emulator.fail("token", times=None, status=503)
 
-    outcome = client.wait(order(world, outage_tolerance=300.0))
+    outcome = client.wait(spec(world, outage_tolerance=300.0))
 
     assert outcome.end is WaitEnd.OUTAGE
     assert isinstance(outcome.error, ITwinServerError)
@@ -96,7 +96,7 @@ def test_an_issuer_that_is_down_at_the_deadline_does_not_hide_it(world: World, c
     world.emulator.fail("token", times=None, status=503)
     ahead = world.clock.now() + 100.0
 
-    outcome = client.wait(order(world, deadline=ahead))
+    outcome = client.wait(spec(world, deadline=ahead))
 
     assert outcome.end is WaitEnd.DEADLINE
     assert isinstance(outcome.error, ITwinServerError)
@@ -108,7 +108,7 @@ def test_wrong_credentials_end_a_wait_at_once(world: World, name: str) -> None:
     account = world.account(ClientCredentials(world.emulator.client_id, "wrong"))
 
     with driver(name, world, account) as client:
-        outcome = client.wait(order(world))
+        outcome = client.wait(spec(world))
 
     assert outcome.end is WaitEnd.REFUSED
     assert isinstance(outcome.error, ITwinAuthenticationError)

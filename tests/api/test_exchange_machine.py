@@ -23,17 +23,17 @@ from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.http.messages import (
     Authorize,
     Flow,
-    NoReply,
+    NoResponse,
     Pause,
-    Reply,
     Request,
+    Response,
     Send,
     Token,
 )
 from airflow_provider_itwin.api.http.request_flow import (
-    DEFAULT_PATIENCE,
-    exchange,
+    DEFAULT_RETRY_BUDGET,
     obtain_token,
+    perform_call,
 )
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.runs import endpoints, start
@@ -111,8 +111,8 @@ _STATUSES = st.sampled_from(
         599,
     )
 )
-NONSENSE = st.builds(Reply, _STATUSES, _HEADERS, _BODIES)
-TROUBLE = st.builds(Reply, st.sampled_from((408, 425, 429, 500, 502, 503, 504)), _HEADERS, st.just(b""))
+NONSENSE = st.builds(Response, _STATUSES, _HEADERS, _BODIES)
+TROUBLE = st.builds(Response, st.sampled_from((408, 425, 429, 500, 502, 503, 504)), _HEADERS, st.just(b""))
 
 
 class _Conversation(RuleBasedStateMachine):
@@ -185,7 +185,7 @@ class _Conversation(RuleBasedStateMachine):
             return Token(credentials.token)
         if self.token is not None and self.token is not want.refused and self.token.is_good(self.now):
             return self.token
-        self._flows.append(obtain_token(self.account, credentials, want.patience))
+        self._flows.append(obtain_token(self.account, credentials, want.retry_budget))
         return None
 
     def _check(self, want: Send | Pause) -> None:
@@ -202,7 +202,7 @@ class _Conversation(RuleBasedStateMachine):
         assert request.headers["authorization"].removeprefix("Bearer ") in {"somebodys-token", f"token-{self.fetched}"}
         assert SECRET not in body + request.url + json.dumps(dict(request.headers))
 
-    def reply(self, outcome: Reply | NoReply, takes: float = 0.0) -> None:
+    def response(self, outcome: Response | NoResponse, takes: float = 0.0) -> None:
         self.sent += 1
         self.now += takes
         self._go_on(outcome)
@@ -229,12 +229,12 @@ class _Conversation(RuleBasedStateMachine):
     def a_token_is_given(self, lifetime: Any) -> None:
         self.fetched += 1
         answer = {"access_token": f"token-{self.fetched}", "expires_in": lifetime, "token_type": "Bearer"}
-        self.reply(Reply(200, {}, json.dumps(answer).encode()))
+        self.response(Response(200, {}, json.dumps(answer).encode()))
 
     @precondition(lambda self: self.request is not None)
     @rule(takes=st.sampled_from([0.0, 1.0, 60.0]))
     def nothing_comes(self, takes: float) -> None:
-        self.reply(NoReply("connection reset"), takes)
+        self.response(NoResponse("connection reset"), takes)
 
     @precondition(lambda self: self.want is None)
     @rule()
@@ -259,38 +259,38 @@ class _Conversation(RuleBasedStateMachine):
 class OneCall(_Conversation):
     """A single call, and a service that may answer anything at all."""
 
-    patience = 0.0
+    retry_budget = 0.0
 
     @initialize(
-        patience=st.sampled_from([0.0, 10.0, 120.0, 900.0]),
+        retry_budget=st.sampled_from([0.0, 10.0, 120.0, 900.0]),
         credentials=st.sampled_from(_Conversation.credentials),
         call=st.sampled_from(
             [
                 endpoints.get_run(ConnectionKind.STORAGE, "c1", "r1"),
-                endpoints.glance_at_run(ConnectionKind.MANIFEST, "c1", "r1"),
+                endpoints.get_run_summary(ConnectionKind.MANIFEST, "c1", "r1"),
                 endpoints.start_run(ConnectionKind.EXPORT, "c1", {"exportType": "IFC"}),
-                endpoints.look_at_connection(ConnectionKind.STORAGE, "c1"),
+                endpoints.get_connection_with_time(ConnectionKind.STORAGE, "c1"),
                 endpoints.get_runs(ConnectionKind.STORAGE, "c1", 100, 0),
                 endpoints.get_source_files(ConnectionKind.MANIFEST, "c1", 100, 0),
             ]
         ),
     )
-    def a_call_is_made(self, patience: float, credentials: Credentials, call: Any) -> None:
-        self.patience = patience
+    def a_call_is_made(self, retry_budget: float, credentials: Credentials, call: Any) -> None:
+        self.retry_budget = retry_budget
         self.account = self._account(credentials)
-        self.begin(exchange(self.account, call, patience))
+        self.begin(perform_call(self.account, call, retry_budget))
 
     @precondition(lambda self: self.request is not None)
     @rule(answer=NONSENSE | TROUBLE, takes=st.sampled_from([0.0, 0.1, 30.0]))
-    def something_comes(self, answer: Reply, takes: float) -> None:
+    def something_comes(self, answer: Response, takes: float) -> None:
         if self.is_about_token and answer.status == 200 and b'"access_token":"t"' in answer.body:
             takes = 0.0
-        self.reply(answer, takes)
+        self.response(answer, takes)
 
     def teardown(self) -> None:
         self.lasting_trouble()
         self.check_end()
-        assert self.paused <= self.patience + 1e-6
+        assert self.paused <= self.retry_budget + 1e-6
         # Two for each try: a refused token is renewed once.
         assert self.sent <= 4 * (2 + self.paused)
 
@@ -303,28 +303,28 @@ class Starting(_Conversation):
     """
 
     skew = 0.0
-    patience = DEFAULT_PATIENCE
+    retry_budget = DEFAULT_RETRY_BUDGET
 
     @initialize(
         kind=st.sampled_from([ConnectionKind.STORAGE, ConnectionKind.EXPORT]),
-        patience=st.sampled_from([0.0, 60.0, DEFAULT_PATIENCE]),
+        retry_budget=st.sampled_from([0.0, 60.0, DEFAULT_RETRY_BUDGET]),
         skew=st.sampled_from([0.0, 86400.0, -3600.0]),
         ran_before=st.booleans(),
         named=st.booleans(),
     )
     def a_run_is_wished_for(
-        self, kind: ConnectionKind, patience: float, skew: float, ran_before: bool, named: bool
+        self, kind: ConnectionKind, retry_budget: float, skew: float, ran_before: bool, named: bool
     ) -> None:
-        self.kind, self.patience, self.skew, self.named = kind, patience, skew, named
+        self.kind, self.retry_budget, self.skew, self.named = kind, retry_budget, skew, named
         self.path = endpoints.start_run(kind, "c1").path.rpartition("/")[0]
         self.runs: list[tuple[str, float]] = [("old", self._service_time() - 500.0)] if ran_before else []
         self.active: str | None = None
-        self.begin(start.start_run(self.account, kind, "c1", patience=patience))
+        self.begin(start.start_run(self.account, kind, "c1", retry_budget=retry_budget))
 
     def _service_time(self) -> float:
         return WALL + self.now + self.skew
 
-    def _serve(self) -> Reply:
+    def _serve(self) -> Response:
         """Do what is asked for, and say so."""
         request = self.request
         assert request is not None
@@ -336,7 +336,7 @@ class Starting(_Conversation):
                 self.runs.append((self.active, self._service_time()))
             if self.named:
                 headers["location"] = f"{PRODUCTION.api}{self.path}/runs/{self.active}"
-            return Reply(status, headers)
+            return Response(status, headers)
         found = request.url.rpartition("/runs/")[2] if "/runs/" in request.url else None
         if found is not None:
             began = dict(self.runs)[found]
@@ -345,36 +345,36 @@ class Starting(_Conversation):
                 "state": "Executing" if found == self.active else "Completed",
                 "startDateTime": datetime.fromtimestamp(began, UTC).isoformat(),
             }
-            return Reply(200, headers, json.dumps({"run": run}).encode())
+            return Response(200, headers, json.dumps({"run": run}).encode())
         links = {"lastRun": {"href": f"{PRODUCTION.api}{self.path}/runs/{self.runs[-1][0]}"}} if self.runs else {}
-        return Reply(200, headers, json.dumps({"connection": {"id": "c1", "_links": links}}).encode())
+        return Response(200, headers, json.dumps({"connection": {"id": "c1", "_links": links}}).encode())
 
     @precondition(lambda self: self.request is not None and not self.is_about_token)
     @rule(takes=st.sampled_from([0.0, 0.2, 20.0]))
     def it_is_served(self, takes: float) -> None:
         answer = self._serve()
-        self.reply(answer, takes)
+        self.response(answer, takes)
 
     @precondition(lambda self: self.request is not None and not self.is_about_token)
     @rule(
         lost=st.sampled_from(
-            [NoReply("reset"), Reply(500, {}), Reply(504, {}), Reply(200, {}, b"<html>"), Reply(204, {})]
+            [NoResponse("reset"), Response(500, {}), Response(504, {}), Response(200, {}, b"<html>"), Response(204, {})]
         ),
         takes=st.sampled_from([0.0, 30.0]),
     )
-    def it_is_served_but_the_answer_is_lost(self, lost: Reply | NoReply, takes: float) -> None:
+    def it_is_served_but_the_answer_is_lost(self, lost: Response | NoResponse, takes: float) -> None:
         self._serve()
-        self.reply(lost, takes)
+        self.response(lost, takes)
 
     @precondition(lambda self: self.request is not None)
     @rule(status=st.sampled_from([408, 429, 502, 503]), wait=st.sampled_from([None, "5", "200"]))
     def it_is_turned_away(self, status: int, wait: str | None) -> None:
-        self.reply(Reply(status, {"retry-after": wait} if wait else {}))
+        self.response(Response(status, {"retry-after": wait} if wait else {}))
 
     @precondition(lambda self: self.request is not None and not self.is_about_token)
     @rule()
     def the_token_is_refused(self) -> None:
-        self.reply(Reply(401, {}))
+        self.response(Response(401, {}))
 
     @rule()
     def the_run_ends(self) -> None:
@@ -390,7 +390,7 @@ class Starting(_Conversation):
             assert [self.result.ref.run_id] == begun
             assert self.result.ref.connection_id == "c1"
         # The wish itself, the look before it, and those that find out what came of it.
-        assert self.paused <= 3 * self.patience + 10 * DEFAULT_PATIENCE + 60.0
+        assert self.paused <= 3 * self.retry_budget + 10 * DEFAULT_RETRY_BUDGET + 60.0
 
 
 TestOneCall = OneCall.TestCase

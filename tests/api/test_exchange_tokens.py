@@ -15,12 +15,12 @@ from airflow_provider_itwin.api.errors import (
 )
 from airflow_provider_itwin.api.http.auth import ClientCredentials, ReadyToken
 from airflow_provider_itwin.api.http.config import Environment
-from airflow_provider_itwin.api.http.messages import Reply, Token
-from airflow_provider_itwin.api.http.request_flow import exchange, obtain_token
+from airflow_provider_itwin.api.http.messages import Response, Token
+from airflow_provider_itwin.api.http.request_flow import obtain_token, perform_call
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.runs import endpoints
 
-from .answers import SILENCE, documented, error, finished, reply
+from .answers import SILENCE, documented, error, finished, response
 from .script import CREDENTIALS, Script
 
 LOOK = endpoints.get_run(ConnectionKind.STORAGE, "c1", "r1")
@@ -35,18 +35,18 @@ def bearers(script: Script) -> list[str]:
 def test_the_token_is_asked_for_before_each_try_and_sent_along() -> None:
     script = Script(SILENCE, finished())
 
-    script.play(exchange(script.account(), LOOK, patience=60.0))
+    script.play(perform_call(script.account(), LOOK, retry_budget=60.0))
 
     assert bearers(script) == ["Bearer token-1", "Bearer token-1"]
     assert [want.refused for want in script.authorizations] == [None, None]
-    assert script.authorizations[0].patience == pytest.approx(60.0)
-    assert script.authorizations[1].patience < 60.0
+    assert script.authorizations[0].retry_budget == pytest.approx(60.0)
+    assert script.authorizations[1].retry_budget < 60.0
 
 
 def test_a_refused_token_is_renewed_once_without_a_pause() -> None:
     script = Script(UNAUTHORIZED, finished())
 
-    script.play(exchange(script.account(), LOOK))
+    script.play(perform_call(script.account(), LOOK))
 
     assert bearers(script) == ["Bearer token-1", "Bearer token-2"]
     refused = script.authorizations[1].refused
@@ -58,7 +58,7 @@ def test_a_refused_token_is_renewed_once_without_a_pause() -> None:
 def test_a_refused_token_is_renewed_even_without_patience() -> None:
     script = Script(UNAUTHORIZED, finished())
 
-    script.play(exchange(script.account(), LOOK, patience=0.0))
+    script.play(perform_call(script.account(), LOOK, retry_budget=0.0))
 
     assert bearers(script) == ["Bearer token-1", "Bearer token-2"]
 
@@ -67,7 +67,7 @@ def test_the_second_refusal_is_final() -> None:
     script = Script(UNAUTHORIZED, UNAUTHORIZED)
 
     with pytest.raises(ITwinAuthenticationError) as caught:
-        script.play(exchange(script.account(), LOOK))
+        script.play(perform_call(script.account(), LOOK))
 
     assert caught.value.code == "HeaderNotFound"
     assert not caught.value.transient
@@ -78,7 +78,7 @@ def test_the_second_refusal_is_final_even_if_other_trouble_lies_between() -> Non
     script = Script(UNAUTHORIZED, error(503), SILENCE, UNAUTHORIZED)
 
     with pytest.raises(ITwinAuthenticationError):
-        script.play(exchange(script.account(), LOOK))
+        script.play(perform_call(script.account(), LOOK))
 
 
 def test_an_issuer_that_gives_the_same_token_again_is_not_asked_forever() -> None:
@@ -86,21 +86,21 @@ def test_an_issuer_that_gives_the_same_token_again_is_not_asked_forever() -> Non
     script = Script(UNAUTHORIZED, UNAUTHORIZED, tokens=[same, Token("same", renew_at=9e9)])
 
     with pytest.raises(ITwinAuthenticationError):
-        script.play(exchange(script.account(), LOOK))
+        script.play(perform_call(script.account(), LOOK))
 
 
 def test_a_ready_token_cannot_be_renewed() -> None:
     script = Script(UNAUTHORIZED, tokens=[Token("ready")])
 
     with pytest.raises(ITwinAuthenticationError) as caught:
-        script.play(exchange(script.account(credentials=ReadyToken("ready")), LOOK))
+        script.play(perform_call(script.account(credentials=ReadyToken("ready")), LOOK))
 
     assert len(script.requests) == 1
     assert "The token in the extra of the Airflow connection has expired or is not for this host" in str(caught.value)
 
 
 def test_a_client_that_is_not_registered_is_told_where_to_register() -> None:
-    unknown = reply(
+    unknown = response(
         401,
         {
             "error": {
@@ -115,21 +115,21 @@ def test_a_client_that_is_not_registered_is_told_where_to_register() -> None:
     script = Script(unknown, unknown)
 
     with pytest.raises(ITwinAuthenticationError, match=r"Register the client at https://developer\.bentley\.com"):
-        script.play(exchange(script.account(), LOOK))
+        script.play(perform_call(script.account(), LOOK))
 
 
-@pytest.mark.parametrize("trouble", [ITwinConnectionError("no issuer"), ITwinAuthenticationError("refused")])
-def test_a_token_that_cannot_be_had_ends_the_exchange(trouble: ITwinError) -> None:
-    script = Script(tokens=[trouble])
+@pytest.mark.parametrize("failure", [ITwinConnectionError("no issuer"), ITwinAuthenticationError("refused")])
+def test_a_token_that_cannot_be_had_ends_the_exchange(failure: ITwinError) -> None:
+    script = Script(tokens=[failure])
 
-    with pytest.raises(type(trouble)):
-        script.play(exchange(script.account(), LOOK))
+    with pytest.raises(type(failure)):
+        script.play(perform_call(script.account(), LOOK))
 
     assert script.requests == []
 
 
 def test_the_request_for_a_token_is_the_documented_form() -> None:
-    script = Script(reply(200, TOKEN))
+    script = Script(response(200, TOKEN))
 
     token = script.play(obtain_token(script.account(), CREDENTIALS))
 
@@ -148,7 +148,7 @@ def test_the_request_for_a_token_is_the_documented_form() -> None:
 
 
 def test_a_token_lives_from_when_it_was_asked_for() -> None:
-    script = Script(reply(200, TOKEN), takes=50.0)
+    script = Script(response(200, TOKEN), takes=50.0)
 
     token = script.play(obtain_token(script.account(), CREDENTIALS))
 
@@ -157,7 +157,7 @@ def test_a_token_lives_from_when_it_was_asked_for() -> None:
 
 def test_the_issuer_is_asked_under_its_own_path() -> None:
     environment = Environment.of("https://gateway.example/itwin", "https://login.example/realm/")
-    script = Script(reply(200, TOKEN))
+    script = Script(response(200, TOKEN))
 
     script.play(obtain_token(script.account(environment), CREDENTIALS))
 
@@ -165,30 +165,30 @@ def test_the_issuer_is_asked_under_its_own_path() -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble", [SILENCE, error(500), error(429), reply(200, b"<html>"), reply(200, {"expires_in": 1})]
+    "failure", [SILENCE, error(500), error(429), response(200, b"<html>"), response(200, {"expires_in": 1})]
 )
-def test_the_issuer_gets_patience_too(trouble: Reply) -> None:
-    script = Script(trouble, trouble, reply(200, TOKEN), chance=1.0)
+def test_the_issuer_gets_patience_too(failure: Response) -> None:
+    script = Script(failure, failure, response(200, TOKEN), chance=1.0)
 
     assert script.play(obtain_token(script.account(), CREDENTIALS)).value == "abc.def"
     assert script.seconds == pytest.approx([1, 2])
 
 
 @pytest.mark.parametrize(
-    ("trouble", "meaning"),
+    ("failure", "meaning"),
     [
         (SILENCE, ITwinConnectionError),
         (error(500), ITwinServerError),
-        (reply(200, b"<html>"), ITwinProtocolError),
-        (reply(200, {"access_token": ""}), ITwinProtocolError),
-        (reply(302, location="https://ims.bentley.com/login"), ITwinProtocolError),
+        (response(200, b"<html>"), ITwinProtocolError),
+        (response(200, {"access_token": ""}), ITwinProtocolError),
+        (response(302, location="https://ims.bentley.com/login"), ITwinProtocolError),
     ],
 )
-def test_patience_with_the_issuer_ends(trouble: Reply, meaning: type[ITwinError]) -> None:
-    script = Script(always=trouble)
+def test_patience_with_the_issuer_ends(failure: Response, meaning: type[ITwinError]) -> None:
+    script = Script(always=failure)
 
     with pytest.raises(ITwinError) as caught:
-        script.play(obtain_token(script.account(), CREDENTIALS, patience=20.0))
+        script.play(obtain_token(script.account(), CREDENTIALS, retry_budget=20.0))
 
     assert type(caught.value) is meaning
     assert script.passed == pytest.approx(20.0)
@@ -210,7 +210,7 @@ def test_patience_with_the_issuer_ends(trouble: Reply, meaning: type[ITwinError]
     ],
 )
 def test_a_refused_client_is_told_what_to_look_at(status: int, body: object, hint: str) -> None:
-    script = Script(reply(status, body, x_correlation_id="corr-1"))
+    script = Script(response(status, body, x_correlation_id="corr-1"))
 
     with pytest.raises(ITwinAuthenticationError) as caught:
         script.play(obtain_token(script.account(), CREDENTIALS))
@@ -225,7 +225,7 @@ def test_a_refused_client_is_told_what_to_look_at(status: int, body: object, hin
 
 def test_what_oauth_says_is_told() -> None:
     body = {"error": "invalid_client", "error_description": "Invalid client or client credentials."}
-    script = Script(reply(400, body))
+    script = Script(response(400, body))
 
     with pytest.raises(ITwinAuthenticationError) as caught:
         script.play(obtain_token(script.account(), CREDENTIALS))
@@ -236,7 +236,7 @@ def test_what_oauth_says_is_told() -> None:
 
 @pytest.mark.parametrize("status", [404, 405, 410, 422])
 def test_an_issuer_without_a_token_endpoint_is_told_apart_from_a_connection_that_does_not_exist(status: int) -> None:
-    script = Script(reply(status, {"error": "not_here"}))
+    script = Script(response(status, {"error": "not_here"}))
 
     with pytest.raises(ITwinAuthenticationError) as caught:
         script.play(obtain_token(script.account(), CREDENTIALS))
@@ -249,7 +249,7 @@ def test_an_issuer_without_a_token_endpoint_is_told_apart_from_a_connection_that
 
 
 def test_the_issuer_may_not_send_the_secret_elsewhere() -> None:
-    script = Script(always=reply(307, location="https://elsewhere.example/connect/token"))
+    script = Script(always=response(307, location="https://elsewhere.example/connect/token"))
 
     with pytest.raises(ITwinProtocolError):
         script.play(obtain_token(script.account(), CREDENTIALS))
@@ -258,7 +258,7 @@ def test_the_issuer_may_not_send_the_secret_elsewhere() -> None:
 
 
 def test_a_scope_of_ones_own_is_asked_for() -> None:
-    script = Script(reply(200, TOKEN))
+    script = Script(response(200, TOKEN))
 
     script.play(obtain_token(script.account(), ClientCredentials("id", "secret", "imodels:read")))
 

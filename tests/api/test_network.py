@@ -66,7 +66,7 @@ def made(name: str, environment: Environment, network: Network | None = None) ->
 
 
 def look(client: Driver) -> None:
-    call(client, CONNECTION, patience=0.0)
+    call(client, CONNECTION, retry_budget=0.0)
 
 
 def test_a_get_has_the_headers_that_it_needs_and_no_others(name: str, recorder: Recorder) -> None:
@@ -85,7 +85,7 @@ def test_a_get_has_the_headers_that_it_needs_and_no_others(name: str, recorder: 
 
 def test_the_start_of_a_storage_run_has_no_body_and_says_so(name: str, recorder: Recorder) -> None:
     with made(name, to(recorder)) as client:
-        started = client.carry(start.start_run(client.account, ConnectionKind.STORAGE, "c1"))
+        started = client.run_flow(start.start_run(client.account, ConnectionKind.STORAGE, "c1"))
 
     got = recorder.received[-1]
     assert started.created
@@ -97,7 +97,7 @@ def test_the_start_of_a_storage_run_has_no_body_and_says_so(name: str, recorder:
 def test_the_start_of_a_manifest_run_has_a_body_of_json(name: str, recorder: Recorder) -> None:
     body = {"sourceFiles": [{"id": "f1", "url": "https://blob.net/Grundriß.dgn?sig=a%2Bb"}]}
     with made(name, to(recorder)) as client:
-        client.carry(start.start_run(client.account, ConnectionKind.MANIFEST, "c1", body))
+        client.run_flow(start.start_run(client.account, ConnectionKind.MANIFEST, "c1", body))
 
     got = recorder.received[-1]
     assert got.target == "/synchronization/imodels/manifestconnections/c1/runs"
@@ -119,8 +119,8 @@ def test_the_request_for_a_token_carries_no_other_credentials(name: str, recorde
 def test_ids_are_quoted_once(name: str, recorder: Recorder) -> None:
     recorder.answer = lambda got: (200, {}, b'{"access_token":"t","connection":{},"connections":[]}')
     with made(name, to(recorder)) as client:
-        call(client, endpoints.get_connection(ConnectionKind.STORAGE, "a+b=ü~"), patience=0.0)
-        call(client, endpoints.get_connections(ConnectionKind.STORAGE, "m&1", 10, 20), patience=0.0)
+        call(client, endpoints.get_connection(ConnectionKind.STORAGE, "a+b=ü~"), retry_budget=0.0)
+        call(client, endpoints.get_connections(ConnectionKind.STORAGE, "m&1", 10, 20), retry_budget=0.0)
 
     assert recorder.received[1].target == "/synchronization/imodels/storageconnections/a%2Bb%3D%C3%BC~"
     assert recorder.received[2].target.endswith("?imodelId=m%261&$top=10&$skip=20")

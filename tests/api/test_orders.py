@@ -21,18 +21,18 @@ from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.wait.models import (
     WaitEnd,
     WaitEvent,
-    WaitOrder,
-    WaitOutcome,
+    WaitResult,
+    WaitSpec,
 )
 
 REF = RunRef(ConnectionKind.STORAGE, "c1", "r1")
-ORDER = WaitOrder(REF.kind, REF.connection_id, REF.run_id, deadline=1e9, began=5.0)
+ORDER = WaitSpec(REF.kind, REF.connection_id, REF.run_id, deadline=1e9, began=5.0)
 RUN = Run(
     state="Completed",
     result="Error",
     jobs=[Job(connector_type="DWG", tasks=[Task(result="Error", error=TaskError(error_code="TAE", message="oops"))])],
 )
-FINISHED = WaitOutcome(WaitEnd.FINISHED, REF, "Completed", RUN, elapsed=1500.5, polls=80)
+FINISHED = WaitResult(WaitEnd.FINISHED, REF, "Completed", RUN, elapsed=1500.5, polls=80)
 MEMO = {"asked_at": 1.5, "own": None, "list": [1, "two"]}
 
 
@@ -50,32 +50,32 @@ def only_plain(value: Any) -> bool:
 
 OUTCOMES = [
     FINISHED,
-    WaitOutcome(WaitEnd.DEADLINE, REF, "Executing", elapsed=3600.0, polls=3),
-    WaitOutcome(WaitEnd.DEADLINE, None, elapsed=3600.0, polls=3),
-    WaitOutcome(WaitEnd.REFUSED, REF, error=ITwinServerError("It failed", status=500)),
-    WaitOutcome(WaitEnd.OUTAGE, None, error=ITwinServerError("It failed", status=500)),
-    WaitOutcome(WaitEnd.UNSEEN, REF, "Queued"),
+    WaitResult(WaitEnd.DEADLINE, REF, "Executing", elapsed=3600.0, polls=3),
+    WaitResult(WaitEnd.DEADLINE, None, elapsed=3600.0, polls=3),
+    WaitResult(WaitEnd.REFUSED, REF, error=ITwinServerError("It failed", status=500)),
+    WaitResult(WaitEnd.OUTAGE, None, error=ITwinServerError("It failed", status=500)),
+    WaitResult(WaitEnd.UNSEEN, REF, "Queued"),
 ]
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
 @pytest.mark.parametrize("memo", [None, MEMO])
-def test_an_outcome_arrives_as_it_was_sent(outcome: WaitOutcome, memo: Any) -> None:
-    order = ORDER if outcome.ref else WaitOrder(ConnectionKind.STORAGE, "c1", started_after="2026-01-01")
-    sent = outcome.as_event(order, memo)
+def test_an_outcome_arrives_as_it_was_sent(outcome: WaitResult, memo: Any) -> None:
+    spec = ORDER if outcome.ref else WaitSpec(ConnectionKind.STORAGE, "c1", started_after="2026-01-01")
+    sent = outcome.as_event(spec, memo)
 
     assert only_plain(sent), "Airflow takes plain JSON values only"
     read = WaitEvent.read(json.loads(json.dumps(sent)))
 
     assert (read.end, read.ref, read.state) == (outcome.end, outcome.ref, outcome.state)
-    assert (read.order, read.memo) == (order, memo)
+    assert (read.spec, read.memo) == (spec, memo)
     assert (read.elapsed, read.polls) == (outcome.elapsed, outcome.polls)
     assert read.error == (str(outcome.error) if outcome.error else None)
     assert (read.report is not None) == (outcome.end is WaitEnd.FINISHED)
 
 
 def test_what_is_read_was_never_a_run_that_goes_on() -> None:
-    going_on = WaitOutcome(None, REF, "Executing").as_event(ORDER)
+    going_on = WaitResult(None, REF, "Executing").as_event(ORDER)
 
     with pytest.raises(ValueError, match="cannot be understood"):
         WaitEvent.read(going_on)
@@ -99,13 +99,13 @@ def test_what_is_read_was_never_a_run_that_goes_on() -> None:
         {"ref": {"kind": "storage", "connection_id": "c1", "run_id": "a/b"}},
         {"ref": {"kind": "storage"}},
         {"ref": "storage/c1/r1"},
-        {"order": None},
-        {"order": {}},
-        {"order": {"kind": "storage", "connection_id": "c1", "run_id": "another"}},
-        {"order": {"kind": "parcel", "connection_id": "c1", "run_id": "r1"}},
-        {"order": {"kind": "storage", "connection_id": "c1", "run_id": "r1", "deadline": "soon"}},
-        {"order": {"kind": "storage", "connection_id": "c1", "run_id": "r1", "poll_interval": -1}},
-        {"order": {"kind": "storage", "connection_id": "c1"}},
+        {"spec": None},
+        {"spec": {}},
+        {"spec": {"kind": "storage", "connection_id": "c1", "run_id": "another"}},
+        {"spec": {"kind": "parcel", "connection_id": "c1", "run_id": "r1"}},
+        {"spec": {"kind": "storage", "connection_id": "c1", "run_id": "r1", "deadline": "soon"}},
+        {"spec": {"kind": "storage", "connection_id": "c1", "run_id": "r1", "poll_interval": -1}},
+        {"spec": {"kind": "storage", "connection_id": "c1"}},
         {"state": 7},
         {"state": ["Completed"]},
         {"error": {"type": "x", "text": "y"}},
@@ -130,13 +130,13 @@ def test_a_finished_event_with_anything_strange_in_it_is_refused(changes: dict[s
 
 
 def test_the_report_of_another_run_is_refused() -> None:
-    other = WaitOutcome(WaitEnd.FINISHED, RunRef(ConnectionKind.STORAGE, "c1", "another"), "Completed", RUN)
+    other = WaitResult(WaitEnd.FINISHED, RunRef(ConnectionKind.STORAGE, "c1", "another"), "Completed", RUN)
 
     with pytest.raises(ValueError, match="contradicts itself"):
         WaitEvent.read(event(report=other.as_event(ORDER)["report"]))
 
 
-DECIDING = ("end", "order", "ref", "report")
+DECIDING = ("end", "spec", "ref", "report")
 
 
 @pytest.mark.parametrize("missing", sorted(event()))
@@ -250,7 +250,7 @@ def test_an_event_with_a_long_error_is_small(message: str) -> None:
     details = tuple(ErrorDetail(message, message, message) for _ in range(20))
     error = ITwinServerError("It failed", code=message, message=message, details=details)
 
-    sent = WaitOutcome(WaitEnd.OUTAGE, REF, "😀" * 500, error=error).as_event(ORDER, {"x": "y" * 800})
+    sent = WaitResult(WaitEnd.OUTAGE, REF, "😀" * 500, error=error).as_event(ORDER, {"x": "y" * 800})
 
     assert len(json.dumps(sent)) <= 16 * 1024
     assert sent["error"].startswith("It failed. The service said ")
@@ -276,18 +276,18 @@ def test_an_event_with_a_long_error_is_small(message: str) -> None:
 )
 def test_an_order_that_makes_no_sense_is_refused(changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        WaitOrder(**{"kind": "storage", "connection_id": "c1", "run_id": "r1"} | changes)
+        WaitSpec(**{"kind": "storage", "connection_id": "c1", "run_id": "r1"} | changes)
 
 
 def test_an_order_can_be_written_down() -> None:
     written = ORDER.as_dict()
 
     assert only_plain(written)
-    assert WaitOrder(**json.loads(json.dumps(written))) == ORDER
+    assert WaitSpec(**json.loads(json.dumps(written))) == ORDER
 
 
 def test_an_order_says_what_is_waited_for() -> None:
-    newest = WaitOrder(ConnectionKind.EXPORT, "c1", started_after="2026-01-01T00:00:00Z")
+    newest = WaitSpec(ConnectionKind.EXPORT, "c1", started_after="2026-01-01T00:00:00Z")
 
     assert ORDER.target == "run r1 of storage connection c1"
     assert ORDER.ref == REF
@@ -296,7 +296,7 @@ def test_an_order_says_what_is_waited_for() -> None:
 
 
 def test_which_runs_an_order_concerns() -> None:
-    newest = WaitOrder(ConnectionKind.STORAGE, "c1", started_after="2026-01-01")
+    newest = WaitSpec(ConnectionKind.STORAGE, "c1", started_after="2026-01-01")
 
     assert ORDER.concerns(REF)
     assert newest.concerns(REF)

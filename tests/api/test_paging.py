@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from airflow_provider_itwin.api.errors import ITwinProtocolError
-from airflow_provider_itwin.api.http.messages import Call, Reply, Request
+from airflow_provider_itwin.api.http.messages import Call, Request, Response
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.resources import SourceFile
 from airflow_provider_itwin.api.runs import endpoints
 from airflow_provider_itwin.api.runs.pagination import Pages
 
-from .answers import STORAGE, documented, reply
+from .answers import STORAGE, documented, response
 from .script import Script, first
 
 FILES = f"{STORAGE}/c1/sourcefiles"
@@ -38,10 +38,10 @@ def read(script: Script, pages: Pages[SourceFile] | None = None) -> list[str | N
     raise AssertionError("the list has no end")
 
 
-def page(first: int, count: int, next_link: Any = None, **fields: Any) -> Reply:
+def page(first: int, count: int, next_link: Any = None, **fields: Any) -> Response:
     files = [{"id": f"f{number}", **fields} for number in range(first, first + count)]
     links = {} if next_link is None else {"next": next_link if isinstance(next_link, dict) else {"href": next_link}}
-    return reply(200, {"sourceFiles": files, "_links": links})
+    return response(200, {"sourceFiles": files, "_links": links})
 
 
 def ids(count: int) -> list[str | None]:
@@ -104,15 +104,15 @@ def test_a_service_that_gives_the_same_page_forever() -> None:
 def test_a_service_that_gives_the_same_entries_forever_although_they_change() -> None:
     calls = iter(range(100))
 
-    def answer(_: Request) -> Reply:
+    def answer(_: Request) -> Response:
         return page(0, 50, "x", lastKnownFileName=f"renamed for the {next(calls)}. time")
 
     assert read(Script(always=answer)) == ids(50)
 
 
 def test_entries_without_ids_are_compared_whole() -> None:
-    def files(*names: str) -> Reply:
-        return reply(
+    def files(*names: str) -> Response:
+        return response(
             200, {"sourceFiles": [{"lastKnownFileName": name} for name in names], "_links": {"next": {"href": "x"}}}
         )
 
@@ -136,17 +136,17 @@ def test_a_service_that_gives_everything_at_once() -> None:
     ],
 )
 def test_there_is_nothing(body: Any) -> None:
-    assert read(Script(reply(200, body))) == []
+    assert read(Script(response(200, body))) == []
 
 
 @pytest.mark.parametrize("body", [{}, {"sourceFiles": 5}, {"files": []}, {"sourceFiles": {}, "_links": "none"}])
 def test_what_is_no_page_is_not_taken_for_the_end_of_the_list(body: Any) -> None:
-    script = Script(always=first(page(0, 100), reply(200, body), then=page(100, 1)))
+    script = Script(always=first(page(0, 100), response(200, body), then=page(100, 1)))
 
     assert read(script) == ids(101)
     assert len(script.pauses) == 1
     with pytest.raises(ITwinProtocolError, match="has not the expected content"):
-        read(Script(always=reply(200, body)))
+        read(Script(always=response(200, body)))
 
 
 KINDS = ConnectionKind

@@ -23,7 +23,7 @@ IDS = st.text(st.characters(exclude_categories=()), max_size=20) | st.text(
 KINDS = st.sampled_from(ConnectionKind)
 CALLS: list[tuple[Callable[..., Call[Any]], str]] = [
     (endpoints.get_run, "/{}/runs/{}"),
-    (endpoints.glance_at_run, "/{}/runs/{}"),
+    (endpoints.get_run_summary, "/{}/runs/{}"),
     (lambda kind, connection_id, _: endpoints.get_connection(kind, connection_id), "/{}"),
     (lambda kind, connection_id, _: endpoints.get_runs(kind, connection_id, 1, 0), "/{}/runs"),
     (lambda kind, connection_id, _: endpoints.start_run(kind, connection_id), "/{}/run"),

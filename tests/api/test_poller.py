@@ -14,18 +14,18 @@ from airflow_provider_itwin.api.errors import ITwinConnectionError, ITwinNotFoun
 from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.resources import (
-    Glance,
     Run,
     RunRef,
+    RunSummary,
 )
-from airflow_provider_itwin.api.runs.polling import Sight
+from airflow_provider_itwin.api.runs.polling import PollResult
 from airflow_provider_itwin.api.wait.models import (
     WaitEnd,
-    WaitOrder,
-    WaitOutcome,
+    WaitResult,
+    WaitSpec,
 )
 from airflow_provider_itwin.api.wait.poller import Poller
-from airflow_provider_itwin.api.wait.waiter import Finding
+from airflow_provider_itwin.api.wait.waiter import PollOutcome
 
 from .script import CREDENTIALS, PRODUCTION
 
@@ -38,7 +38,7 @@ class Sky:
         self.ends: dict[str, float] = {}
         self.looks: list[tuple[float, str]] = []
         self.limits: list[tuple[float, float | None]] = []
-        self.trouble: dict[str, list[Exception]] = {}
+        self.failure: dict[str, list[Exception]] = {}
         self.account = Account(
             PRODUCTION, CREDENTIALS, clock=lambda: self.now, wall=lambda: self.now, chance=lambda: 0.5
         )
@@ -49,26 +49,26 @@ class Sky:
             await asyncio.sleep(0)
         self.now += max(0.0, seconds)
 
-    async def look(self, order: WaitOrder, _: object = None) -> Finding:
-        run_id = order.run_id or ""
+    async def look(self, spec: WaitSpec, _: object = None) -> PollOutcome:
+        run_id = spec.run_id or ""
         self.looks.append((self.now, run_id))
-        self.limits.append((self.now, order.deadline))
-        if self.trouble.get(run_id):
-            trouble = self.trouble[run_id].pop(0)
-            if isinstance(trouble, ITwinConnectionError | ITwinNotFoundError):
-                return trouble
-            raise trouble
+        self.limits.append((self.now, spec.deadline))
+        if self.failure.get(run_id):
+            failure = self.failure[run_id].pop(0)
+            if isinstance(failure, ITwinConnectionError | ITwinNotFoundError):
+                return failure
+            raise failure
         state = "Completed" if self.now >= self.ends.get(run_id, float("inf")) else "Executing"
         run = Run(id=run_id, state=state, result="Success") if state == "Completed" else None
-        return Sight(RunRef(ConnectionKind.STORAGE, "c", run_id), Glance(state=state, result="Success"), run)
+        return PollResult(RunRef(ConnectionKind.STORAGE, "c", run_id), RunSummary(state=state, result="Success"), run)
 
-    def order(self, run_id: str, *, interval: float | None = 10.0, deadline: float | None = None) -> WaitOrder:
-        return WaitOrder(ConnectionKind.STORAGE, "c", run_id, poll_interval=interval, began=self.now, deadline=deadline)
+    def spec(self, run_id: str, *, interval: float | None = 10.0, deadline: float | None = None) -> WaitSpec:
+        return WaitSpec(ConnectionKind.STORAGE, "c", run_id, poll_interval=interval, began=self.now, deadline=deadline)
 
-    async def wait(self, *orders: WaitOrder) -> list[WaitOutcome]:
+    async def wait(self, *specs: WaitSpec) -> list[WaitResult]:
         try:
             async with asyncio.timeout(20):
-                return await asyncio.gather(*(self.poller.wait(order) for order in orders))
+                return await asyncio.gather(*(self.poller.wait(spec) for spec in specs))
         finally:
             await self.poller.close()
 
@@ -76,7 +76,7 @@ class Sky:
 async def test_a_finished_run_ends_the_wait_at_the_first_look() -> None:
     sky = Sky()
     sky.ends["a"] = 0.0
-    (outcome,) = await sky.wait(sky.order("a"))
+    (outcome,) = await sky.wait(sky.spec("a"))
     assert (outcome.end, outcome.polls, len(sky.looks)) == (WaitEnd.FINISHED, 1, 1)
     assert outcome.run is not None
     assert outcome.run.id == "a"
@@ -85,7 +85,7 @@ async def test_a_finished_run_ends_the_wait_at_the_first_look() -> None:
 async def test_looks_come_at_the_interval() -> None:
     sky = Sky()
     sky.ends["a"] = 1035.0
-    (outcome,) = await sky.wait(sky.order("a"))
+    (outcome,) = await sky.wait(sky.spec("a"))
     assert [moment for moment, _ in sky.looks] == pytest.approx([1000, 1010, 1020, 1030, 1040])
     assert outcome.polls == 5
     assert outcome.elapsed == pytest.approx(40.0)
@@ -94,7 +94,7 @@ async def test_looks_come_at_the_interval() -> None:
 async def test_several_who_wait_for_one_run_share_its_looks_and_keep_their_deadlines() -> None:
     sky = Sky()
     sky.ends["a"] = 1055.0
-    patient, hurried, other = sky.order("a"), sky.order("a", deadline=1025.0), sky.order("b", deadline=1030.0)
+    patient, hurried, other = sky.spec("a"), sky.spec("a", deadline=1025.0), sky.spec("b", deadline=1030.0)
     ends = [outcome.end for outcome in await sky.wait(patient, hurried, *[patient] * 30, other)]
     assert ends == [WaitEnd.FINISHED, WaitEnd.DEADLINE, *[WaitEnd.FINISHED] * 30, WaitEnd.DEADLINE]
     of_a = [moment for moment, run_id in sky.looks if run_id == "a"]
@@ -104,7 +104,7 @@ async def test_several_who_wait_for_one_run_share_its_looks_and_keep_their_deadl
 async def test_those_who_share_a_look_have_it_as_the_most_hurried_needs_it() -> None:
     sky = Sky()
     sky.ends["a"] = 1055.0
-    await sky.wait(sky.order("a"), sky.order("a", deadline=1025.0), sky.order("a", deadline=1900.0))
+    await sky.wait(sky.spec("a"), sky.spec("a", deadline=1025.0), sky.spec("a", deadline=1900.0))
     asked = [limit for _, limit in sky.limits]
     assert asked[:2] == [1025.0, 1025.0]
     assert asked[-1] == 1900.0
@@ -113,15 +113,15 @@ async def test_those_who_share_a_look_have_it_as_the_most_hurried_needs_it() -> 
 async def test_the_quickest_sets_the_pace_for_all_who_wait_for_one_run() -> None:
     sky = Sky()
     sky.ends["a"] = 1019.5
-    await sky.wait(sky.order("a", interval=60.0), sky.order("a", interval=5.0))
+    await sky.wait(sky.spec("a", interval=60.0), sky.spec("a", interval=5.0))
     assert [moment for moment, _ in sky.looks][-1] <= 1025.0
 
 
 async def test_trouble_is_ridden_out_with_growing_pauses_and_does_not_hold_up_others() -> None:
     sky = Sky()
     sky.ends |= {"a": 1000.0, "b": 1000.0}
-    sky.trouble["a"] = [ITwinConnectionError("no answer") for _ in range(4)]
-    first, second = await sky.wait(sky.order("a"), sky.order("b"))
+    sky.failure["a"] = [ITwinConnectionError("no answer") for _ in range(4)]
+    first, second = await sky.wait(sky.spec("a"), sky.spec("b"))
     assert (first.end, first.polls, second.polls) == (WaitEnd.FINISHED, 5, 1)
     moments = [moment for moment, run_id in sky.looks if run_id == "a"]
     gaps = [later - earlier for earlier, later in pairwise(moments)]
@@ -130,8 +130,8 @@ async def test_trouble_is_ridden_out_with_growing_pauses_and_does_not_hold_up_ot
 
 async def test_an_outage_ends_the_wait_when_it_has_lasted_as_long_as_tolerated() -> None:
     sky = Sky()
-    sky.trouble["a"] = [ITwinConnectionError("no answer") for _ in range(1000)]
-    (outcome,) = await sky.wait(sky.order("a"))
+    sky.failure["a"] = [ITwinConnectionError("no answer") for _ in range(1000)]
+    (outcome,) = await sky.wait(sky.spec("a"))
     assert outcome.end is WaitEnd.OUTAGE
     assert 900 <= outcome.elapsed < 1000
 
@@ -139,21 +139,21 @@ async def test_an_outage_ends_the_wait_when_it_has_lasted_as_long_as_tolerated()
 async def test_what_breaks_a_look_is_told_to_those_who_wait_and_to_nobody_else() -> None:
     sky = Sky()
     sky.ends |= {"a": 1000.0, "b": 1000.0}
-    sky.trouble["a"] = [ZeroDivisionError("a bug")]
+    sky.failure["a"] = [ZeroDivisionError("a bug")]
     results = await asyncio.gather(
-        sky.poller.wait(sky.order("a")), sky.poller.wait(sky.order("b")), return_exceptions=True
+        sky.poller.wait(sky.spec("a")), sky.poller.wait(sky.spec("b")), return_exceptions=True
     )
     assert isinstance(results[0], ZeroDivisionError)
-    assert isinstance(results[1], WaitOutcome)
-    assert (await sky.poller.wait(sky.order("a"))).end is WaitEnd.FINISHED
+    assert isinstance(results[1], WaitResult)
+    assert (await sky.poller.wait(sky.spec("a"))).end is WaitEnd.FINISHED
     await sky.poller.close()
 
 
 async def test_one_who_leaves_takes_nothing_from_the_others() -> None:
     sky = Sky()
     sky.ends["a"] = 1100.0
-    leaver = asyncio.create_task(sky.poller.wait(sky.order("a")))
-    stayer = asyncio.create_task(sky.poller.wait(sky.order("a")))
+    leaver = asyncio.create_task(sky.poller.wait(sky.spec("a")))
+    stayer = asyncio.create_task(sky.poller.wait(sky.spec("a")))
     await asyncio.sleep(0)
     leaver.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -164,12 +164,12 @@ async def test_one_who_leaves_takes_nothing_from_the_others() -> None:
 
 async def test_a_run_that_nobody_waits_for_any_more_is_not_looked_at() -> None:
     sky = Sky()
-    leaver = asyncio.create_task(sky.poller.wait(sky.order("a")))
+    leaver = asyncio.create_task(sky.poller.wait(sky.spec("a")))
     for _ in range(5):
         await asyncio.sleep(0)
     leaver.cancel()
     sky.ends["b"] = 1100.0
-    await sky.wait(sky.order("b"))
+    await sky.wait(sky.spec("b"))
     assert sum(run_id == "a" for _, run_id in sky.looks) <= 2
 
 
@@ -187,7 +187,7 @@ async def test_what_is_logged_for_a_wait_is_logged_in_its_own_context(caplog: py
 
     async def wait_as(name: str, run_id: str) -> None:
         whose.set(name)
-        await sky.poller.wait(sky.order(run_id))
+        await sky.poller.wait(sky.spec(run_id))
 
     logger = logging.getLogger("airflow_provider_itwin.api.wait.waiter")
     note = Note()
@@ -207,17 +207,19 @@ async def test_what_is_logged_for_a_wait_is_logged_in_its_own_context(caplog: py
 async def test_with_real_time_a_newcomer_is_looked_after_at_once() -> None:
     looks: list[str | None] = []
 
-    async def look(order: WaitOrder, _: object) -> Finding:
-        looks.append(order.run_id)
-        done = order.run_id == "b" or looks.count("a") > 1
+    async def look(spec: WaitSpec, _: object) -> PollOutcome:
+        looks.append(spec.run_id)
+        done = spec.run_id == "b" or looks.count("a") > 1
         state = "Completed" if done else "Executing"
-        return Sight(RunRef(ConnectionKind.STORAGE, "c", order.run_id or ""), Glance(state=state), Run(state=state))
+        return PollResult(
+            RunRef(ConnectionKind.STORAGE, "c", spec.run_id or ""), RunSummary(state=state), Run(state=state)
+        )
 
-    make: Callable[[str, float], WaitOrder] = lambda run_id, interval: WaitOrder(  # noqa: E731
+    make: Callable[[str, float], WaitSpec] = lambda run_id, interval: WaitSpec(  # noqa: E731
         ConnectionKind.STORAGE, "c", run_id, poll_interval=interval
     )
     poller = Poller(Account(PRODUCTION, CREDENTIALS), look)
-    slow: Awaitable[WaitOutcome] = asyncio.ensure_future(poller.wait(make("a", 0.2)))
+    slow: Awaitable[WaitResult] = asyncio.ensure_future(poller.wait(make("a", 0.2)))
     async with asyncio.timeout(5):
         await asyncio.sleep(0.01)
         await poller.wait(make("b", 60.0))
@@ -231,12 +233,12 @@ async def test_what_breaks_the_telling_is_told_and_stops_no_worker() -> None:
     sky.ends |= {"a": 1000.0, "b": 1000.0}
     strange = iter([object()])
 
-    async def look(order: WaitOrder, _: object) -> Finding:
-        return next(strange, None) or await sky.look(order)  # type: ignore[return-value]
+    async def look(spec: WaitSpec, _: object) -> PollOutcome:
+        return next(strange, None) or await sky.look(spec)  # type: ignore[return-value]
 
     poller = Poller(sky.account, look, sky.sleep)
     async with asyncio.timeout(20):
         with pytest.raises(AttributeError):
-            await poller.wait(sky.order("a"))
-        assert (await poller.wait(sky.order("b"))).end is WaitEnd.FINISHED
+            await poller.wait(sky.spec("a"))
+        assert (await poller.wait(sky.spec("b"))).end is WaitEnd.FINISHED
     await poller.close()

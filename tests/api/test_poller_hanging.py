@@ -16,15 +16,15 @@ from airflow_provider_itwin.api.errors import ITwinConnectionError
 from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.resources import (
-    Glance,
     Run,
     RunRef,
+    RunSummary,
 )
-from airflow_provider_itwin.api.runs.polling import Sight
+from airflow_provider_itwin.api.runs.polling import PollResult
 from airflow_provider_itwin.api.wait.models import (
     WaitEnd,
-    WaitOrder,
-    WaitOutcome,
+    WaitResult,
+    WaitSpec,
 )
 from airflow_provider_itwin.api.wait.poll_queue import PollInFlight
 from airflow_provider_itwin.api.wait.poller import (
@@ -33,7 +33,7 @@ from airflow_provider_itwin.api.wait.poller import (
     MOST_WORKERS_BESIDE_SLOW,
     Poller,
 )
-from airflow_provider_itwin.api.wait.waiter import PATIENCE_AFTER_DEADLINE, Finding
+from airflow_provider_itwin.api.wait.waiter import DEADLINE_GRACE, PollOutcome
 from benchmarks import faketime
 
 from .script import CREDENTIALS, PRODUCTION
@@ -59,8 +59,8 @@ class Service:
         self.account = Account(PRODUCTION, CREDENTIALS, clock=faketime.now, wall=faketime.now, chance=lambda: 0.5)
         self.poller = Poller(self.account, self.poll)
 
-    async def poll(self, order: WaitOrder, _: object = None) -> Finding:
-        run_id = order.run_id or ""
+    async def poll(self, spec: WaitSpec, _: object = None) -> PollOutcome:
+        run_id = spec.run_id or ""
         self.polled[run_id].append(faketime.now())
         takes = self.takes(run_id)
         hangs = takes > self.timeout
@@ -76,13 +76,13 @@ class Service:
         done = faketime.now() >= self.ends.get(run_id, float("inf"))
         run = Run(state="Completed", result="Success") if done else None
         ref = RunRef(ConnectionKind.STORAGE, "c", run_id)
-        return Sight(ref, Glance(state="Completed" if done else "Executing"), run)
+        return PollResult(ref, RunSummary(state="Completed" if done else "Executing"), run)
 
     async def wait(
         self, run_id: str, deadline: float | None = None, interval: float | None = 10.0, tolerance: float = 900.0
-    ) -> tuple[WaitOutcome, float]:
+    ) -> tuple[WaitResult, float]:
         """Return the outcome, and the moment at which it was known."""
-        order = WaitOrder(
+        spec = WaitSpec(
             ConnectionKind.STORAGE,
             "c",
             run_id,
@@ -91,9 +91,9 @@ class Service:
             deadline=deadline,
             outage_tolerance=tolerance,
         )
-        return await self.poller.wait(order), faketime.now()
+        return await self.poller.wait(spec), faketime.now()
 
-    async def all_of(self, *waits: Awaitable[tuple[WaitOutcome, float]]) -> list[tuple[WaitOutcome, float]]:
+    async def all_of(self, *waits: Awaitable[tuple[WaitResult, float]]) -> list[tuple[WaitResult, float]]:
         try:
             return await asyncio.gather(*waits)
         finally:
@@ -161,7 +161,7 @@ def test_newcomers_are_polled_at_once_beside_those_that_are_known_to_hang() -> N
 
 
 def test_deadlines_are_judged_on_time_while_a_thousand_polls_hang() -> None:
-    async def play() -> list[tuple[WaitOutcome, float]]:
+    async def play() -> list[tuple[WaitResult, float]]:
         service = Service()
         stuck = [service.wait(f"hangs-{number}", 300.0 + number / 10) for number in range(1000)]
         healthy = [service.wait(f"runs-{number}", 300.0 + number) for number in range(100)]
@@ -172,7 +172,7 @@ def test_deadlines_are_judged_on_time_while_a_thousand_polls_hang() -> None:
     late_when_hanging = [at - 300.0 - number / 10 for number, (_, at) in enumerate(outcomes[:1000])]
     late_when_healthy = [at - 300.0 - number for number, (_, at) in enumerate(outcomes[1000:])]
     assert min(late_when_hanging) >= 0
-    assert max(late_when_hanging) < PATIENCE_AFTER_DEADLINE + 2.0
+    assert max(late_when_hanging) < DEADLINE_GRACE + 2.0
     assert min(late_when_healthy) >= 0
     assert max(late_when_healthy) < 2.0
     assert all(outcome.error is not None for outcome, _ in outcomes[:1000])
@@ -180,7 +180,7 @@ def test_deadlines_are_judged_on_time_while_a_thousand_polls_hang() -> None:
 
 
 def test_a_deadline_says_what_was_seen_last() -> None:
-    async def play() -> tuple[WaitOutcome, float]:
+    async def play() -> tuple[WaitResult, float]:
         service = Service(timeout=FOR_EVER)
         service.takes = lambda _: 0.1 if faketime.now() < 50.0 else FOR_EVER * 2
         (outcome,) = await service.all_of(service.wait("a", deadline=100.0))
@@ -188,11 +188,11 @@ def test_a_deadline_says_what_was_seen_last() -> None:
 
     outcome, at = faketime.run(play())
     assert (outcome.end, outcome.state) == (WaitEnd.DEADLINE, "Executing")
-    assert at == pytest.approx(100.0 + PATIENCE_AFTER_DEADLINE, abs=2.0)
+    assert at == pytest.approx(100.0 + DEADLINE_GRACE, abs=2.0)
 
 
 def test_a_deadline_that_passed_before_the_wait_began_here_still_gets_its_poll() -> None:
-    async def play() -> list[tuple[WaitOutcome, float]]:
+    async def play() -> list[tuple[WaitResult, float]]:
         service = Service()
         service.takes = lambda run_id: 20.0 if run_id == "slow" else FOR_EVER
         service.ends = {"slow": 0.0}
@@ -202,11 +202,11 @@ def test_a_deadline_that_passed_before_the_wait_began_here_still_gets_its_poll()
     (slow, _), (hangs, at) = faketime.run(play())
     assert slow.end is WaitEnd.FINISHED
     assert hangs.end is WaitEnd.DEADLINE
-    assert at == pytest.approx(1000.0 + PATIENCE_AFTER_DEADLINE, abs=2.0)
+    assert at == pytest.approx(1000.0 + DEADLINE_GRACE, abs=2.0)
 
 
 def test_an_outage_is_judged_on_time_though_its_poll_has_no_worker() -> None:
-    async def play() -> list[tuple[WaitOutcome, float]]:
+    async def play() -> list[tuple[WaitResult, float]]:
         service = Service()
         return await service.all_of(*(service.wait(f"hangs-{number}", tolerance=600.0) for number in range(500)))
 
@@ -214,7 +214,7 @@ def test_an_outage_is_judged_on_time_though_its_poll_has_no_worker() -> None:
     assert {outcome.end for outcome, _ in outcomes} == {WaitEnd.OUTAGE}
     assert min(at for _, at in outcomes) >= 600.0
     # Each was found to hang within 500 s / 30, or one timeout.
-    assert max(at for _, at in outcomes) < 600.0 + PATIENCE_AFTER_DEADLINE + 80.0
+    assert max(at for _, at in outcomes) < 600.0 + DEADLINE_GRACE + 80.0
 
 
 def test_a_service_that_takes_its_time_for_all_is_not_one_that_hangs() -> None:
@@ -280,9 +280,9 @@ def test_waiting_for_its_turn_does_not_make_a_poll_slow() -> None:
         service = Service()
         answer = service.poll
 
-        async def poll(order: WaitOrder, poll: PollInFlight) -> Finding:
+        async def poll(spec: WaitSpec, poll: PollInFlight) -> PollOutcome:
             await poll.wait_for_turn(asyncio.sleep(20.0))
-            return await answer(order)
+            return await answer(spec)
 
         service.poller = Poller(service.account, poll)
         service.ends = {str(number): 0.0 for number in range(MOST_WORKERS + MOST_SLOW + 50)}
@@ -379,12 +379,12 @@ def test_when_a_worker_stops_those_for_whom_it_polled_get_an_error_and_nobody_el
         answer = service.poll
         has_broken = False
 
-        async def poll(order: WaitOrder, poll: PollInFlight) -> Finding:
+        async def poll(spec: WaitSpec, poll: PollInFlight) -> PollOutcome:
             nonlocal has_broken
-            if order.run_id == "a" and not has_broken:
+            if spec.run_id == "a" and not has_broken:
                 has_broken = True
                 raise breaks_with
-            return await answer(order)
+            return await answer(spec)
 
         service.poller = Poller(service.account, poll)
         service.ends = {"a": 0.0, "b": 20.0}

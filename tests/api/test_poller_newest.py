@@ -12,12 +12,12 @@ import pytest
 
 from airflow_provider_itwin.api.async_client import AsyncITwinClient
 from airflow_provider_itwin.api.http.config import Account
-from airflow_provider_itwin.api.http.messages import Reply, Request
+from airflow_provider_itwin.api.http.messages import Request, Response
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.wait.models import (
     WaitEnd,
-    WaitOrder,
-    WaitOutcome,
+    WaitResult,
+    WaitSpec,
 )
 from benchmarks import faketime
 
@@ -50,10 +50,10 @@ class Service(AsyncITwinClient):
     async def __aenter__(self) -> Self:
         return self
 
-    async def _send(self, request: Request) -> Reply:
+    async def _send(self, request: Request) -> Response:
         await asyncio.sleep(0.1)
         if request.url.endswith("/connect/token"):
-            return Reply(200, {}, b'{"access_token":"token","expires_in":86400,"token_type":"Bearer"}')
+            return Response(200, {}, b'{"access_token":"token","expires_in":86400,"token_type":"Bearer"}')
         path = request.url.removeprefix(STORAGE)
         connection = path.split("/")[1]
         self.asked["run" if "/runs/" in path else "connection"] += 1
@@ -65,10 +65,10 @@ class Service(AsyncITwinClient):
             began = (MIDNIGHT + timedelta(seconds=self.begins)).isoformat()
             state = {"state": "Completed", "result": "Success"} if now >= self.ends else {"state": "Executing"}
             body = {"run": {"id": "r", "startDateTime": began, **state}}
-        return Reply(200, {}, msgspec.json.encode(body))
+        return Response(200, {}, msgspec.json.encode(body))
 
-    def order(self, after: float, connection: str = "c", deadline: float | None = None) -> WaitOrder:
-        return WaitOrder(
+    def spec(self, after: float, connection: str = "c", deadline: float | None = None) -> WaitSpec:
+        return WaitSpec(
             ConnectionKind.STORAGE,
             connection,
             started_after=(MIDNIGHT + timedelta(seconds=after)).isoformat(),
@@ -77,10 +77,10 @@ class Service(AsyncITwinClient):
         )
 
 
-def played(*orders: tuple[float, str, float | None], begins: float, ends: float) -> tuple[list[WaitOutcome], Service]:
-    async def play() -> tuple[list[WaitOutcome], Service]:
+def played(*specs: tuple[float, str, float | None], begins: float, ends: float) -> tuple[list[WaitResult], Service]:
+    async def play() -> tuple[list[WaitResult], Service]:
         async with Service(begins, ends) as client:
-            outcomes = await asyncio.gather(*(client.wait(client.order(*order)) for order in orders))
+            outcomes = await asyncio.gather(*(client.wait(client.spec(*spec)) for spec in specs))
             return list(outcomes), client
 
     return faketime.run(play())

@@ -9,12 +9,12 @@ import pytest
 from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.resources import (
-    Glance,
     Run,
     RunRef,
+    RunSummary,
 )
-from airflow_provider_itwin.api.runs.polling import Sight
-from airflow_provider_itwin.api.wait.models import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.runs.polling import PollResult
+from airflow_provider_itwin.api.wait.models import WaitEnd, WaitSpec
 from airflow_provider_itwin.api.wait.poller import (
     CALM,
     FEW_WORKERS,
@@ -22,7 +22,7 @@ from airflow_provider_itwin.api.wait.poller import (
     TICK,
     Poller,
 )
-from airflow_provider_itwin.api.wait.waiter import Finding
+from airflow_provider_itwin.api.wait.waiter import PollOutcome
 from benchmarks import faketime
 
 from .script import CREDENTIALS, PRODUCTION
@@ -44,20 +44,20 @@ class Service:
         account = Account(PRODUCTION, CREDENTIALS, clock=faketime.now, wall=faketime.now, chance=lambda: 0.5)
         self.poller = Poller(account, self.look)
 
-    async def look(self, order: WaitOrder, _: object = None) -> Finding:
+    async def look(self, spec: WaitSpec, _: object = None) -> PollOutcome:
         self.looks += 1
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
-        await asyncio.sleep(1e6 if order.run_id in self.hanging else self.takes)
+        await asyncio.sleep(1e6 if spec.run_id in self.hanging else self.takes)
         self.under_way -= 1
         done = faketime.now() >= self.ends
         run = Run(state="Completed", result="Success") if done else None
-        ref = RunRef(ConnectionKind.STORAGE, "c", order.run_id or "")
-        return Sight(ref, Glance(state="Completed" if done else "Executing"), run)
+        ref = RunRef(ConnectionKind.STORAGE, "c", spec.run_id or "")
+        return PollResult(ref, RunSummary(state="Completed" if done else "Executing"), run)
 
     async def wait(self, run_id: str, interval: float) -> WaitEnd | None:
-        order = WaitOrder(ConnectionKind.STORAGE, "c", run_id, poll_interval=interval, began=faketime.now())
-        return (await self.poller.wait(order)).end
+        spec = WaitSpec(ConnectionKind.STORAGE, "c", run_id, poll_interval=interval, began=faketime.now())
+        return (await self.poller.wait(spec)).end
 
     async def all_end(self, number: int, interval: float = 10.0) -> None:
         ends = await asyncio.gather(*(self.wait(str(one), interval) for one in range(number)))

@@ -16,9 +16,9 @@ from airflow_provider_itwin.api import errors
 from airflow_provider_itwin.api.errors import ErrorDetail, ITwinError
 from airflow_provider_itwin.api.http.auth import Credentials, ReadyToken
 from airflow_provider_itwin.api.http.error_mapping import refusal
-from airflow_provider_itwin.api.http.messages import Reply, Request
+from airflow_provider_itwin.api.http.messages import Request, Response
 
-from .answers import DATA, documented, reply
+from .answers import DATA, documented, response
 from .script import CREDENTIALS
 
 REQUEST = Request(
@@ -43,7 +43,7 @@ DOCUMENTED = [
 ]
 
 
-def made(answer: Reply, credentials: Credentials = CREDENTIALS) -> ITwinError:
+def made(answer: Response, credentials: Credentials = CREDENTIALS) -> ITwinError:
     return refusal(answer, REQUEST, "get-storage-connections", credentials)
 
 
@@ -116,7 +116,7 @@ def test_a_refused_token_hints_at_the_environments() -> None:
     ],
 )
 def test_errors_of_other_shapes(body: Any, code: str | None, message: str | None, target: str | None) -> None:
-    error = made(reply(404, body))
+    error = made(response(404, body))
 
     assert (error.code, error.message, error.target, error.details) == (code, message, target, ())
 
@@ -125,7 +125,7 @@ def test_details_may_lack_anything() -> None:
     body = {"error": {"code": "C", "message": "m", "details": [{}, {"code": "X"}, {"target": "$top", "message": None}]}}
 
     assert "Details: no code: no message; X: no message; no code (target $top): no message." in str(
-        made(reply(422, body))
+        made(response(422, body))
     )
 
 
@@ -147,14 +147,14 @@ def test_details_may_lack_anything() -> None:
     ],
 )
 def test_bodies_that_are_no_error_object(body: bytes, content_type: str, message: str | None) -> None:
-    error = made(reply(502, body, content_type=content_type))
+    error = made(response(502, body, content_type=content_type))
 
     assert error.code is None
     assert error.message == message if message is None else (error.message or "").startswith(message)
 
 
 def test_a_body_without_a_type() -> None:
-    assert made(reply(500, b"oops")).message == "(no content type) oops"
+    assert made(response(500, b"oops")).message == "(no content type) oops"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_huge_error_makes_a_short_text_in_no_time(unit: bytes) -> None:
     ]
     began = time.process_time()
 
-    errors = [made(reply(500, body, x_correlation_id=filler.decode())) for body in bodies]
+    errors = [made(response(500, body, x_correlation_id=filler.decode())) for body in bodies]
 
     assert time.process_time() - began < 5.0
     assert max(len(str(error)) for error in errors) < 4000
@@ -179,7 +179,7 @@ def test_a_huge_error_makes_a_short_text_in_no_time(unit: bytes) -> None:
 def test_half_a_surrogate_pair_does_not_hide_what_is_said() -> None:
     body = rb'{"error":{"code":"RunNotFound","message":"No \ud83d run.","details":[{"code":"\udc00"}]}}'
 
-    error = refusal(Reply(404, {}, body), REQUEST, "get-a-run", CREDENTIALS)
+    error = refusal(Response(404, {}, body), REQUEST, "get-a-run", CREDENTIALS)
 
     assert (error.code, error.message) == ("RunNotFound", "No \ufffd run.")
     assert [detail.code for detail in error.details] == ["\ufffd"]
@@ -188,12 +188,12 @@ def test_half_a_surrogate_pair_does_not_hide_what_is_said() -> None:
 def test_very_many_details_are_cut() -> None:
     body = {"error": {"code": "C", "message": "m", "details": [{"code": f"D{number}"} for number in range(5000)]}}
 
-    assert len(made(reply(422, body)).details) == 20
+    assert len(made(response(422, body)).details) == 20
 
 
 @given(st.binary(), st.integers(200, 599))
 def test_no_body_confuses(body: bytes, status: int) -> None:
-    assert isinstance(made(reply(status, body)), ITwinError)
+    assert isinstance(made(response(status, body)), ITwinError)
 
 
 _JSON = st.recursive(
@@ -206,7 +206,7 @@ _JSON = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(["error", "error_description", "message", "code", "title"]), _JSON))
 def test_no_error_object_confuses(body: Any) -> None:
-    error = made(reply(404, body))
+    error = made(response(404, body))
 
     assert isinstance(error, errors.ITwinNotFoundError | errors.ITwinProtocolError)
     assert isinstance(str(error), str)
@@ -219,7 +219,7 @@ def test_deep_nesting_does_not_confuse(opening: bytes) -> None:
     closing = b"]" if opening == b"[" else b"}"
     for depth in (*range(880, 1000, 3), 100_000):
         body = b'{"error":{"code":' + opening * depth + b"1" + closing * depth + b"}}"
-        assert made(reply(404, body)).status == 404
+        assert made(response(404, body)).status == 404
 
 
 @pytest.mark.parametrize(

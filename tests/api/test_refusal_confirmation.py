@@ -20,7 +20,7 @@ from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.wait.waiter import (
     REFUSAL_CONFIRMATION,
     WaitEnd,
-    WaitOrder,
+    WaitSpec,
     look,
     wait,
 )
@@ -28,7 +28,7 @@ from airflow_provider_itwin.api.wait.waiter import (
 from .answers import error, finished, run
 from .script import WALL, Script
 
-ORDER = WaitOrder(ConnectionKind.STORAGE, "c1", "r1", began=WALL - 600.0)
+ORDER = WaitSpec(ConnectionKind.STORAGE, "c1", "r1", began=WALL - 600.0)
 SEEN = replace(ORDER, seen=True)
 
 REFUSALS = {
@@ -42,8 +42,8 @@ REFUSALS = {
 }
 
 
-def waited(script: Script, order: WaitOrder = ORDER) -> Any:
-    return script.play(wait(script.account(), order))
+def waited(script: Script, spec: WaitSpec = ORDER) -> Any:
+    return script.play(wait(script.account(), spec))
 
 
 @pytest.mark.parametrize("status", REFUSALS)
@@ -110,7 +110,7 @@ def test_the_deadline_comes_before_the_confirmation() -> None:
 def test_a_single_poll_goes_on_with_confirming_for_as_long_as_it_has_patience() -> None:
     script = Script(always=error(403))
 
-    outcome = script.play(look(script.account(), SEEN, patience=10.0))
+    outcome = script.play(look(script.account(), SEEN, retry_budget=10.0))
 
     assert outcome.end is None
     assert isinstance(outcome.error, ITwinPermissionError)

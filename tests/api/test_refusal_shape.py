@@ -17,12 +17,12 @@ from airflow_provider_itwin.api.errors import (
     ITwinProtocolError,
 )
 from airflow_provider_itwin.api.http.error_mapping import refusal
-from airflow_provider_itwin.api.http.messages import Reply, Request
-from airflow_provider_itwin.api.http.request_flow import exchange, obtain_token
+from airflow_provider_itwin.api.http.messages import Request, Response
+from airflow_provider_itwin.api.http.request_flow import obtain_token, perform_call
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.runs.endpoints import get_run
 
-from .answers import finished, reply
+from .answers import finished, response
 from .script import CREDENTIALS, Script
 
 REQUEST = Request("GET", "https://api.bentley.com/x", {})
@@ -78,7 +78,7 @@ def body_of(name: str) -> bytes:
 
 @pytest.mark.parametrize("status", REFUSALS)
 def test_an_error_of_the_services_own_shape_is_a_refusal(status: int) -> None:
-    error = refusal(reply(status, {"error": {"code": "SomeCode"}}), REQUEST, "get", CREDENTIALS)
+    error = refusal(response(status, {"error": {"code": "SomeCode"}}), REQUEST, "get", CREDENTIALS)
 
     assert type(error) is REFUSALS[status]
     assert not error.transient
@@ -86,7 +86,7 @@ def test_an_error_of_the_services_own_shape_is_a_refusal(status: int) -> None:
 
 @pytest.mark.parametrize("status", REFUSALS)
 def test_only_a_401_may_lack_the_error_object_as_it_did_in_2021(status: int) -> None:
-    error = refusal(reply(status, {"code": "HeaderNotFound", "message": "m"}), REQUEST, "get", CREDENTIALS)
+    error = refusal(response(status, {"code": "HeaderNotFound", "message": "m"}), REQUEST, "get", CREDENTIALS)
 
     assert type(error) is (ITwinAuthenticationError if status == 401 else ITwinProtocolError)
 
@@ -94,7 +94,7 @@ def test_only_a_401_may_lack_the_error_object_as_it_did_in_2021(status: int) -> 
 @pytest.mark.parametrize("name", FOREIGN)
 @pytest.mark.parametrize("status", REFUSALS)
 def test_any_other_answer_passes(status: int, name: str) -> None:
-    error = refusal(reply(status, body_of(name)), REQUEST, "get", CREDENTIALS)
+    error = refusal(response(status, body_of(name)), REQUEST, "get", CREDENTIALS)
 
     assert type(error) is ITwinProtocolError
     assert error.transient
@@ -104,17 +104,17 @@ def test_any_other_answer_passes(status: int, name: str) -> None:
 @pytest.mark.parametrize("name", FOREIGN)
 @pytest.mark.parametrize("status", REFUSALS)
 def test_a_call_rides_out_what_stands_in_between(status: int, name: str) -> None:
-    answer = reply(status, body_of(name))
+    answer = response(status, body_of(name))
     script = Script(answer, answer, finished())
 
-    assert script.play(exchange(script.account(), CALL)).result == "Success"
+    assert script.play(perform_call(script.account(), CALL)).result == "Success"
 
 
 @pytest.mark.parametrize("name", FOREIGN)
 @pytest.mark.parametrize("status", REFUSALS)
 def test_the_token_request_rides_out_what_stands_in_between(status: int, name: str) -> None:
-    answer = reply(status, body_of(name))
-    script = Script(answer, answer, reply(200, TOKEN))
+    answer = response(status, body_of(name))
+    script = Script(answer, answer, response(200, TOKEN))
 
     assert script.play(obtain_token(script.account(), CREDENTIALS)).value == "t0ken"
 
@@ -122,14 +122,14 @@ def test_the_token_request_rides_out_what_stands_in_between(status: int, name: s
 @pytest.mark.parametrize("body", [{"error": "invalid_client"}, {"error": {"code": "InvalidClient"}}])
 @pytest.mark.parametrize("status", [400, 401, 403])
 def test_the_issuer_refuses_in_the_shape_of_oauth_or_in_that_of_the_api(status: int, body: object) -> None:
-    script = Script(reply(status, body))
+    script = Script(response(status, body))
 
     with pytest.raises(ITwinAuthenticationError):
         script.play(obtain_token(script.account(), CREDENTIALS))
 
 
 def test_the_api_does_not_refuse_in_the_shape_of_oauth() -> None:
-    error = refusal(reply(403, {"error": "forbidden"}), REQUEST, "get", CREDENTIALS)
+    error = refusal(response(403, {"error": "forbidden"}), REQUEST, "get", CREDENTIALS)
 
     assert type(error) is ITwinProtocolError
 
@@ -137,14 +137,14 @@ def test_the_api_does_not_refuse_in_the_shape_of_oauth() -> None:
 @pytest.mark.parametrize("location", ["https://evil.example/", "/login", "https://[", ""])
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 305, 307, 308])
 def test_a_redirect_is_no_refusal_either(status: int, location: str) -> None:
-    script = Script(reply(status, location=location), finished())
+    script = Script(response(status, location=location), finished())
 
-    assert script.play(exchange(script.account(), CALL)).result == "Success"
+    assert script.play(perform_call(script.account(), CALL)).result == "Success"
 
 
 def refused_token(script: Script) -> ITwinError | None:
     try:
-        script.play(exchange(script.account(), CALL, patience=0.0))
+        script.play(perform_call(script.account(), CALL, retry_budget=0.0))
     except ITwinError as error:
         return error
     return None
@@ -152,12 +152,12 @@ def refused_token(script: Script) -> ITwinError | None:
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_a_401_of_any_shape_is_answered_with_a_new_token_once(name: str) -> None:
-    answer = reply(401, body_of(name))
+    answer = response(401, body_of(name))
 
     assert refused_token(Script(answer, finished())) is None
     assert type(refused_token(Script(answer, answer))) is ITwinProtocolError
 
 
 def test_an_answer_that_is_not_the_services_own_leaves_doubt_about_a_start() -> None:
-    answer: Reply = reply(403, b"<html>")
+    answer: Response = response(403, b"<html>")
     assert refusal(answer, REQUEST, "run-storage-connection", CREDENTIALS).transient

@@ -21,14 +21,14 @@ from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.wait.models import (
     WaitEnd,
     WaitEvent,
-    WaitOrder,
-    WaitOutcome,
+    WaitResult,
+    WaitSpec,
 )
 
 REF = RunRef(
     ConnectionKind.STORAGE, "MWplZe9Uf0iR1IDMqyOMLqBN0_wHEVBGg_CzJmXdmE4", "a1ecbdc8-c4f6-1730-04f9-f881914a57c5"
 )
-ORDER = WaitOrder(REF.kind, REF.connection_id, REF.run_id)
+ORDER = WaitSpec(REF.kind, REF.connection_id, REF.run_id)
 LARGEST_REPORT = 14 * 1024
 LARGEST_EVENT = 16 * 1024
 
@@ -108,7 +108,7 @@ def test_texts_that_take_twelve_bytes_a_character() -> None:
 
 
 def test_the_event_of_five_thousand_failing_files() -> None:
-    outcome = WaitOutcome(WaitEnd.FINISHED, REF, "Completed", read(many(5000, "😀" * 300)), elapsed=1234.5, polls=99)
+    outcome = WaitResult(WaitEnd.FINISHED, REF, "Completed", read(many(5000, "😀" * 300)), elapsed=1234.5, polls=99)
     memo = {
         "asked_at": 1.0,
         "own": REF.as_dict(),
@@ -203,7 +203,7 @@ _RUN = st.fixed_dictionaries(
 def test_nasty_runs(run: dict[str, Any]) -> None:
     report = check(read(run))
 
-    outcome = WaitOutcome(WaitEnd.FINISHED, REF, run.get("state"), read(run))
+    outcome = WaitResult(WaitEnd.FINISHED, REF, run.get("state"), read(run))
     event = outcome.as_event(ORDER)
     assert size(event) <= LARGEST_EVENT
     assert WaitEvent.read(json.loads(json.dumps(event))).report == report

@@ -15,8 +15,6 @@ from airflow_provider_itwin.api.models.resources import (
     ConnectionEnvelope,
     ConnectionKind,
     ConnectionPage,
-    Glance,
-    GlanceEnvelope,
     Job,
     Link,
     Run,
@@ -24,6 +22,8 @@ from airflow_provider_itwin.api.models.resources import (
     RunError,
     RunPage,
     RunRef,
+    RunSummary,
+    RunSummaryEnvelope,
     SourceFile,
     SourceFilePage,
     SynchronizationReport,
@@ -132,7 +132,7 @@ def test_the_documented_runs(operation: str, expected: Run) -> None:
     assert run.start_date_time == STARTED
     assert run.end_date_time == STARTED.replace(minute=47)
     assert run.is_finished
-    assert decoded(body, GlanceEnvelope).run == Glance(
+    assert decoded(body, RunSummaryEnvelope).run == RunSummary(
         start_text=run.start_text,
         end_text=run.end_text,
         id=run.id,
@@ -308,7 +308,7 @@ def test_fields_and_values_that_nobody_knew_yet() -> None:
 )
 def test_only_completed_is_an_end_in_any_case_and_with_any_blanks(state: str | None, finished: bool) -> None:
     assert run_of({"state": state, "result": "Success"}).is_finished is finished
-    assert Glance(state=state).is_finished is finished
+    assert RunSummary(state=state).is_finished is finished
 
 
 @pytest.mark.parametrize(

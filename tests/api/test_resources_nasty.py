@@ -15,11 +15,11 @@ from airflow_provider_itwin.api.models import resources
 from airflow_provider_itwin.api.models.resources import (
     ConnectionEnvelope,
     ConnectionPage,
-    Glance,
-    GlanceEnvelope,
     Run,
     RunEnvelope,
     RunPage,
+    RunSummary,
+    RunSummaryEnvelope,
     SourceFilePage,
     decoded,
     read_moment,
@@ -27,7 +27,7 @@ from airflow_provider_itwin.api.models.resources import (
 
 from .answers import DATA
 
-SHAPES: list[type[Any]] = [RunEnvelope, GlanceEnvelope, ConnectionEnvelope, RunPage, SourceFilePage, ConnectionPage]
+SHAPES: list[type[Any]] = [RunEnvelope, RunSummaryEnvelope, ConnectionEnvelope, RunPage, SourceFilePage, ConnectionPage]
 DOCUMENTED = json.loads((DATA / "get-storage-connection-run.200.json").read_bytes())
 WRONG: list[Any] = [None, True, 5, 1.5, "text", [], [1], {}, {"x": 1}, [[None]], [{}]]
 
@@ -132,7 +132,7 @@ def test_what_is_no_object_is_an_error_of_the_protocol(shape: type[Any], body: b
     "body", [b"{}", b'{"run":null}', b'{"run":[]}', b'{"run":5}', b'{"Run":{}}', b'{"error":{"code":"x"}}']
 )
 def test_what_should_be_a_run_and_is_none(body: bytes) -> None:
-    for shape in (RunEnvelope, GlanceEnvelope):
+    for shape in (RunEnvelope, RunSummaryEnvelope):
         with pytest.raises(ITwinProtocolError, match=r"\(run\)"):
             decoded(body, shape)
 
@@ -194,7 +194,7 @@ def test_half_a_surrogate_pair_costs_a_letter_and_not_the_run(written: bytes, re
     assert (run.id, run.state) == ("r1", "Completed")
     assert run.error is not None
     assert run.error.description == read
-    assert decoded(body, GlanceEnvelope).run.is_finished
+    assert decoded(body, RunSummaryEnvelope).run.is_finished
 
 
 def test_entries_of_a_list_that_are_none_are_passed_over() -> None:
@@ -287,10 +287,10 @@ def test_a_poll_and_the_whole_agree(value: Any) -> None:
         run = decoded(body, RunEnvelope).run
     except ITwinProtocolError:
         with pytest.raises(ITwinProtocolError):
-            decoded(body, GlanceEnvelope)
+            decoded(body, RunSummaryEnvelope)
         return
-    glance = decoded(body, GlanceEnvelope).run
-    assert glance == Glance(
+    summary = decoded(body, RunSummaryEnvelope).run
+    assert summary == RunSummary(
         **{name: getattr(run, name) for name in ("start_text", "end_text", "id", "state", "result")}
     )
 

@@ -18,18 +18,18 @@ from airflow_provider_itwin.api.http.auth import (
 )
 from airflow_provider_itwin.api.http.messages import (
     Authorize,
-    Reply,
     Request,
+    Response,
     Send,
     Token,
 )
-from airflow_provider_itwin.api.http.request_flow import exchange, obtain_token
+from airflow_provider_itwin.api.http.request_flow import obtain_token, perform_call
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.runs import endpoints
-from airflow_provider_itwin.api.wait.models import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.wait.models import WaitEnd, WaitSpec
 from airflow_provider_itwin.api.wait.waiter import wait
 
-from .answers import reply
+from .answers import response
 from .script import WALL, Script
 
 SECRET = "hunter2+of/a1="
@@ -92,25 +92,25 @@ def test_a_call_whose_answer_echoes_secrets(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     said = WITH_TOKEN if isinstance(credentials, ClientCredentials) else WITH_TOKEN.replace("hunter2", "h")
-    answer = reply(status, body(said), x_correlation_id=said, location=SIGNED, content_type=said)
+    answer = response(status, body(said), x_correlation_id=said, location=SIGNED, content_type=said)
     script = Script(always=answer, tokens=[Token(OPAQUE, renew_at=9e9 if credentials is CLIENT else None)] * 3)
 
     with pytest.raises(ITwinError) as caught:
-        script.play(exchange(script.account(credentials=credentials), LOOK, patience=5.0))
+        script.play(perform_call(script.account(credentials=credentials), LOOK, retry_budget=5.0))
 
     assert leaks(everything_of(caught.value)) == []
     assert leaks(caplog.text) == []
     for pause in script.pauses:
-        assert leaks(everything_of(pause.trouble)) == []  # type: ignore[arg-type]
+        assert leaks(everything_of(pause.error)) == []  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 429, 500])
 @pytest.mark.parametrize("body", BODIES)
 def test_a_token_endpoint_that_echoes_secrets(status: int, body: Callable[[str], Any]) -> None:
-    script = Script(always=reply(status, body(EVERYTHING), x_correlation_id=EVERYTHING, location=SIGNED))
+    script = Script(always=response(status, body(EVERYTHING), x_correlation_id=EVERYTHING, location=SIGNED))
 
     with pytest.raises(ITwinError) as caught:
-        script.play(obtain_token(script.account(credentials=CLIENT), CLIENT, patience=5.0))
+        script.play(obtain_token(script.account(credentials=CLIENT), CLIENT, retry_budget=5.0))
 
     assert leaks(everything_of(caught.value)) == []
 
@@ -125,32 +125,32 @@ def test_a_token_endpoint_that_echoes_secrets(status: int, body: Callable[[str],
     ],
 )
 def test_a_token_that_cannot_be_used_is_not_shown(body: Any) -> None:
-    script = Script(always=reply(200, body))
+    script = Script(always=response(200, body))
 
     with pytest.raises(ITwinError) as caught:
-        script.play(obtain_token(script.account(credentials=CLIENT), CLIENT, patience=0.0))
+        script.play(obtain_token(script.account(credentials=CLIENT), CLIENT, retry_budget=0.0))
 
     assert leaks(everything_of(caught.value)) == []
 
 
 def test_a_wait_that_ends_with_secrets_in_the_answer(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    script = Script(always=reply(500, in_message(WITH_TOKEN)), tokens=[Token(OPAQUE, renew_at=9e9)])
-    order = WaitOrder(ConnectionKind.STORAGE, "c1", "r1", began=WALL)
+    script = Script(always=response(500, in_message(WITH_TOKEN)), tokens=[Token(OPAQUE, renew_at=9e9)])
+    spec = WaitSpec(ConnectionKind.STORAGE, "c1", "r1", began=WALL)
 
-    outcome = script.play(wait(script.account(credentials=CLIENT), order))
+    outcome = script.play(wait(script.account(credentials=CLIENT), spec))
 
     assert outcome.end is WaitEnd.OUTAGE
-    assert leaks(repr(outcome.as_event(order))) == []
+    assert leaks(repr(outcome.as_event(spec))) == []
     assert leaks(caplog.text) == []
 
 
 def test_the_url_in_an_error_has_no_query() -> None:
-    script = Script(reply(404, {"error": {"code": "NotFound"}}))
+    script = Script(response(404, {"error": {"code": "NotFound"}}))
     call = endpoints.get_connections(ConnectionKind.STORAGE, SECRET.replace("/", ""), 1, 0)
 
     with pytest.raises(ITwinError) as caught:
-        script.play(exchange(script.account(), call))
+        script.play(perform_call(script.account(), call))
 
     assert caught.value.url == "https://api.bentley.com/synchronization/imodels/storageconnections"
 
@@ -160,7 +160,7 @@ def test_the_url_in_an_error_has_no_query() -> None:
     [
         Request("POST", "https://x/y", {"authorization": f"Bearer {OPAQUE}"}, SECRET.encode()),
         Send(Request("POST", "https://x/y", {"authorization": f"Bearer {OPAQUE}"}, SECRET.encode())),
-        Reply(200, {"set-cookie": SECRET}, OPAQUE.encode()),
+        Response(200, {"set-cookie": SECRET}, OPAQUE.encode()),
         Authorize(Token(OPAQUE, 5.0), 1.0),
         endpoints.start_run(ConnectionKind.MANIFEST, "c1", {"sourceFiles": [{"url": SIGNED}]}),
     ],

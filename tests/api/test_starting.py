@@ -14,7 +14,7 @@ from airflow_provider_itwin.api.errors import (
     ITwinPermissionError,
     ITwinProtocolError,
 )
-from airflow_provider_itwin.api.http.messages import Reply
+from airflow_provider_itwin.api.http.messages import Response
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.runs import endpoints
@@ -24,7 +24,19 @@ from airflow_provider_itwin.api.runs.start import (
     start_run,
 )
 
-from .answers import EXPORT, MANIFEST, SILENCE, STORAGE, accepted, connection, documented, error, finished, reply, run
+from .answers import (
+    EXPORT,
+    MANIFEST,
+    SILENCE,
+    STORAGE,
+    accepted,
+    connection,
+    documented,
+    error,
+    finished,
+    response,
+    run,
+)
 from .script import Script, first
 
 KIND = ConnectionKind.STORAGE
@@ -67,7 +79,7 @@ def test_any_good_status_with_a_location_will_do(status: int) -> None:
 
 @pytest.mark.parametrize("status", [200, 201])
 def test_a_good_status_that_names_no_run_may_come_from_what_stands_in_between(status: int) -> None:
-    script = Script(reply(status, b"<html>Please sign in</html>"), connection("old"), accepted())
+    script = Script(response(status, b"<html>Please sign in</html>"), connection("old"), accepted())
 
     assert start(script) == StartedRun(NEW, created=True, in_doubt=True)
 
@@ -212,8 +224,8 @@ def test_conflicts_are_waited_out() -> None:
     assert start(script) == StartedRun(NEW, created=True)
 
 
-@pytest.mark.parametrize("lost", [SILENCE, error(500), reply(204)])
-def test_after_a_lost_answer_the_active_run_may_be_ours(lost: Reply) -> None:
+@pytest.mark.parametrize("lost", [SILENCE, error(500), response(204)])
+def test_after_a_lost_answer_the_active_run_may_be_ours(lost: Response) -> None:
     script = Script(lost, connection("old"), accepted(status=303))
 
     assert start(script) == StartedRun(NEW, created=False, in_doubt=True)
@@ -224,7 +236,7 @@ def test_after_a_lost_answer_a_new_run_is_new_all_the_same() -> None:
 
 
 @pytest.mark.parametrize("passed", [error(429), documented("run-storage-connection", 409), error(401)])
-def test_a_request_that_was_turned_away_started_nothing(passed: Reply) -> None:
+def test_a_request_that_was_turned_away_started_nothing(passed: Response) -> None:
     assert start(Script(passed, accepted(status=303))) == StartedRun(NEW, created=False, in_doubt=False)
 
 

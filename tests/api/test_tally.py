@@ -4,38 +4,38 @@ from __future__ import annotations
 
 from airflow_provider_itwin.api.wait.stats import (
     INTERVAL,
-    Costs,
-    Tally,
+    PollCosts,
+    PollStats,
 )
 
 
 def test_tells_what_has_come_together_once() -> None:
-    told: list[Costs] = []
-    tally = Tally()
-    tally.tell(told.append)
-    assert tally.due == 0.0
-    tally.polls += 3
-    tally.throttled += 1
-    tally.note_outage(12.5)
-    tally.note_outage(-1.0)
-    tally.flush(1000.0)
-    assert told == [Costs(3, 1, 2, 12.5)]
-    assert tally.due == 1000.0 + INTERVAL
-    tally.flush(1001.0)
+    told: list[PollCosts] = []
+    stats = PollStats()
+    stats.tell(told.append)
+    assert stats.due == 0.0
+    stats.polls += 3
+    stats.throttled += 1
+    stats.note_outage(12.5)
+    stats.note_outage(-1.0)
+    stats.flush(1000.0)
+    assert told == [PollCosts(3, 1, 2, 12.5)]
+    assert stats.due == 1000.0 + INTERVAL
+    stats.flush(1001.0)
     assert len(told) == 1
-    tally.polls += 1
-    tally.flush(1040.0)
-    assert told[1] == Costs(1, 0, 0, 0.0)
+    stats.polls += 1
+    stats.flush(1040.0)
+    assert told[1] == PollCosts(1, 0, 0, 0.0)
 
 
 def test_is_never_due_when_nobody_listens() -> None:
-    tally = Tally()
-    assert tally.due == float("inf")
-    tally.polls += 1
-    tally.flush(1.0)
-    told: list[Costs] = []
-    tally.tell(told.append)
-    tally.flush(2.0)
+    stats = PollStats()
+    assert stats.due == float("inf")
+    stats.polls += 1
+    stats.flush(1.0)
+    told: list[PollCosts] = []
+    stats.tell(told.append)
+    stats.flush(2.0)
     assert told == []
-    tally.tell(None)
-    assert tally.due == float("inf")
+    stats.tell(None)
+    assert stats.due == float("inf")

@@ -22,15 +22,15 @@ from airflow_provider_itwin.api.http.rate_limit import (
 )
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.resources import (
-    Glance,
     Run,
     RunRef,
+    RunSummary,
 )
-from airflow_provider_itwin.api.runs.polling import Sight
-from airflow_provider_itwin.api.wait.models import WaitOrder
+from airflow_provider_itwin.api.runs.polling import PollResult
+from airflow_provider_itwin.api.wait.models import WaitSpec
 from airflow_provider_itwin.api.wait.poll_queue import POLLED_LESS_OFTEN
 from airflow_provider_itwin.api.wait.poller import Poller
-from airflow_provider_itwin.api.wait.waiter import Finding
+from airflow_provider_itwin.api.wait.waiter import PollOutcome
 from benchmarks import faketime
 
 from .script import CREDENTIALS, PRODUCTION
@@ -111,21 +111,21 @@ class Service:
 
     def __init__(self) -> None:
         self.takes = 0.1
-        self.trouble = False
+        self.failure = False
         account = Account(PRODUCTION, CREDENTIALS, clock=faketime.now, wall=faketime.now, chance=lambda: 0.5)
         self.poller = Poller(account, self.poll)
 
-    async def poll(self, order: WaitOrder, _: object = None) -> Finding:
+    async def poll(self, spec: WaitSpec, _: object = None) -> PollOutcome:
         await asyncio.sleep(self.takes)
-        if self.trouble:
+        if self.failure:
             return ITwinRateLimitError("429", retry_after=100.0)
         done = faketime.now() > 3000.0
         state, run = ("Completed", Run(state="Completed")) if done else ("Executing", None)
-        return Sight(RunRef(ConnectionKind.STORAGE, "c", order.run_id or ""), Glance(state=state), run)
+        return PollResult(RunRef(ConnectionKind.STORAGE, "c", spec.run_id or ""), RunSummary(state=state), run)
 
     async def wait(self, name: str) -> None:
         WHOSE.set(name)
-        await self.poller.wait(WaitOrder(ConnectionKind.STORAGE, "c", name, poll_interval=10.0, began=faketime.now()))
+        await self.poller.wait(WaitSpec(ConnectionKind.STORAGE, "c", name, poll_interval=10.0, began=faketime.now()))
 
 
 def test_a_tasks_own_log_says_once_that_its_polls_are_late_and_once_that_they_are_not(lines: Lines) -> None:
@@ -152,9 +152,9 @@ def test_a_poll_that_failed_and_is_retried_later_is_no_late_one(lines: Lines) ->
         service = Service()
         waiting = asyncio.create_task(service.wait("a"))
         await asyncio.sleep(100.0)
-        service.trouble = True
+        service.failure = True
         await asyncio.sleep(100.0)
-        service.trouble = False
+        service.failure = False
         await waiting
         await service.poller.close()
 

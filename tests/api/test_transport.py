@@ -75,7 +75,7 @@ def network(source: str, text: str, monkeypatch: pytest.MonkeyPatch, scheme: str
 def look(name: str, environment: Environment, network: Network) -> str | None:
     world = World()
     with driver(name, world, world.account(ReadyToken("t0ken"), network, environment)) as made:
-        return call(made, LOOK, patience=0.0).id
+        return call(made, LOOK, retry_budget=0.0).id
 
 
 BASIC = "Basic bWU6aHVudGVyMg=="  # me:hunter2
@@ -217,7 +217,7 @@ def test_no_proxy_of_the_machine_is_respected_by_both(
 
     assert Transport.of(account).proxy(ABROAD.api) is None
     with driver(name, world, account) as made, pytest.raises(ITwinConnectionError) as caught:
-        call(made, LOOK, patience=0.0)
+        call(made, LOOK, retry_budget=0.0)
     assert "127.0.0.1" not in str(caught.value)
 
 
@@ -226,7 +226,7 @@ def test_the_machine_is_asked_once(name: str, recorder: Recorder, monkeypatch: p
     world = World()
     with driver(name, world, world.account(ReadyToken("t"), Network(3.0), ABROAD)) as made:
         monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:1")
-        assert call(made, LOOK, patience=0.0).id == "c1"
+        assert call(made, LOOK, retry_budget=0.0).id == "c1"
 
 
 SECRET_TEXTS = ["hunter2", "hu/n#t?e@r: 2", "a", "grüße"]
@@ -340,7 +340,7 @@ def test_an_empty_body_needs_no_decoding(name: str, encoding: str, recorder: Rec
     world = World()
     account = world.account(ReadyToken("t"), Network(3.0), Environment.of(recorder.url))
     with driver(name, world, account) as made:
-        assert call(made, endpoints.start_run(ConnectionKind.STORAGE, "c1"), patience=0.0).created
+        assert call(made, endpoints.start_run(ConnectionKind.STORAGE, "c1"), retry_budget=0.0).created
 
 
 LARGEST = 1 << 20

@@ -12,9 +12,9 @@ from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.runs import endpoints, start
 from airflow_provider_itwin.api.runs.pagination import Pages
-from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitOrder
+from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
 
-from .answers import accepted, connection, reply
+from .answers import accepted, connection, response
 from .drivers import DRIVERS, Driver, World, call, driver
 from .recorder import Recorder
 from .script import CREDENTIALS, Script
@@ -44,15 +44,15 @@ def test_links_to_elsewhere_lead_nowhere(world: World, client: Driver, elsewhere
     )
 
     emulator.fail("run-storage-connection", status=303, headers={"Location": location})
-    named = client.carry(start.start_run(account, STORAGE, "c1"))
+    named = client.run_flow(start.start_run(account, STORAGE, "c1"))
     emulator.fail(
         "run-storage-connection", status=202, headers={"Location": location.replace("c1", "c2")}, processed=True
     )
-    started = client.carry(start.start_run(account, STORAGE, "c1"))
-    outcome = client.wait(WaitOrder(STORAGE, "c1", started.ref.run_id, began=world.clock.now()))
-    newest = client.wait(WaitOrder(STORAGE, "c1", started_after="2020-01-01", began=world.clock.now()))
+    started = client.run_flow(start.start_run(account, STORAGE, "c1"))
+    outcome = client.wait(WaitSpec(STORAGE, "c1", started.ref.run_id, began=world.clock.now()))
+    newest = client.wait(WaitSpec(STORAGE, "c1", started_after="2020-01-01", began=world.clock.now()))
     while not pages.is_done:
-        client.carry(pages.next_page(account))
+        client.run_flow(pages.next_page(account))
 
     assert named.ref == RunRef(STORAGE, "c1", "r1")
     assert started.ref.run_id == emulator.runs("c1")[0]["id"]
@@ -80,7 +80,7 @@ def test_a_start_is_not_redirected(world: World, client: Driver, elsewhere: Reco
     )
 
     with pytest.raises(ITwinProtocolError):
-        client.carry(start.start_run(client.account, STORAGE, "c1"))
+        client.run_flow(start.start_run(client.account, STORAGE, "c1"))
 
     assert world.emulator.runs("c1") == []
 
@@ -90,7 +90,7 @@ def test_the_secret_is_not_redirected(world: World, client: Driver, elsewhere: R
     world.emulator.fail("token", times=None, kind="redirect", status=status, location=f"{elsewhere.url}/connect/token")
 
     with pytest.raises(ITwinError) as caught:
-        call(client, endpoints.get_connection(STORAGE, "c1"), patience=0.0)
+        call(client, endpoints.get_connection(STORAGE, "c1"), retry_budget=0.0)
 
     assert isinstance(caught.value, ITwinProtocolError)
 
@@ -128,7 +128,7 @@ def test_the_issuer_gets_the_secret_and_the_api_the_token(world: World, name: st
     ],
 )
 def test_no_redirect_is_followed_and_every_one_passes(location: str) -> None:
-    script = Script(reply(302, location=location), connection("r1"))
+    script = Script(response(302, location=location), connection("r1"))
 
     assert script.play(start.take_baseline(script.account(), STORAGE, "c1")).last_run is not None
     assert len(set(script.lines)) == 1

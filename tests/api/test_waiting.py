@@ -7,36 +7,36 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_itwin.api.http.messages import Reply, Request
+from airflow_provider_itwin.api.http.messages import Request, Response
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.wait.waiter import (
     WaitEnd,
-    WaitOrder,
-    WaitOutcome,
+    WaitResult,
+    WaitSpec,
     look,
     wait,
 )
 
-from .answers import EXPORT, MANIFEST, STORAGE, error, finished, reply, run
+from .answers import EXPORT, MANIFEST, STORAGE, error, finished, response, run
 from .script import WALL, Script
 
 REF = RunRef(ConnectionKind.STORAGE, "c1", "r1")
 
 
-def order(**details: Any) -> WaitOrder:
+def spec(**details: Any) -> WaitSpec:
     usual: dict[str, Any] = {"kind": ConnectionKind.STORAGE, "connection_id": "c1", "run_id": "r1", "began": WALL}
-    return WaitOrder(**usual | details)
+    return WaitSpec(**usual | details)
 
 
-def waited(script: Script, **details: Any) -> WaitOutcome:
-    return script.play(wait(script.account(), order(**details)))
+def waited(script: Script, **details: Any) -> WaitResult:
+    return script.play(wait(script.account(), spec(**details)))
 
 
 def ends_after(seconds: float, script: Script) -> Script:
     """Let the run of a script end after so many seconds."""
 
-    def answer(_: Request) -> Reply:
+    def answer(_: Request) -> Response:
         return finished() if script.passed >= seconds else run("Executing")
 
     script.always = answer
@@ -65,7 +65,7 @@ def test_looks_come_after_five_percent_of_the_wait_so_far() -> None:
     assert script.seconds[:5] == [10.0] * 5
     assert script.seconds[30:33] == pytest.approx([15.1, 15.9, 16.7], rel=0.1)
     assert max(script.seconds) == pytest.approx(120.0)
-    assert all(pause.trouble is None for pause in script.pauses)
+    assert all(pause.error is None for pause in script.pauses)
 
 
 def test_the_run_of_an_hour_costs_some_eighty_looks_and_is_seen_in_time() -> None:
@@ -115,7 +115,7 @@ def test_any_state_but_completed_is_still_going_on(state: str) -> None:
 
 
 def test_a_run_without_a_state_is_still_going_on() -> None:
-    script = Script(reply(200, {"run": {"result": "Success", "endDateTime": "2026-09-21T14:13:20Z"}}), finished())
+    script = Script(response(200, {"run": {"result": "Success", "endDateTime": "2026-09-21T14:13:20Z"}}), finished())
 
     assert waited(script).polls == 2
 
@@ -182,24 +182,24 @@ def test_each_kind_is_asked_for_under_its_own_path(kind: ConnectionKind, root: s
 def test_one_look_says_how_the_wait_stands() -> None:
     script = Script(run("Queued"))
 
-    outcome = script.play(look(script.account(), order()))
+    outcome = script.play(look(script.account(), spec()))
 
     assert (outcome.end, outcome.state, outcome.ref) == (None, "Queued", REF)
     assert script.pauses == []
 
 
 @pytest.mark.parametrize(("answer", "end"), [(finished(), WaitEnd.FINISHED), (run(), WaitEnd.DEADLINE)])
-def test_one_look_after_the_time_limit(answer: Reply, end: WaitEnd) -> None:
+def test_one_look_after_the_time_limit(answer: Response, end: WaitEnd) -> None:
     script = Script(answer)
 
-    assert script.play(look(script.account(), order(deadline=WALL - 1.0))).end is end
+    assert script.play(look(script.account(), spec(deadline=WALL - 1.0))).end is end
 
 
 def test_one_look_rides_out_trouble_for_as_long_as_it_is_told_to() -> None:
     patient, hurried = Script(error(503), error(503), run()), Script(error(503))
 
-    assert patient.play(look(patient.account(), order(), 10.0)).state == "Executing"
-    outcome = hurried.play(look(hurried.account(), order(), 0.0))
+    assert patient.play(look(patient.account(), spec(), 10.0)).state == "Executing"
+    outcome = hurried.play(look(hurried.account(), spec(), 0.0))
     assert outcome.end is None
     assert outcome.error is not None
     assert hurried.pauses == []
@@ -208,7 +208,7 @@ def test_one_look_rides_out_trouble_for_as_long_as_it_is_told_to() -> None:
 def test_one_look_that_meets_nothing_but_trouble_is_no_end() -> None:
     script = Script(always=error(503), chance=1.0)
 
-    outcome = script.play(look(script.account(), order(), 10.0))
+    outcome = script.play(look(script.account(), spec(), 10.0))
 
     assert outcome.end is None
     assert outcome.error is not None

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_itwin.api.http.messages import Reply
+from airflow_provider_itwin.api.http.messages import Response
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.wait.waiter import (
     WaitEnd,
-    WaitOrder,
-    WaitOutcome,
+    WaitResult,
+    WaitSpec,
     wait,
 )
 
@@ -24,12 +24,12 @@ SINCE = "2026-09-21T14:00:00+00:00"
 LATE, EARLY = "2026-09-21T14:00:00.0000000Z", "2026-09-21T13:59:59.9999999Z"
 
 
-def waited(script: Script, **details: Any) -> WaitOutcome:
+def waited(script: Script, **details: Any) -> WaitResult:
     usual: dict[str, Any] = {"kind": KIND, "connection_id": "c1", "started_after": SINCE, "began": WALL}
-    return script.play(wait(script.account(), WaitOrder(**usual | details)))
+    return script.play(wait(script.account(), WaitSpec(**usual | details)))
 
 
-def late(state: str = "Executing") -> Reply:
+def late(state: str = "Executing") -> Response:
     return run(state, start=LATE)
 
 

@@ -17,51 +17,51 @@ from airflow_provider_itwin.api.errors import (
     ITwinRateLimitError,
     ITwinServerError,
 )
-from airflow_provider_itwin.api.http.messages import NoReply, Reply
+from airflow_provider_itwin.api.http.messages import NoResponse, Response
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.wait.waiter import (
     WaitEnd,
-    WaitOrder,
-    WaitOutcome,
+    WaitResult,
+    WaitSpec,
     wait,
 )
 
-from .answers import SILENCE, documented, error, finished, reply, run
+from .answers import SILENCE, documented, error, finished, response, run
 from .script import WALL, Script
 
 REF = RunRef(ConnectionKind.STORAGE, "c1", "r1")
 
-BROKEN_END = reply(200, b'{"run":{"id":"r1","state":"Completed","jobs":[{"id":"\\q"}]}}')
+BROKEN_END = response(200, b'{"run":{"id":"r1","state":"Completed","jobs":[{"id":"\\q"}]}}')
 """A run that has ended, as far as its beginning tells; the rest is no JSON."""
 
 PASSING = [
     pytest.param(SILENCE, ITwinConnectionError, id="no answer"),
     pytest.param(error(500), ITwinServerError, id="500"),
     pytest.param(error(429), ITwinRateLimitError, id="429"),
-    pytest.param(reply(200, b"<html>"), ITwinProtocolError, id="HTML"),
-    pytest.param(reply(200, {}), ITwinProtocolError, id="no run in it"),
-    pytest.param(reply(302, location="/login"), ITwinProtocolError, id="redirect"),
+    pytest.param(response(200, b"<html>"), ITwinProtocolError, id="HTML"),
+    pytest.param(response(200, {}), ITwinProtocolError, id="no run in it"),
+    pytest.param(response(302, location="/login"), ITwinProtocolError, id="redirect"),
     pytest.param(BROKEN_END, ITwinProtocolError, id="half readable"),
-    pytest.param(reply(200, {"run": {}}), ITwinProtocolError, id="a run without a state"),
+    pytest.param(response(200, {"run": {}}), ITwinProtocolError, id="a run without a state"),
     pytest.param(
-        reply(200, {"run": {"id": "r1", "state": ["Completed"]}}), ITwinProtocolError, id="a state that is none"
+        response(200, {"run": {"id": "r1", "state": ["Completed"]}}), ITwinProtocolError, id="a state that is none"
     ),
 ]
 
 
-def order(**details: Any) -> WaitOrder:
+def spec(**details: Any) -> WaitSpec:
     usual: dict[str, Any] = {"kind": ConnectionKind.STORAGE, "connection_id": "c1", "run_id": "r1", "began": WALL}
-    return WaitOrder(**usual | details)
+    return WaitSpec(**usual | details)
 
 
-def waited(script: Script, **details: Any) -> WaitOutcome:
-    return script.play(wait(script.account(), order(**details)))
+def waited(script: Script, **details: Any) -> WaitResult:
+    return script.play(wait(script.account(), spec(**details)))
 
 
-@pytest.mark.parametrize(("trouble", "meaning"), PASSING)
-def test_trouble_that_passes_delays_the_wait(trouble: Reply | NoReply, meaning: type[ITwinError]) -> None:
-    script = Script(run(), trouble, trouble, trouble, run(), trouble, finished(), chance=1.0)
+@pytest.mark.parametrize(("failure", "meaning"), PASSING)
+def test_trouble_that_passes_delays_the_wait(failure: Response | NoResponse, meaning: type[ITwinError]) -> None:
+    script = Script(run(), failure, failure, failure, run(), failure, finished(), chance=1.0)
 
     outcome = waited(script)
 
@@ -69,11 +69,11 @@ def test_trouble_that_passes_delays_the_wait(trouble: Reply | NoReply, meaning: 
     assert script.seconds == pytest.approx([10.0, 1, 2, 4, 10.0, 1])
 
 
-@pytest.mark.parametrize(("trouble", "meaning"), PASSING)
+@pytest.mark.parametrize(("failure", "meaning"), PASSING)
 def test_trouble_that_lasts_longer_than_tolerated_is_an_outage(
-    trouble: Reply | NoReply, meaning: type[ITwinError]
+    failure: Response | NoResponse, meaning: type[ITwinError]
 ) -> None:
-    script = Script(run("Queued"), always=trouble)
+    script = Script(run("Queued"), always=failure)
 
     outcome = waited(script, outage_tolerance=600.0)
 
@@ -113,9 +113,11 @@ def test_an_absurd_wish_is_not_obeyed_forever() -> None:
     assert script.seconds == pytest.approx([300.0])
 
 
-@pytest.mark.parametrize(("trouble", "meaning"), PASSING)
-def test_the_time_limit_comes_before_the_end_of_tolerance(trouble: Reply | NoReply, meaning: type[ITwinError]) -> None:
-    script = Script(run("Queued"), always=trouble)
+@pytest.mark.parametrize(("failure", "meaning"), PASSING)
+def test_the_time_limit_comes_before_the_end_of_tolerance(
+    failure: Response | NoResponse, meaning: type[ITwinError]
+) -> None:
+    script = Script(run("Queued"), always=failure)
 
     outcome = waited(script, deadline=WALL + 100.0)
 
@@ -159,7 +161,7 @@ def test_trouble_long_before_the_time_limit_is_told_with_it() -> None:
         ([error(401), error(401)], ITwinAuthenticationError),
     ],
 )
-def test_a_refusal_at_the_start_ends_the_wait_at_once(answers: list[Reply], meaning: type[ITwinError]) -> None:
+def test_a_refusal_at_the_start_ends_the_wait_at_once(answers: list[Response], meaning: type[ITwinError]) -> None:
     script = Script(*answers)
 
     outcome = waited(script)
@@ -205,7 +207,7 @@ def test_a_run_that_is_not_found_yet_at_the_time_limit() -> None:
 def test_anothers_run_that_cannot_be_seen_is_waited_for_once(status: int) -> None:
     script = Script(run("Executing"), error(status), error(status), chance=0.5)
 
-    outcome = waited(script, in_queue=True, began=WALL - 3600.0)
+    outcome = waited(script, queued=True, began=WALL - 3600.0)
 
     assert outcome.end is WaitEnd.UNSEEN
     assert outcome.state == "Executing"
@@ -216,20 +218,20 @@ def test_anothers_run_that_cannot_be_seen_is_waited_for_once(status: int) -> Non
 def test_anothers_run_that_can_be_seen_again_is_waited_for(status: int) -> None:
     script = Script(error(status), run(), error(status), finished())
 
-    assert waited(script, in_queue=True).end is WaitEnd.FINISHED
+    assert waited(script, queued=True).end is WaitEnd.FINISHED
 
 
 @pytest.mark.parametrize("status", [403, 404])
 def test_the_time_limit_holds_for_anothers_run_too(status: int) -> None:
     script = Script(error(status))
 
-    assert waited(script, in_queue=True, deadline=WALL).end is WaitEnd.DEADLINE
+    assert waited(script, queued=True, deadline=WALL).end is WaitEnd.DEADLINE
 
 
 def test_other_refusals_end_the_wait_for_anothers_run() -> None:
     script = Script(error(422))
 
-    assert waited(script, in_queue=True).end is WaitEnd.REFUSED
+    assert waited(script, queued=True).end is WaitEnd.REFUSED
 
 
 @pytest.mark.parametrize(

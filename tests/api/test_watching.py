@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 
 from airflow_provider_itwin.api.errors import ITwinError, ITwinServerError
-from airflow_provider_itwin.api.http.messages import Reply, Request
+from airflow_provider_itwin.api.http.messages import Request, Response
 from airflow_provider_itwin.api.models.enums import ConnectionKind
-from airflow_provider_itwin.api.models.resources import Glance
+from airflow_provider_itwin.api.models.resources import RunSummary
 from airflow_provider_itwin.api.runs.finished_feed import (
     MOST_AT_ONCE,
     Cursor,
     Ended,
-    Finding,
+    PollOutcome,
     look_for_ended,
     neighbours,
 )
 
-from .answers import error, reply
+from .answers import error, response
 from .script import Script
 
 KIND = ConnectionKind.STORAGE
@@ -32,12 +32,12 @@ NOW = datetime(2026, 9, 21, 14, 0, tzinfo=UTC)
 class Service:
     """A connection and its runs, as the service shows them."""
 
-    def __init__(self, order: str = "newest-first") -> None:
+    def __init__(self, spec: str = "newest-first") -> None:
         self.now = NOW
-        self.order = order
+        self.spec = spec
         self.runs: list[dict[str, Any]] = []
         self.requests: list[Request] = []
-        self.troubles: dict[str, Reply] = {}
+        self.troubles: dict[str, Response] = {}
         self.tells_last_run = True
         self.hidden: set[str] = set()
 
@@ -56,12 +56,12 @@ class Service:
         [run] = [run for run in self.runs if run["id"] == name]
         run |= {"state": "Completed", "endDateTime": self.now.isoformat()}
 
-    def look(self, cursor: Cursor | None, **arguments: Any) -> Finding:
+    def look(self, cursor: Cursor | None, **arguments: Any) -> PollOutcome:
         self.requests.clear()
         script = Script(always=self.answer)
         return script.play(look_for_ended(script.account(), KIND, "c1", cursor, **arguments))
 
-    def answer(self, request: Request) -> Reply:
+    def answer(self, request: Request) -> Response:
         self.requests.append(request)
         path, _, query = request.url.partition("?")
         name = path.rsplit("/", 1)[1]
@@ -72,28 +72,28 @@ class Service:
             if self.runs and self.tells_last_run:
                 links["lastRun"] = {"href": f"{path}/runs/{self.runs[-1]['id']}"}
             date = self.now.strftime("%a, %d %b %Y %H:%M:%S GMT")
-            return reply(200, {"connection": {"id": "c1", "_links": links}}, date=date)
+            return response(200, {"connection": {"id": "c1", "_links": links}}, date=date)
         if name == "runs":
             top, skip = (int(part.split("=")[1]) for part in query.split("&"))
             assert request.headers["prefer"] == "return=minimal"
             runs = [{key: run[key] for key in ("id", "state", "result")} for run in self.ordered()][skip : skip + top]
-            return reply(200, {"runs": runs, "_links": {}})
+            return response(200, {"runs": runs, "_links": {}})
         for run in self.runs:
             if run["id"] == name and name not in self.hidden:
-                return reply(200, {"run": run})
+                return response(200, {"run": run})
         return error(404)
 
     def ordered(self) -> list[dict[str, Any]]:
-        if self.order == "shuffled":
+        if self.spec == "shuffled":
             return random.Random(len(self.runs)).sample(self.runs, len(self.runs))
-        return self.runs if self.order == "oldest-first" else self.runs[::-1]
+        return self.runs if self.spec == "oldest-first" else self.runs[::-1]
 
 
-ORDERS = pytest.mark.parametrize("order", ["newest-first", "oldest-first", "shuffled"])
+ORDERS = pytest.mark.parametrize("spec", ["newest-first", "oldest-first", "shuffled"])
 
 
-def names(finding: Finding) -> list[str]:
-    return [run.report.ref.run_id for run in finding.news]
+def names(poll_outcome: PollOutcome) -> list[str]:
+    return [run.report.ref.run_id for run in poll_outcome.news]
 
 
 def through_json(cursor: Cursor) -> Cursor:
@@ -102,8 +102,8 @@ def through_json(cursor: Cursor) -> Cursor:
 
 @ORDERS
 @pytest.mark.parametrize("history", [0, 1, 5, 250])
-def test_the_first_look_tells_no_history(order: str, history: int) -> None:
-    service = Service(order)
+def test_the_first_look_tells_no_history(spec: str, history: int) -> None:
+    service = Service(spec)
     for number in range(history):
         service.run(f"old-{number}")
     service.now += timedelta(seconds=1)
@@ -114,8 +114,8 @@ def test_the_first_look_tells_no_history(order: str, history: int) -> None:
 
 
 @ORDERS
-def test_every_run_is_told_once_and_oldest_first(order: str) -> None:
-    service = Service(order)
+def test_every_run_is_told_once_and_oldest_first(spec: str) -> None:
+    service = Service(spec)
     for number in range(50):
         service.run(f"old-{number}")
     service.now += timedelta(seconds=1)
@@ -124,26 +124,26 @@ def test_every_run_is_told_once_and_oldest_first(order: str) -> None:
     for name, count in (("one", 1), ("none", 0), ("seven", 7), ("two", 2)):
         for number in range(count):
             service.run(f"{name}-{number}")
-        finding = service.look(through_json(cursor))
-        told.append(names(finding))
-        cursor = finding.cursor
+        poll_outcome = service.look(through_json(cursor))
+        told.append(names(poll_outcome))
+        cursor = poll_outcome.cursor
     assert told == [["one-0"], [], [f"seven-{number}" for number in range(7)], ["two-0", "two-1"]]
 
 
-@pytest.mark.parametrize("order", ["newest-first", "oldest-first"])
-def test_a_long_list_of_runs_needs_no_more_than_it_must(order: str) -> None:
-    service = Service(order)
+@pytest.mark.parametrize("spec", ["newest-first", "oldest-first"])
+def test_a_long_list_of_runs_needs_no_more_than_it_must(spec: str) -> None:
+    service = Service(spec)
     for number in range(730):
         service.run(f"old-{number}")
     service.now += timedelta(seconds=1)
     cursor = service.look(None).cursor
     service.run("new")
-    finding = service.look(cursor)
-    assert names(finding) == ["new"]
+    poll_outcome = service.look(cursor)
+    assert names(poll_outcome) == ["new"]
     pages = sum("/runs?" in request.url for request in service.requests)
-    assert pages == {"newest-first": 1, "oldest-first": 8}[order]
+    assert pages == {"newest-first": 1, "oldest-first": 8}[spec]
     assert len(service.requests) == pages + 2
-    assert len(finding.cursor.known) <= MOST_AT_ONCE + 1
+    assert len(poll_outcome.cursor.known) <= MOST_AT_ONCE + 1
 
 
 def test_in_the_quiet_a_look_is_one_request() -> None:
@@ -181,11 +181,11 @@ def test_a_run_that_follows_one_that_goes_on() -> None:
     service.run("stuck", state="Pondering")
     cursor = service.look(None).cursor
     service.run("next")
-    finding = service.look(cursor)
-    assert names(finding) == ["next"]
-    assert finding.cursor.going_on == ("stuck",)
+    poll_outcome = service.look(cursor)
+    assert names(poll_outcome) == ["next"]
+    assert poll_outcome.cursor.going_on == ("stuck",)
     service.end("stuck")
-    assert names(service.look(finding.cursor)) == ["stuck"]
+    assert names(service.look(poll_outcome.cursor)) == ["stuck"]
 
 
 def test_runs_that_never_end_do_not_pile_up() -> None:
@@ -205,9 +205,9 @@ def test_without_a_link_to_the_last_run_the_list_is_read() -> None:
     cursor = service.look(None).cursor
     service.run("a")
     service.run("b")
-    finding = service.look(cursor)
-    assert names(finding) == ["a", "b"]
-    assert names(service.look(finding.cursor)) == []
+    poll_outcome = service.look(cursor)
+    assert names(poll_outcome) == ["a", "b"]
+    assert names(service.look(poll_outcome.cursor)) == []
 
 
 def test_a_run_that_has_not_got_around_yet_is_waited_for() -> None:
@@ -215,10 +215,10 @@ def test_a_run_that_has_not_got_around_yet_is_waited_for() -> None:
     cursor = service.look(None).cursor
     service.run("new")
     service.hidden.add("new")
-    finding = service.look(cursor)
-    assert (names(finding), finding.cursor.going_on) == ([], ("new",))
+    poll_outcome = service.look(cursor)
+    assert (names(poll_outcome), poll_outcome.cursor.going_on) == ([], ("new",))
     service.hidden.clear()
-    assert names(service.look(finding.cursor)) == ["new"]
+    assert names(service.look(poll_outcome.cursor)) == ["new"]
 
 
 def test_a_run_that_was_deleted_is_forgotten() -> None:
@@ -227,8 +227,8 @@ def test_a_run_that_was_deleted_is_forgotten() -> None:
     cursor = service.look(None).cursor
     service.hidden.add("gone")
     service.run("new")
-    finding = service.look(cursor)
-    assert (names(finding), finding.cursor.going_on) == (["new"], ())
+    poll_outcome = service.look(cursor)
+    assert (names(poll_outcome), poll_outcome.cursor.going_on) == (["new"], ())
 
 
 def test_runs_that_move_up_in_the_list_are_not_told_again() -> None:
@@ -242,8 +242,8 @@ def test_runs_that_move_up_in_the_list_are_not_told_again() -> None:
     # The service throws some away, so that others come near.
     del service.runs[250:290]
     service.run("b")
-    finding = service.look(cursor)
-    assert names(finding) == ["b"]
+    poll_outcome = service.look(cursor)
+    assert names(poll_outcome) == ["b"]
 
 
 def test_runs_told_long_ago_are_not_told_again_either() -> None:
@@ -264,9 +264,9 @@ def test_runs_without_dates_are_told_once() -> None:
     assert names(first) == []
     cursor = first.cursor
     service.run("new", endDateTime="0001-01-01T00:00:00", startDateTime=None)
-    finding = service.look(cursor)
-    assert names(finding) == ["new"]
-    assert names(service.look(finding.cursor)) == []
+    poll_outcome = service.look(cursor)
+    assert names(poll_outcome) == ["new"]
+    assert names(service.look(poll_outcome.cursor)) == []
 
 
 def test_a_run_that_ended_in_the_future_does_not_silence_the_next() -> None:
@@ -304,9 +304,9 @@ def test_more_runs_than_can_be_told_are_a_gap() -> None:
     cursor = service.look(None).cursor
     for number in range(150):
         service.run(f"new-{number}")
-    finding = service.look(cursor)
-    assert finding.is_gap
-    assert names(finding) == [f"new-{number}" for number in range(150 - MOST_AT_ONCE - 1, 150)]
+    poll_outcome = service.look(cursor)
+    assert poll_outcome.is_gap
+    assert names(poll_outcome) == [f"new-{number}" for number in range(150 - MOST_AT_ONCE - 1, 150)]
 
 
 def test_a_look_that_fails_goes_on_where_it_stopped() -> None:
@@ -320,8 +320,8 @@ def test_a_look_that_fails_goes_on_where_it_stopped() -> None:
         service.look(cursor, memo=memo)
     assert memo
     service.troubles.clear()
-    finding = service.look(cursor, memo=memo)
-    assert names(finding) == ["a", "b", "c"]
+    poll_outcome = service.look(cursor, memo=memo)
+    assert names(poll_outcome) == ["a", "b", "c"]
     assert len(service.requests) < 5
     assert not memo
 
@@ -336,11 +336,11 @@ def test_trouble_with_the_connection_is_raised(status: int) -> None:
 
 def test_an_export_is_asked_for_as_it_can_be() -> None:
     script = Script(
-        reply(200, {"connection": {"id": "c1"}}),
-        reply(200, {"runs": [{"id": "r1", "state": "Completed", "jobs": [{"tasks": []}]}]}),
+        response(200, {"connection": {"id": "c1"}}),
+        response(200, {"runs": [{"id": "r1", "state": "Completed", "jobs": [{"tasks": []}]}]}),
     )
-    finding = script.play(look_for_ended(script.account(), ConnectionKind.EXPORT, "c1", None))
-    assert finding.cursor.known == ("r1",)
+    poll_outcome = script.play(look_for_ended(script.account(), ConnectionKind.EXPORT, "c1", None))
+    assert poll_outcome.cursor.known == ("r1",)
     assert "prefer" not in script.requests[-1].headers
 
 
@@ -360,6 +360,6 @@ def test_a_cursor_is_small_however_long_the_list() -> None:
 
 
 def test_neighbours_are_found_on_either_side() -> None:
-    listed = [Glance(id=str(number)) for number in range(500)]
+    listed = [RunSummary(id=str(number)) for number in range(500)]
     assert [entry.id for entry in neighbours(listed, "300")] == [str(number) for number in range(201, 400)]
     assert [entry.id for entry in neighbours(listed, None)] == [str(number) for number in range(MOST_AT_ONCE + 1)]

@@ -12,7 +12,7 @@ import requests
 
 from airflow_provider_itwin.api.http.auth import ClientCredentials
 from airflow_provider_itwin.api.http.error_mapping import refusal
-from airflow_provider_itwin.api.http.messages import Reply, Request
+from airflow_provider_itwin.api.http.messages import Request, Response
 from airflow_provider_itwin.api.models import resources
 from airflow_provider_itwin.emulator import Emulator, ManualClock
 
@@ -70,7 +70,7 @@ def test_examples_are_read_without_loss(path: Path) -> None:
 def test_refusals_are_read_without_loss(path: Path) -> None:
     operation, status, body = named(path)
     request = Request("GET", "https://api.bentley.com/x", {})
-    error = refusal(Reply(status, {}, path.read_bytes()), request, operation, ClientCredentials("id", "secret"))
+    error = refusal(Response(status, {}, path.read_bytes()), request, operation, ClientCredentials("id", "secret"))
     told = {"code": error.code, "message": error.message}
     if error.details:
         names = ("code", "message", "target")

@@ -89,9 +89,9 @@ def test_a_command_line_that_pages_with_encoded_names(emulator: Emulator) -> Non
     assert [entry.query["$skip"] for entry in emulator.journal if "$skip" in entry.query] == ["0", "2", "4"]
 
 
-@pytest.mark.parametrize("order", ["newest-first", "oldest-first", "shuffled"])
-def test_an_app_that_sorts_by_itself(emulator: Emulator, clock: ManualClock, order: str) -> None:
-    emulator.oddities.run_order = order  # type: ignore[assignment]
+@pytest.mark.parametrize("spec", ["newest-first", "oldest-first", "shuffled"])
+def test_an_app_that_sorts_by_itself(emulator: Emulator, clock: ManualClock, spec: str) -> None:
+    emulator.oddities.run_order = spec  # type: ignore[assignment]
     token = form_token(emulator.url, emulator.client_id, emulator.client_secret)
     app = SampleApp(emulator.url, token)
     imodel = emulator.add_imodel()

@@ -14,7 +14,7 @@ from .broker import trouble_with_redis
 @pytest.fixture(scope="session")
 def services() -> None:
     """PostgreSQL and Redis: without them the tests are skipped; in CI that is a failure."""
-    if trouble := database.trouble() or trouble_with_redis():
+    if failure := database.failure() or trouble_with_redis():
         if os.environ.get("CI") == "true":
-            pytest.fail(f"CI needs PostgreSQL and Redis: {trouble}")
-        pytest.skip(trouble)
+            pytest.fail(f"CI needs PostgreSQL and Redis: {failure}")
+        pytest.skip(failure)

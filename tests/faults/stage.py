@@ -68,16 +68,16 @@ class Stage:
         self._number = 0
         self._lasting: dict[tuple[str, str], Performance] = {}
 
-    def perform(self, name: str, operation: str, trouble: Trouble, *, always: bool) -> Performance:
+    def perform(self, name: str, operation: str, failure: Trouble, *, always: bool) -> Performance:
         """Give a play while an operation is in trouble, once or whenever it is asked for."""
-        if not trouble.is_lasting:
-            return self._perform(name, operation, trouble, always=always)
+        if not failure.is_lasting:
+            return self._perform(name, operation, failure, always=always)
         # It is not about one operation, so that all cells of the play are one.
-        if (name, trouble.name) not in self._lasting:
-            self._lasting[name, trouble.name] = self._perform(name, operation, trouble, always=True)
-        return self._lasting[name, trouble.name]
+        if (name, failure.name) not in self._lasting:
+            self._lasting[name, failure.name] = self._perform(name, operation, failure, always=True)
+        return self._lasting[name, failure.name]
 
-    def _perform(self, name: str, operation: str, trouble: Trouble, *, always: bool) -> Performance:
+    def _perform(self, name: str, operation: str, failure: Trouble, *, always: bool) -> Performance:
         play = PLAYS[name]
         self._number += 1
         connection_id = f"connection-{self._number}"
@@ -88,50 +88,50 @@ class Stage:
         emulator.plan_run(connection_id, "PartialSuccess", 60, failing=["Tower.dgn"])
         if not play.starts:
             emulator.start_run(connection_id)
-        self._connect(trouble)
-        self._cause(play, operation, trouble, always=always)
+        self._connect(failure)
+        self._cause(play, operation, failure, always=always)
         before = self.clock.now()
         outcome = within(LONGEST_IN_REAL_TIME, lambda: Runner(self.clock).run(play.make(connection_id)))
         if not isinstance(outcome, Outcome):
             return Performance("HANGS" if outcome is None else "BREAKS", [str(outcome)])
         took = self.clock.now() - before
-        complaints = [*complaints_of(outcome), *self._complaints(play, operation, trouble, connection_id)]
+        complaints = [*complaints_of(outcome), *self._complaints(play, operation, failure, connection_id)]
         if took > LONGEST_IN_LEAPING_TIME:
             complaints.append(f"It took {took:.0f} s of leaping time")
         return Performance(code_of(outcome), complaints)
 
-    def _connect(self, trouble: Trouble) -> None:
+    def _connect(self, failure: Trouble) -> None:
         fields = {
             "conn_type": "itwin",
             "host": self.emulator.url,
             "login": self.emulator.client_id,
             "password": self.emulator.client_secret,
-            "extra": {"timeout": trouble.timeout},
+            "extra": {"timeout": failure.timeout},
         }
         self._patch.setenv("AIRFLOW_CONN_ITWIN_DEFAULT", json.dumps(fields))
 
-    def _cause(self, play: Play, operation: str, trouble: Trouble, *, always: bool) -> None:
+    def _cause(self, play: Play, operation: str, failure: Trouble, *, always: bool) -> None:
         self.emulator.oddities.reset()
-        for oddity, value in trouble.oddities.items():
+        for oddity, value in failure.oddities.items():
             setattr(self.emulator.oddities, oddity, value)
-        self.clock.skew = trouble.skew
-        if trouble.fault is not None:
+        self.clock.skew = failure.skew
+        if failure.fault is not None:
             self.emulator.fail(
                 OPERATIONS[operation],
                 times=None if always else 1,
                 after=play.spares.get(operation, 0),
-                **trouble.fault,
+                **failure.fault,
             )
 
-    def _complaints(self, play: Play, operation: str, trouble: Trouble, connection_id: str) -> list[str]:
+    def _complaints(self, play: Play, operation: str, failure: Trouble, connection_id: str) -> list[str]:
         """See that the service was asked what it should be, not too often, and started no more than one run."""
         complaints = []
         entries = list(self.emulator.journal)
         asked = {name for name, id_ in OPERATIONS.items() if any(entry.operation == id_ for entry in entries)}
         if (
-            trouble.fault is not None
+            failure.fault is not None
             and not any(entry.fault for entry in entries)
-            and trouble.fault.get("kind") != "delay"
+            and failure.fault.get("kind") != "delay"
         ):
             complaints.append(f"The trouble was never met; asked for: {asked}")
         if strange := asked - set(play.asks):

@@ -17,27 +17,27 @@ from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.runs.start import Baseline
 from airflow_provider_itwin.api.wait.models import (
     WaitEnd,
-    WaitOrder,
-    WaitOutcome,
+    WaitResult,
+    WaitSpec,
 )
 from airflow_provider_itwin.exceptions import ITwinTriggerEventError
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
 from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
 from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
-from airflow_provider_itwin.utils.task_state import Memory, Store
+from airflow_provider_itwin.utils.task_state import Store, TaskState
 from tests.airflow.single_task import FakeStore, FakeTaskInstance, resumed, through_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REF = RunRef(ConnectionKind.STORAGE, "c1", "r1")
-ORDER = WaitOrder(REF.kind, REF.connection_id, REF.run_id, deadline=2e9, began=1.79e9)
+ORDER = WaitSpec(REF.kind, REF.connection_id, REF.run_id, deadline=2e9, began=1.79e9)
 RUN = decoded(
     b'{"run":{"id":"r1","state":"Completed","result":"Success","jobs":[{"tasks":[{"result":"Success"}]}]}}', RunEnvelope
 )
-MEMORY = Memory(1.79e9, Baseline(RunRef(REF.kind, "c1", "r0")), REF)
+MEMORY = TaskState(1.79e9, Baseline(RunRef(REF.kind, "c1", "r0")), REF)
 EVENT: dict[str, Any] = through_json(
-    WaitOutcome(WaitEnd.FINISHED, REF, "Completed", RUN.run, elapsed=61.0, polls=3).as_event(ORDER, MEMORY.as_dict())
+    WaitResult(WaitEnd.FINISHED, REF, "Completed", RUN.run, elapsed=61.0, polls=3).as_event(ORDER, MEMORY.as_dict())
 )
 
 JSON = st.recursive(
@@ -135,10 +135,10 @@ def test_what_is_no_event_is_no_success(event: Any) -> None:
 @given(MEMORIES)
 def test_no_memory_confuses(kept: Any) -> None:
     try:
-        memory = Memory.from_dict(kept)
+        memory = TaskState.from_dict(kept)
     except ValueError:
         memory = None
-    assert memory is None or Memory.from_dict(through_json(memory.as_dict())) == memory
+    assert memory is None or TaskState.from_dict(through_json(memory.as_dict())) == memory
 
     instance = FakeTaskInstance()
     rows = FakeStore()
@@ -147,7 +147,7 @@ def test_no_memory_confuses(kept: Any) -> None:
     (key, good) = next(iter(rows.rows.items()))
     rows.rows[key] = good | kept if isinstance(kept, dict) else kept
     recalled = Store(context, True, "this").recall(5.0)
-    assert recalled is None or isinstance(recalled, Memory)
+    assert recalled is None or isinstance(recalled, TaskState)
 
 
 @USUAL

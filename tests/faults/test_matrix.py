@@ -39,12 +39,12 @@ def no_collection() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_collection")
-@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.name)
-def test_what_comes_of_a_trouble(trouble: Trouble, stage: Stage, seen: table.Cells) -> None:
-    row = seen.setdefault(trouble.name, {})
+@pytest.mark.parametrize("failure", TROUBLES, ids=lambda failure: failure.name)
+def test_what_comes_of_a_trouble(failure: Trouble, stage: Stage, seen: table.Cells) -> None:
+    row = seen.setdefault(failure.name, {})
     complaints = []
     for play, operation in table.COLUMNS:
-        once, always = (stage.perform(play, operation, trouble, always=always) for always in (trouble.is_lasting, True))
+        once, always = (stage.perform(play, operation, failure, always=always) for always in (failure.is_lasting, True))
         row[play, operation] = table.cell(once.code, always.code)
         complaints += [
             f"{play}, {operation}: {complaint}"
@@ -53,11 +53,11 @@ def test_what_comes_of_a_trouble(trouble: Trouble, stage: Stage, seen: table.Cel
         ]
 
     assert complaints == []
-    assert row == EXPECTED.get(trouble.name)
+    assert row == EXPECTED.get(failure.name)
 
 
 def test_the_table_is_whole() -> None:
-    assert list(EXPECTED) == [trouble.name for trouble in TROUBLES]
+    assert list(EXPECTED) == [failure.name for failure in TROUBLES]
     codes = {code for row in EXPECTED.values() for cell in row.values() for code in cell.split("/")}
     assert codes == set(LEGEND)
     assert {play for play, _ in table.COLUMNS} == set(PLAYS)

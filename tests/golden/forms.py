@@ -32,23 +32,23 @@ def forms() -> dict[str, Any]:
     from airflow_provider_itwin.api.runs.start import Baseline
     from airflow_provider_itwin.api.wait.models import (
         WaitEnd,
-        WaitOrder,
-        WaitOutcome,
+        WaitResult,
+        WaitSpec,
         event_of_error,
     )
     from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
     from airflow_provider_itwin.utils.asset_events import RUN_KEY, told_run
-    from airflow_provider_itwin.utils.task_state import Memory, Store
+    from airflow_provider_itwin.utils.task_state import Store, TaskState
 
     ref = RunRef(ConnectionKind.STORAGE, CONNECTION, RUN)
     run = decoded((FOLDER / "run.json").read_bytes(), RunEnvelope).run
-    order = WaitOrder(ConnectionKind.STORAGE, CONNECTION, RUN, began=BEGAN, deadline=BEGAN + 3600)
-    newest = WaitOrder(ConnectionKind.STORAGE, CONNECTION, started_after="2026-01-01T00:00:00+00:00", began=BEGAN)
+    spec = WaitSpec(ConnectionKind.STORAGE, CONNECTION, RUN, began=BEGAN, deadline=BEGAN + 3600)
+    newest = WaitSpec(ConnectionKind.STORAGE, CONNECTION, started_after="2026-01-01T00:00:00+00:00", began=BEGAN)
     baseline = Baseline(RunRef(ConnectionKind.STORAGE, CONNECTION, OLDER), datetime(2026, 1, 1, tzinfo=UTC))
-    memory = Memory(BEGAN, baseline=baseline, own=ref)
+    memory = TaskState(BEGAN, baseline=baseline, own=ref)
     memo = {**memory.as_dict(), "try_number": 1}
     report = RunReport.of(ref, run).as_dict()
-    path, kwargs = ITwinRunTrigger("itwin_default", **order.as_dict(), memo=memo).serialize()
+    path, kwargs = ITwinRunTrigger("itwin_default", **spec.as_dict(), memo=memo).serialize()
     rows: dict[str, Any] = {}
     store = SimpleNamespace(set=rows.__setitem__)
     context = {
@@ -60,16 +60,14 @@ def forms() -> dict[str, Any]:
     cursor = Cursor(datetime(2026, 1, 1, tzinfo=UTC), RUN, (OLDER,), (RUN,))
     return {
         "run_trigger": {"classpath": path, "kwargs": kwargs},
-        "event_finished": WaitOutcome(WaitEnd.FINISHED, ref, "Completed", run, elapsed=60.0, polls=3).as_event(
-            order, memo
+        "event_finished": WaitResult(WaitEnd.FINISHED, ref, "Completed", run, elapsed=60.0, polls=3).as_event(
+            spec, memo
         ),
-        "event_newest": WaitOutcome(WaitEnd.FINISHED, ref, "Completed", run, elapsed=60.0, polls=3).as_event(newest),
-        "event_deadline": WaitOutcome(WaitEnd.DEADLINE, ref, "Executing", elapsed=3600.0, polls=9).as_event(
-            order, memo
-        ),
-        "event_outage": WaitOutcome(
+        "event_newest": WaitResult(WaitEnd.FINISHED, ref, "Completed", run, elapsed=60.0, polls=3).as_event(newest),
+        "event_deadline": WaitResult(WaitEnd.DEADLINE, ref, "Executing", elapsed=3600.0, polls=9).as_event(spec, memo),
+        "event_outage": WaitResult(
             WaitEnd.OUTAGE, ref, "Executing", error=ITwinServerError("It failed", status=503), elapsed=900.0
-        ).as_event(order, memo),
+        ).as_event(spec, memo),
         "event_error": event_of_error(ValueError("run_id is 'None', which names nothing.")),
         "memo": memo,
         "task_state_store": rows,

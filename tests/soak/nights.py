@@ -107,13 +107,13 @@ class Soak:
         self._connect()
         self._script_faults()
         watch = asyncio.create_task(self._watch())
-        trouble = asyncio.create_task(self._disturb(number))
+        failure = asyncio.create_task(self._disturb(number))
         try:
             await asyncio.gather(*(self._run(job) for job in self._jobs.values() if job.deferrable))
         finally:
             watch.cancel()
-            trouble.cancel()
-            await asyncio.gather(watch, trouble, return_exceptions=True)
+            failure.cancel()
+            await asyncio.gather(watch, failure, return_exceptions=True)
         for job in self._jobs.values():
             if not job.deferrable:
                 await self._run(job)
@@ -290,7 +290,7 @@ class Soak:
             platform.active_runs()
             platform.prints = type(platform.prints)()
         # These caches are bounded, but large enough for the runs of a whole month.
-        endpoints.glance_at_run.cache_clear()
+        endpoints.get_run_summary.cache_clear()
         models._ref.cache_clear()
         server._find_place.cache_clear()
         self._emulator.desk._known.clear()

@@ -139,7 +139,7 @@ class Workshop:
     def _watch_store(self, patch: pytest.MonkeyPatch) -> None:
         real_keep = task_state.Store.keep
 
-        def keep(store: task_state.Store, known: task_state.Memory) -> None:
+        def keep(store: task_state.Store, known: task_state.TaskState) -> None:
             if known.own is not None:
                 self._at("before the run is kept")
             real_keep(store, known)

@@ -40,7 +40,7 @@ def metadata_database(home: Path) -> Iterator[str]:
         _execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def trouble() -> str | None:
+def failure() -> str | None:
     """Say why PostgreSQL cannot be used; None if it can."""
     try:
         _execute(sql.SQL("SELECT 1"))

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from airflow_provider_itwin.api.errors import ITwinProtocolError
-from airflow_provider_itwin.api.http.messages import Reply, Token
+from airflow_provider_itwin.api.http.messages import Response, Token
 from airflow_provider_itwin.api.models.decoding import (
     LARGEST_SMALL_BODY,
     MOST_SMALL_VALUES,
@@ -109,7 +109,7 @@ class _TokenAnswer(msgspec.Struct):
     token_type: str | None = None
 
 
-def read_token(reply: Reply, now: float) -> Token:
+def read_token(response: Response, now: float) -> Token:
     """
     Read the answer of the token endpoint.
 
@@ -119,8 +119,8 @@ def read_token(reply: Reply, now: float) -> Token:
     :raises ITwinProtocolError: if there is no usable token in the answer; what is in it is never shown
     """
     try:
-        check_size(reply.body, MOST_SMALL_VALUES, LARGEST_SMALL_BODY)
-        answer = msgspec.json.decode(reply.body, type=_TokenAnswer, strict=False)
+        check_size(response.body, MOST_SMALL_VALUES, LARGEST_SMALL_BODY)
+        answer = msgspec.json.decode(response.body, type=_TokenAnswer, strict=False)
     except OversizedError as error:
         raise ITwinProtocolError(f"The answer of the token endpoint is too large: {error}") from error
     except UNREADABLE as error:

@@ -9,8 +9,8 @@ from airflow_provider_itwin.api import errors
 from airflow_provider_itwin.api.errors import ErrorDetail, ITwinError
 from airflow_provider_itwin.api.http.auth import ClientCredentials, Credentials
 from airflow_provider_itwin.api.http.messages import (
-    Reply,
     Request,
+    Response,
     http_date,
     server_time,
 )
@@ -35,7 +35,7 @@ _MEANINGS: dict[int, type[ITwinError]] = {
 
 
 def refusal(
-    reply: Reply, request: Request, operation: str, credentials: Credentials, *, by_issuer: bool = False
+    response: Response, request: Request, operation: str, credentials: Credentials, *, by_issuer: bool = False
 ) -> ITwinError:
     """
     Return the error that an answer to `request` stands for; secrets that it may repeat are removed.
@@ -43,17 +43,17 @@ def refusal(
     :param by_issuer: whether the request went to the token issuer rather than to the API
     """
     secrets = secrets_of(request, credentials)
-    body = _read(reply)
-    said = _said(body, reply, secrets)
-    meaning = _meaning(reply, body, by_issuer=by_issuer)
+    body = _read(response)
+    said = _said(body, response, secrets)
+    meaning = _meaning(response, body, by_issuer=by_issuer)
     return meaning(
-        f"{operation} was answered with {reply.status}",
-        status=reply.status,
+        f"{operation} was answered with {response.status}",
+        status=response.status,
         method=request.method,
         url=request.url.partition("?")[0],
-        correlation_id=correlation_id(reply, secrets),
-        retry_after=retry_after(reply),
-        hint=_hint(reply, said, credentials, is_ours=meaning is not errors.ITwinProtocolError),
+        correlation_id=correlation_id(response, secrets),
+        retry_after=retry_after(response),
+        hint=_hint(response, said, credentials, is_ours=meaning is not errors.ITwinProtocolError),
         **said,
     )
 
@@ -64,12 +64,12 @@ def secrets_of(request: Request, credentials: Credentials) -> tuple[str, ...]:
     return (*credentials.secrets, token) if token else credentials.secrets
 
 
-def correlation_id(reply: Reply, secrets: tuple[str, ...]) -> str | None:
+def correlation_id(response: Response, secrets: tuple[str, ...]) -> str | None:
     """Give the name under which Bentley's support finds the answer."""
-    return _clean(reply.headers.get("x-correlation-id"), secrets)
+    return _clean(response.headers.get("x-correlation-id"), secrets)
 
 
-def retry_after(reply: Reply) -> float | None:
+def retry_after(response: Response) -> float | None:
     """
     Give the seconds that the service asked to wait.
 
@@ -77,7 +77,7 @@ def retry_after(reply: Reply) -> float | None:
 
     :return: None if the answer has no ``Retry-After``, or one that cannot be read
     """
-    text = reply.headers.get("retry-after", "").strip()
+    text = response.headers.get("retry-after", "").strip()
     if not text:
         return None
     try:
@@ -86,22 +86,24 @@ def retry_after(reply: Reply) -> float | None:
         until = http_date(text)
         if until is None:
             return None
-        seconds = (until - (server_time(reply) or datetime.now(UTC))).total_seconds()
+        seconds = (until - (server_time(response) or datetime.now(UTC))).total_seconds()
     return max(0.0, seconds) if seconds < 1e9 else None
 
 
-def _meaning(reply: Reply, body: Any, *, by_issuer: bool) -> type[ITwinError]:
+def _meaning(response: Response, body: Any, *, by_issuer: bool) -> type[ITwinError]:
     """
     Return what a status means; that of a refusal only if the answer has the shape of the service's own errors.
 
     Any other answer comes from a gateway, a proxy or a sign-in page in between. It says nothing about the request, and passes.
     """
-    if reply.status >= 500:
+    if response.status >= 500:
         return errors.ITwinServerError
-    if not 400 <= reply.status < 500:
+    if not 400 <= response.status < 500:
         return errors.ITwinProtocolError
-    meaning = _MEANINGS.get(reply.status, errors.ITwinInvalidRequestError)
-    return meaning if meaning.transient or _is_own_error(reply.status, body, by_issuer) else errors.ITwinProtocolError
+    meaning = _MEANINGS.get(response.status, errors.ITwinInvalidRequestError)
+    return (
+        meaning if meaning.transient or _is_own_error(response.status, body, by_issuer) else errors.ITwinProtocolError
+    )
 
 
 def _is_own_error(status: int, body: Any, by_issuer: bool) -> bool:
@@ -122,8 +124,8 @@ def _is_own_error(status: int, body: Any, by_issuer: bool) -> bool:
     return isinstance(code, str) and code != ""
 
 
-def _hint(reply: Reply, said: dict[str, Any], credentials: Credentials, *, is_ours: bool) -> str | None:
-    if 300 <= reply.status < 400:
+def _hint(response: Response, said: dict[str, Any], credentials: Credentials, *, is_ours: bool) -> str | None:
+    if 300 <= response.status < 400:
         return (
             "Redirects are not followed. Check host in the Airflow connection, and whether a proxy or a sign-in page stands in "
             "between."
@@ -134,43 +136,43 @@ def _hint(reply: Reply, said: dict[str, Any], credentials: Credentials, *, is_ou
             "Check host and proxies in the Airflow connection."
         )
     application = isinstance(credentials, ClientCredentials)
-    if reply.status == 401 and "UnknownClient" in {said["code"], *(detail.code for detail in said["details"])}:
+    if response.status == 401 and "UnknownClient" in {said["code"], *(detail.code for detail in said["details"])}:
         return "Register the client at https://developer.bentley.com and use its id and secret."
-    if reply.status == 401 and application:
+    if response.status == 401 and application:
         return (
             "Look whether login, password and scope of the Airflow connection fit its host: "
             "tokens of one environment are refused by another."
         )
-    if reply.status == 401:
+    if response.status == 401:
         return (
             "The token in the extra of the Airflow connection has expired or is not for this host; "
             "with login and password instead, tokens are renewed by themselves."
         )
-    if reply.status in (403, 404) and isinstance(credentials, ClientCredentials):
+    if response.status in (403, 404) and isinstance(credentials, ClientCredentials):
         return (
             f"If it does exist, {credentials.service_user} may lack a role in its iTwin: "
             "an administrator of the iTwin adds that address as a member."
         )
-    if reply.status == 422:
+    if response.status == 422:
         return "Look at the ids and the body that the task was given."
     return None
 
 
-def _read(reply: Reply) -> Any:
+def _read(response: Response) -> Any:
     """Return the body as JSON, None if it is none."""
     try:
-        return read_json(reply.body) if reply.body else None
+        return read_json(response.body) if response.body else None
     except UNREADABLE:
         return None
 
 
-def _said(body: Any, reply: Reply, secrets: tuple[str, ...]) -> dict[str, Any]:
+def _said(body: Any, response: Response, secrets: tuple[str, ...]) -> dict[str, Any]:
     """Return code, message, target and details of a body of the documented shape, of OAuth's, or of any other."""
     error = body.get("error", body) if isinstance(body, dict) else None
     if isinstance(error, str):
         error = {"code": error, "message": body.get("error_description")}
     if not isinstance(error, dict):
-        return {"code": None, "message": _impression(reply, secrets), "target": None, "details": ()}
+        return {"code": None, "message": _impression(response, secrets), "target": None, "details": ()}
     entries = error.get("details")
     return {
         "code": _clean(error.get("code"), secrets),
@@ -184,11 +186,11 @@ def _said(body: Any, reply: Reply, secrets: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _impression(reply: Reply, secrets: tuple[str, ...]) -> str | None:
-    text = reply.body[:_MOST_READ].decode("utf-8", "replace").strip()
+def _impression(response: Response, secrets: tuple[str, ...]) -> str | None:
+    text = response.body[:_MOST_READ].decode("utf-8", "replace").strip()
     if not text:
         return None
-    kind = reply.headers.get("content-type", "no content type").partition(";")[0]
+    kind = response.headers.get("content-type", "no content type").partition(";")[0]
     if "<html" in text.lower() or "<!doctype" in text.lower():
         start, end = text.lower().find("<title>"), text.lower().find("</title>")
         title = text[start + 7 : end] if 0 <= start < end else "no title"

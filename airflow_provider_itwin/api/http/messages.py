@@ -36,7 +36,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
         return f"Request({self.method!r}, {self.url!r})"
 
 
-class Reply(msgspec.Struct, frozen=True, gc=False):
+class Response(msgspec.Struct, frozen=True, gc=False):
     """
     One HTTP answer, complete.
 
@@ -64,12 +64,12 @@ def http_date(text: str | None) -> datetime | None:
         return None
 
 
-def server_time(reply: Reply) -> datetime | None:
+def server_time(response: Response) -> datetime | None:
     """Give the moment of the answer by the service's own clock, its ``Date`` header; None if it gave none."""
-    return http_date(reply.headers.get("date"))
+    return http_date(response.headers.get("date"))
 
 
-class NoReply(msgspec.Struct, frozen=True, gc=False):
+class NoResponse(msgspec.Struct, frozen=True, gc=False):
     """There was no complete answer; `reason` is free of secrets."""
 
     reason: str
@@ -77,7 +77,7 @@ class NoReply(msgspec.Struct, frozen=True, gc=False):
 
 class Send(msgspec.Struct, frozen=True, gc=False):
     """
-    An exchange wants this request sent; it is given a :class:`Reply` or a :class:`NoReply`.
+    An exchange wants this request sent; it is given a :class:`Response` or a :class:`NoResponse`.
 
     :param counts: whether the request counts against the account's limits
     :param latest: moment of the account's clock after which its turn would come too late: it is then not sent
@@ -89,10 +89,10 @@ class Send(msgspec.Struct, frozen=True, gc=False):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """An exchange wants to be resumed after that many seconds; `trouble` says why, None for the pause between two polls."""
+    """An exchange wants to be resumed after that many seconds; `error` says why, None for the pause between two polls."""
 
     seconds: float
-    trouble: ITwinError | None = None
+    error: ITwinError | None = None
 
 
 class Authorize(msgspec.Struct, frozen=True, gc=False):
@@ -100,14 +100,14 @@ class Authorize(msgspec.Struct, frozen=True, gc=False):
     An exchange wants a :class:`~.Token`; if there is none to be had, the error is thrown into it.
 
     :param refused: a token that the service did not take: another one is wanted
-    :param patience: seconds that fetching one may take
+    :param retry_budget: seconds that fetching one may take
     """
 
     refused: Token | None
-    patience: float
+    retry_budget: float
 
 
-NO_TURN = NoReply("neither the service nor [itwin] lets it be asked in time")
+NO_TURN = NoResponse("neither the service nor [itwin] lets it be asked in time")
 """What comes of a request whose turn would have come too late."""
 
 Flow: TypeAlias = Generator["Send | Pause | Authorize", Any, T]
@@ -147,7 +147,7 @@ class Call(Generic[T]):
     operation: str
     method: str
     path: str
-    read: Callable[[Reply], T]
+    read: Callable[[Response], T]
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = field(default=None, repr=False)

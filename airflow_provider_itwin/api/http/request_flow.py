@@ -37,10 +37,10 @@ from airflow_provider_itwin.api.http.messages import (
     Authorize,
     Call,
     Flow,
-    NoReply,
+    NoResponse,
     Pause,
-    Reply,
     Request,
+    Response,
     Send,
     Token,
 )
@@ -49,24 +49,26 @@ T = TypeVar("T")
 
 ACCEPT = "application/vnd.bentley.itwin-platform.v1+json"
 
-DEFAULT_PATIENCE = 120.0
+DEFAULT_RETRY_BUDGET = 120.0
 """Seconds for which a call rides out trouble that can pass, if nobody says otherwise."""
 
 
-def exchange(account: Account, call: Call[T], patience: float = DEFAULT_PATIENCE, latest: float = inf) -> Flow[T]:
+def perform_call(
+    account: Account, call: Call[T], retry_budget: float = DEFAULT_RETRY_BUDGET, latest: float = inf
+) -> Flow[T]:
     """
     Carry `call` through and give what it gives.
 
     A 401 is answered with a new token once; trouble that can pass (no answer, 5xx, 429, an unreadable answer, a 409 where
     that passes) with another try after a growing pause, or after the time that the service asks for, for as long as
-    `patience` lasts. Every operation here may be asked again after a failure that left its fate open: reading changes
+    `retry_budget` lasts. Every operation here may be asked again after a failure that left its fate open: reading changes
     nothing, and a run that had been started after all is answered with 303.
 
-    :param patience: seconds; 0 means one try
+    :param retry_budget: seconds; 0 means one try
     :param latest: moment of the account's clock: a request whose turn would come after it is not sent at all
     :raises ITwinError: what kept it from succeeding
     """
-    give_up_at = account.clock() + patience
+    give_up_at = account.clock() + retry_budget
     tries = 0
     in_doubt = False
     refused: Token | None = None
@@ -77,29 +79,31 @@ def exchange(account: Account, call: Call[T], patience: float = DEFAULT_PATIENCE
             refused, renewed = None, token
         request = _request(account, call, token)
         outcome = yield Send(request, latest=latest)
-        if in_doubt and isinstance(outcome, Reply):
+        if in_doubt and isinstance(outcome, Response):
             outcome = replace(outcome, in_doubt=True)
-        trouble = _trouble(account, call, request, outcome)
-        if not isinstance(trouble, ITwinError):
-            return trouble
+        error = _error(account, call, request, outcome)
+        if not isinstance(error, ITwinError):
+            return error
         # Whatever the body looks like: gateways that check tokens have error bodies of their own.
-        if trouble.status == 401 and token is not renewed and token.renew_at is not None:
+        if error.status == 401 and token is not renewed and token.renew_at is not None:
             refused = token
             continue
-        if not (trouble.transient or (call.conflict_passes and isinstance(trouble, ITwinConflictError))):
-            raise trouble
-        in_doubt = in_doubt or isinstance(trouble, ITwinConnectionError | ITwinServerError | ITwinProtocolError)
+        if not (error.transient or (call.conflict_passes and isinstance(error, ITwinConflictError))):
+            raise error
+        in_doubt = in_doubt or isinstance(error, ITwinConnectionError | ITwinServerError | ITwinProtocolError)
         tries += 1
-        yield _pause_or_give_up(account, trouble, tries, give_up_at)
+        yield _pause_or_give_up(account, error, tries, give_up_at)
 
 
-def obtain_token(account: Account, credentials: ClientCredentials, patience: float = DEFAULT_PATIENCE) -> Flow[Token]:
+def obtain_token(
+    account: Account, credentials: ClientCredentials, retry_budget: float = DEFAULT_RETRY_BUDGET
+) -> Flow[Token]:
     """
     Fetch an access token with the client credentials grant, by the same rules of patience.
 
     :raises ITwinAuthenticationError: if the issuer refuses the client, or is none
     """
-    give_up_at = account.clock() + patience
+    give_up_at = account.clock() + retry_budget
     tries = 0
     request = Request(
         "POST",
@@ -114,22 +118,22 @@ def obtain_token(account: Account, credentials: ClientCredentials, patience: flo
     while True:
         asked_at = account.clock()
         outcome = yield Send(request, counts=False)
-        trouble: ITwinError
-        if isinstance(outcome, Reply) and outcome.status == 200:
+        error: ITwinError
+        if isinstance(outcome, Response) and outcome.status == 200:
             try:
                 return read_token(outcome, asked_at)
             except ITwinError as unreadable:
-                trouble = _located(unreadable, outcome, request, credentials)
-        elif isinstance(outcome, Reply):
-            trouble = refusal(outcome, request, "The request for an access token", credentials, by_issuer=True)
-            if not trouble.transient:
-                raise _refused_client(trouble, credentials)
+                error = _located(unreadable, outcome, request, credentials)
+        elif isinstance(outcome, Response):
+            error = refusal(outcome, request, "The request for an access token", credentials, by_issuer=True)
+            if not error.transient:
+                raise _refused_client(error, credentials)
         else:
-            trouble = _no_answer(outcome, request, "The request for an access token")
-        if not trouble.transient:
-            raise trouble
+            error = _no_answer(outcome, request, "The request for an access token")
+        if not error.transient:
+            raise error
         tries += 1
-        yield _pause_or_give_up(account, trouble, tries, give_up_at)
+        yield _pause_or_give_up(account, error, tries, give_up_at)
 
 
 def _request(account: Account, call: Call[T], token: Token) -> Request:
@@ -149,8 +153,8 @@ def _request(account: Account, call: Call[T], token: Token) -> Request:
     )
 
 
-def _trouble(account: Account, call: Call[T], request: Request, outcome: Reply | NoReply) -> T | ITwinError:
-    if isinstance(outcome, NoReply):
+def _error(account: Account, call: Call[T], request: Request, outcome: Response | NoResponse) -> T | ITwinError:
+    if isinstance(outcome, NoResponse):
         return _no_answer(outcome, request, call.operation)
     if outcome.status in call.accepts:
         try:
@@ -160,15 +164,15 @@ def _trouble(account: Account, call: Call[T], request: Request, outcome: Reply |
     return refusal(outcome, request, call.operation, account.credentials)
 
 
-def _no_answer(outcome: NoReply, request: Request, what: str) -> ITwinConnectionError:
+def _no_answer(outcome: NoResponse, request: Request, what: str) -> ITwinConnectionError:
     return ITwinConnectionError(
         f"{what} got no complete answer: {outcome.reason}", method=request.method, url=request.url.partition("?")[0]
     )
 
 
-def _located(error: ITwinError, reply: Reply, request: Request, credentials: Credentials) -> ITwinError:
-    error.status, error.method, error.url = reply.status, request.method, request.url.partition("?")[0]
-    error.correlation_id = correlation_id(reply, secrets_of(request, credentials))
+def _located(error: ITwinError, response: Response, request: Request, credentials: Credentials) -> ITwinError:
+    error.status, error.method, error.url = response.status, request.method, request.url.partition("?")[0]
+    error.correlation_id = correlation_id(response, secrets_of(request, credentials))
     return error
 
 
@@ -196,11 +200,11 @@ def _refused_client(error: ITwinError, credentials: ClientCredentials) -> ITwinA
     )
 
 
-def _pause_or_give_up(account: Account, trouble: ITwinError, tries: int, give_up_at: float) -> Pause:
+def _pause_or_give_up(account: Account, error: ITwinError, tries: int, give_up_at: float) -> Pause:
     left = give_up_at - account.clock()
-    seconds = backoff(tries, account.chance(), trouble.retry_after)
-    if left <= 0 or (trouble.retry_after and seconds > left):
+    seconds = backoff(tries, account.chance(), error.retry_after)
+    if left <= 0 or (error.retry_after and seconds > left):
         if tries > 1:
-            trouble.summary += f" ({tries} times, until patience ran out)"
-        raise trouble
-    return Pause(min(seconds, left), trouble)
+            error.summary += f" ({tries} times, until patience ran out)"
+        raise error
+    return Pause(min(seconds, left), error)

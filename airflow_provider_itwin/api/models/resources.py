@@ -34,14 +34,14 @@ __all__ = [
     "ConnectionPage",
     "ExecutionResult",
     "ExecutionState",
-    "Glance",
-    "GlancePage",
     "Job",
     "Link",
     "Run",
     "RunError",
     "RunPage",
     "RunRef",
+    "RunSummary",
+    "RunSummaryPage",
     "SourceFile",
     "SourceFilePage",
     "SynchronizationReport",
@@ -209,7 +209,7 @@ class RunError(_Resource):
     description: str | None = None
 
 
-class Glance(_Timed):
+class RunSummary(_Timed):
     """The part of a run that a poll needs."""
 
     id: str | None = None
@@ -316,10 +316,10 @@ class RunPage(_Page):
     runs: list[Run] | None = None
 
 
-class GlancePage(_Page):
+class RunSummaryPage(_Page):
     """The same page, read only as far as a look at many runs needs."""
 
-    runs: list[Glance] | None = None
+    runs: list[RunSummary] | None = None
 
 
 class SourceFilePage(_Page):
@@ -340,10 +340,10 @@ class RunEnvelope(_Resource):
     run: Run
 
 
-class GlanceEnvelope(_Resource):
+class RunSummaryEnvelope(_Resource):
     """The same answer, read only as far as a poll needs."""
 
-    run: Glance
+    run: RunSummary
 
 
 class ConnectionEnvelope(_Resource):

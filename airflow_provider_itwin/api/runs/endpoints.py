@@ -13,18 +13,18 @@ from urllib.parse import quote
 import msgspec
 
 from airflow_provider_itwin.api.errors import ITwinInputError, ITwinProtocolError
-from airflow_provider_itwin.api.http.messages import Call, Reply, server_time
+from airflow_provider_itwin.api.http.messages import Call, Response, server_time
 from airflow_provider_itwin.api.models.resources import (
     Connection,
     ConnectionEnvelope,
     ConnectionKind,
     ConnectionPage,
-    Glance,
-    GlanceEnvelope,
-    GlancePage,
     Run,
     RunEnvelope,
     RunPage,
+    RunSummary,
+    RunSummaryEnvelope,
+    RunSummaryPage,
     SourceFilePage,
     checked_id,
     decoded,
@@ -32,7 +32,7 @@ from airflow_provider_itwin.api.models.resources import (
 from airflow_provider_itwin.api.runs.request_body import plain_body
 
 T = TypeVar("T")
-P = TypeVar("P", RunPage, GlancePage)
+P = TypeVar("P", RunPage, RunSummaryPage)
 
 MOST_WATCHED = 16_384
 """Runs of which what each poll needs is cached."""
@@ -105,20 +105,20 @@ def start_run(kind: ConnectionKind, connection_id: str, body: Mapping[str, Any] 
     )
 
 
-def _start_answer(reply: Reply) -> StartAnswer:
-    location = reply.headers.get("location")
-    if location is None and reply.status not in (202, 303):
+def _start_answer(response: Response) -> StartAnswer:
+    location = response.headers.get("location")
+    if location is None and response.status not in (202, 303):
         # So answers what stands in between: a proxy, a page to sign in. Asking again is safe, since a run that had been started
         # after all is answered with 303.
-        raise ITwinProtocolError(f"The answer {reply.status} does not say that a run was started")
-    return StartAnswer(reply.status != 303, location, reply.in_doubt)
+        raise ITwinProtocolError(f"The answer {response.status} does not say that a run was started")
+    return StartAnswer(response.status != 303, location, response.in_doubt)
 
 
 def get_run(kind: ConnectionKind, connection_id: str, run_id: str) -> Call[Run]:
     """``get-storage-connection-run`` and its two siblings."""
 
-    def read(reply: Reply) -> Run:
-        run = decoded(reply.body, RunEnvelope).run
+    def read(response: Response) -> Run:
+        run = decoded(response.body, RunEnvelope).run
         _check_run(run, connection_id, run_id)
         return run
 
@@ -126,21 +126,21 @@ def get_run(kind: ConnectionKind, connection_id: str, run_id: str) -> Call[Run]:
 
 
 @lru_cache(maxsize=MOST_WATCHED)
-def glance_at_run(kind: ConnectionKind, connection_id: str, run_id: str) -> Call[tuple[Glance, Run | None]]:
+def get_run_summary(kind: ConnectionKind, connection_id: str, run_id: str) -> Call[tuple[RunSummary, Run | None]]:
     """Give the same operation as :func:`get_run`, read no further than a poll needs until the run has ended, and then whole."""
-    return _get_run(kind, connection_id, run_id, lambda reply: _glance(reply, connection_id, run_id))
+    return _get_run(kind, connection_id, run_id, lambda response: _run_summary(response, connection_id, run_id))
 
 
-def _glance(reply: Reply, connection_id: str, run_id: str) -> tuple[Glance, Run | None]:
-    glance = decoded(reply.body, GlanceEnvelope).run
-    _check_run(glance, connection_id, run_id)
-    if glance.state is None:
+def _run_summary(response: Response, connection_id: str, run_id: str) -> tuple[RunSummary, Run | None]:
+    summary = decoded(response.body, RunSummaryEnvelope).run
+    _check_run(summary, connection_id, run_id)
+    if summary.state is None:
         # Taken for a run that goes on, it would be waited for without an end.
         raise ITwinProtocolError("The answer is a run, but does not tell its state")
-    return glance, decoded(reply.body, RunEnvelope).run if glance.is_finished else None
+    return summary, decoded(response.body, RunEnvelope).run if summary.is_finished else None
 
 
-def _get_run(kind: ConnectionKind, connection_id: str, run_id: str, read: Callable[[Reply], T]) -> Call[T]:
+def _get_run(kind: ConnectionKind, connection_id: str, run_id: str, read: Callable[[Response], T]) -> Call[T]:
     path = _path(kind, checked_id(connection_id, "connection_id"), "runs", checked_id(run_id, "run_id"))
     return Call(f"get-{_KINDS[kind].name}-run", "GET", path, read)
 
@@ -151,7 +151,7 @@ def get_runs(kind: ConnectionKind, connection_id: str, top: int, skip: int) -> C
         operation=f"get-{_KINDS[kind].name}-runs",
         method="GET",
         path=_path(kind, checked_id(connection_id, "connection_id"), "runs"),
-        read=lambda reply: check_runs(decoded(reply.body, RunPage), connection_id),
+        read=lambda response: check_runs(decoded(response.body, RunPage), connection_id),
         query=_page(top, skip),
         headers=_EVERYTHING if _KINDS[kind].prefers else {},
     )
@@ -169,7 +169,7 @@ def get_source_files(kind: ConnectionKind, connection_id: str, top: int, skip: i
         operation=f"get-{_KINDS[kind].name}-sourcefiles",
         method="GET",
         path=_path(kind, checked_id(connection_id, "connection_id"), "sourcefiles"),
-        read=lambda reply: decoded(reply.body, SourceFilePage),
+        read=lambda response: decoded(response.body, SourceFilePage),
         query=_page(top, skip),
         headers=_EVERYTHING,
     )
@@ -178,8 +178,8 @@ def get_source_files(kind: ConnectionKind, connection_id: str, top: int, skip: i
 def get_connection(kind: ConnectionKind, connection_id: str) -> Call[Connection]:
     """``get-storage-connection`` and its two siblings."""
 
-    def read(reply: Reply) -> Connection:
-        connection = decoded(reply.body, ConnectionEnvelope).connection
+    def read(response: Response) -> Connection:
+        connection = decoded(response.body, ConnectionEnvelope).connection
         _check_id("connection", connection.id, connection_id)
         return connection
 
@@ -191,10 +191,10 @@ def get_connection(kind: ConnectionKind, connection_id: str) -> Call[Connection]
     )
 
 
-def look_at_connection(kind: ConnectionKind, connection_id: str) -> Call[tuple[Connection, datetime | None]]:
+def get_connection_with_time(kind: ConnectionKind, connection_id: str) -> Call[tuple[Connection, datetime | None]]:
     """Give the same operation as :func:`get_connection`, together with the moment of the answer by the service's clock."""
     call = get_connection(kind, connection_id)
-    return replace(call, read=lambda reply: (call.read(reply), server_time(reply)))  # type: ignore[arg-type, return-value]
+    return replace(call, read=lambda response: (call.read(response), server_time(response)))  # type: ignore[arg-type, return-value]
 
 
 def get_connections(kind: ConnectionKind, imodel_id: str | None, top: int, skip: int) -> Call[ConnectionPage]:
@@ -206,13 +206,13 @@ def get_connections(kind: ConnectionKind, imodel_id: str | None, top: int, skip:
         operation=f"get-{_KINDS[kind].name}s",
         method="GET",
         path=_path(kind),
-        read=lambda reply: _check_connections(decoded(reply.body, ConnectionPage), imodel_id),
+        read=lambda response: _check_connections(decoded(response.body, ConnectionPage), imodel_id),
         query=query,
         headers=_EVERYTHING if _KINDS[kind].prefers else {},
     )
 
 
-def _check_run(run: Run | Glance, connection_id: str, run_id: str) -> None:
+def _check_run(run: Run | RunSummary, connection_id: str, run_id: str) -> None:
     _check_id("run", run.id, run_id)
     _check_id("connection", run.connection_id, connection_id)
 

@@ -15,21 +15,21 @@ from typing import Any, Self
 
 from airflow_provider_itwin.api.errors import ITwinNotFoundError
 from airflow_provider_itwin.api.http.config import Account
-from airflow_provider_itwin.api.http.messages import Call, Flow, Reply
-from airflow_provider_itwin.api.http.request_flow import exchange
+from airflow_provider_itwin.api.http.messages import Call, Flow, Response
+from airflow_provider_itwin.api.http.request_flow import perform_call
 from airflow_provider_itwin.api.models.decoding import converted
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.report import RunReport
 from airflow_provider_itwin.api.models.resources import (
-    Glance,
-    GlancePage,
+    RunSummary,
+    RunSummaryPage,
     decoded,
 )
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.models.stored_version import VERSION_KEY, check_version
 from airflow_provider_itwin.api.runs import endpoints
 from airflow_provider_itwin.api.runs.pagination import Pages
-from airflow_provider_itwin.api.runs.polling import look_at_run
+from airflow_provider_itwin.api.runs.polling import poll_run
 
 CURSOR_VERSION = 1
 """The form of a stored cursor; see :mod:`~airflow_provider_itwin.api.models.stored_version`."""
@@ -108,7 +108,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PollOutcome:
     """
     What a look has found.
 
@@ -129,7 +129,7 @@ def look_for_ended(
     cursor: Cursor | None,
     catch_up: float | None = None,
     memo: dict[str, Ended] | None = None,
-) -> Flow[Finding]:
+) -> Flow[PollOutcome]:
     """
     Look which runs of a connection have ended.
 
@@ -140,7 +140,9 @@ def look_for_ended(
     :param memo: what a look that failed has read already, for the next one to go on with; is changed
     :raises ITwinError: what kept it from succeeding
     """
-    connection, told_at = yield from exchange(account, endpoints.look_at_connection(kind, connection_id), patience=0)
+    connection, told_at = yield from perform_call(
+        account, endpoints.get_connection_with_time(kind, connection_id), retry_budget=0
+    )
     now = told_at or datetime.fromtimestamp(account.wall(), UTC)
     newest = connection.last_run(kind, connection_id)
     last = newest.run_id if newest and (newest.kind, newest.connection_id) == (kind, connection_id) else None
@@ -148,7 +150,7 @@ def look_for_ended(
     before = cursor or Cursor(now)
     if catch_up is not None:
         before = before.not_before(now - timedelta(seconds=catch_up))
-    listed: Sequence[Glance] | None = None
+    listed: Sequence[RunSummary] | None = None
     if is_first or last is None or last != before.last:
         listed = neighbours((yield from _list_around(account, kind, connection_id, last)), last)
     ended: dict[str, Ended] = {} if memo is None else memo
@@ -158,27 +160,27 @@ def look_for_ended(
         if run_id in ended:
             continue
         try:
-            sight = yield from look_at_run(account, RunRef(kind, connection_id, run_id), patience=0)
+            poll_result = yield from poll_run(account, RunRef(kind, connection_id, run_id), retry_budget=0)
         except ITwinNotFoundError:
             missing.add(run_id)
             continue
-        if sight.run is not None:
-            run = sight.run
-            ended[run_id] = Ended(RunReport.of(sight.ref, run), run.start_date_time, run.end_date_time)
-    finding = found(
+        if poll_result.run is not None:
+            run = poll_result.run
+            ended[run_id] = Ended(RunReport.of(poll_result.ref, run), run.start_date_time, run.end_date_time)
+    poll_outcome = found(
         before, last, listed, [ended[run_id] for run_id in to_ask if run_id in ended], missing, now, is_first
     )
     ended.clear()
-    return finding
+    return poll_outcome
 
 
-def neighbours(listed: Sequence[Glance], last: str | None) -> list[Glance]:
+def neighbours(listed: Sequence[RunSummary], last: str | None) -> list[RunSummary]:
     """Give the entries of the list of runs near to the newest one, on either side: nobody says which way it is sorted."""
     at = next((place for place, entry in enumerate(listed) if entry.id == last), 0)
     return [entry for entry in listed[max(0, at - MOST_AT_ONCE) : at + MOST_AT_ONCE + 1] if entry.id]
 
 
-def to_look_at(before: Cursor, listed: Iterable[Glance], last: str | None, *, is_first: bool) -> tuple[str, ...]:
+def to_look_at(before: Cursor, listed: Iterable[RunSummary], last: str | None, *, is_first: bool) -> tuple[str, ...]:
     """
     Tell which runs are to be looked at one by one.
 
@@ -194,12 +196,12 @@ def to_look_at(before: Cursor, listed: Iterable[Glance], last: str | None, *, is
 def found(
     before: Cursor,
     last: str | None,
-    listed: Sequence[Glance] | None,
+    listed: Sequence[RunSummary] | None,
     ended: Iterable[Ended],
     missing: set[str],
     now: datetime,
     is_first: bool,
-) -> Finding:
+) -> PollOutcome:
     """
     Conclude a look.
 
@@ -211,7 +213,7 @@ def found(
     news = sorted((run for run in ended if _is_news(run, before, is_first)), key=lambda run: _moment(run, now))
     done = {run.report.ref.run_id for run in ended}
     if listed is None:
-        return Finding(
+        return PollOutcome(
             replace(
                 before,
                 since=_since(before, news, now),
@@ -227,14 +229,14 @@ def found(
     known = tuple(entry.id for entry in listed if entry.id and entry.id not in going_on)
     if last in done and last not in known:
         known = (*known, last)
-    return Finding(
+    return PollOutcome(
         Cursor(_since(before, news, now), last, known, going_on),
         tuple(news),
         is_gap=not is_first and len(listed) > MOST_AT_ONCE and not _overlaps(before, listed),
     )
 
 
-def _overlaps(before: Cursor, listed: Iterable[Glance]) -> bool:
+def _overlaps(before: Cursor, listed: Iterable[RunSummary]) -> bool:
     return any(entry.id in before.known or entry.id in before.going_on for entry in listed)
 
 
@@ -251,12 +253,16 @@ def _since(before: Cursor, news: Iterable[Ended], now: datetime) -> datetime:
     return max((before.since, *(min(run.ended_at, now) - _SLACK for run in news if run.ended_at)))
 
 
-def _list_around(account: Account, kind: ConnectionKind, connection_id: str, last: str | None) -> Flow[list[Glance]]:
+def _list_around(
+    account: Account, kind: ConnectionKind, connection_id: str, last: str | None
+) -> Flow[list[RunSummary]]:
     """List runs, with no more of each than its id, state and result, until the newest and its neighbours are among them."""
-    pages: Pages[Glance] = Pages(
-        lambda top, skip: list_glances(kind, connection_id, top, skip), lambda page: (page.runs, page.links), patience=0
+    pages: Pages[RunSummary] = Pages(
+        lambda top, skip: list_glances(kind, connection_id, top, skip),
+        lambda page: (page.runs, page.links),
+        retry_budget=0,
     )
-    listed: list[Glance] = []
+    listed: list[RunSummary] = []
     for _ in range(_MOST_PAGES):
         listed += yield from pages.next_page(account)
         at = next((place for place, entry in enumerate(listed) if entry.id == last), None if last else 0)
@@ -265,12 +271,12 @@ def _list_around(account: Account, kind: ConnectionKind, connection_id: str, las
     return listed
 
 
-def list_glances(kind: ConnectionKind, connection_id: str, top: int, skip: int) -> Call[GlancePage]:
+def list_glances(kind: ConnectionKind, connection_id: str, top: int, skip: int) -> Call[RunSummaryPage]:
     """Give the same operation as :func:`~.endpoints.get_runs`, with as little of each run as the service can be asked for."""
     call = endpoints.get_runs(kind, connection_id, top, skip)
     headers = {"prefer": "return=minimal"} if "prefer" in call.headers else {}
 
-    def read(reply: Reply) -> GlancePage:
-        return endpoints.check_runs(decoded(reply.body, GlancePage), connection_id)
+    def read(response: Response) -> RunSummaryPage:
+        return endpoints.check_runs(decoded(response.body, RunSummaryPage), connection_id)
 
     return replace(call, headers=headers, read=read)  # type: ignore[arg-type, return-value]

@@ -10,7 +10,7 @@ from airflow_provider_itwin.api.errors import (
 )
 from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.http.messages import Call, Flow
-from airflow_provider_itwin.api.http.request_flow import DEFAULT_PATIENCE, exchange
+from airflow_provider_itwin.api.http.request_flow import DEFAULT_RETRY_BUDGET, perform_call
 from airflow_provider_itwin.api.models.resources import (
     Connection,
     ConnectionKind,
@@ -58,16 +58,16 @@ class Pages(Generic[T]):
 
     :param call: makes the call for ``($top, $skip)``
     :param entries: takes the entries and the links out of a page
-    :param patience: seconds for which trouble is ridden out, for each page
+    :param retry_budget: seconds for which trouble is ridden out, for each page
     """
 
     def __init__(
         self,
         call: Callable[[int, int], Call[Any]],
         entries: Callable[[Any], tuple[list[T] | None, PageLinks | None]],
-        patience: float = DEFAULT_PATIENCE,
+        retry_budget: float = DEFAULT_RETRY_BUDGET,
     ) -> None:
-        self._patience = patience
+        self._patience = retry_budget
         self._call = call
         self._entries = entries
         self._skip = 0
@@ -84,7 +84,7 @@ class Pages(Generic[T]):
         if self._number >= _MOST_PAGES:
             raise ITwinProtocolError(f"The list has more than {_MOST_PAGES:,} pages, and no end was found")
         self._number += 1
-        page = yield from exchange(account, self._call(endpoints.PAGE_SIZE, self._skip), self._patience)
+        page = yield from perform_call(account, self._call(endpoints.PAGE_SIZE, self._skip), self._patience)
         found, links = self._entries(page)
         entries = found or []
         names = hash(tuple(str(getattr(entry, "id", None) or entry) for entry in entries))

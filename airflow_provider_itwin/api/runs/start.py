@@ -17,7 +17,7 @@ from airflow_provider_itwin.api.errors import (
 )
 from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.http.messages import Flow, Pause
-from airflow_provider_itwin.api.http.request_flow import DEFAULT_PATIENCE, exchange
+from airflow_provider_itwin.api.http.request_flow import DEFAULT_RETRY_BUDGET, perform_call
 from airflow_provider_itwin.api.models.resources import (
     ConnectionKind,
     RunRef,
@@ -25,7 +25,7 @@ from airflow_provider_itwin.api.models.resources import (
 from airflow_provider_itwin.api.models.validation import no_xcom
 from airflow_provider_itwin.api.runs import endpoints
 from airflow_provider_itwin.api.runs.active_run_policy import Active
-from airflow_provider_itwin.api.runs.polling import _PAUSES_FOR_LAST_RUN, _look_at_new_run
+from airflow_provider_itwin.api.runs.polling import _PAUSES_FOR_LAST_RUN, _poll_new_run
 
 T = TypeVar("T")
 
@@ -97,11 +97,13 @@ class StartedRun:
 
 
 def take_baseline(
-    account: Account, kind: ConnectionKind, connection_id: str, patience: float = DEFAULT_PATIENCE
+    account: Account, kind: ConnectionKind, connection_id: str, retry_budget: float = DEFAULT_RETRY_BUDGET
 ) -> Flow[Baseline]:
     """Look how the connection stands; an account that may run a connection but not read it gets an empty baseline."""
     try:
-        connection, asked_at = yield from exchange(account, endpoints.look_at_connection(kind, connection_id), patience)
+        connection, asked_at = yield from perform_call(
+            account, endpoints.get_connection_with_time(kind, connection_id), retry_budget
+        )
     except (ITwinPermissionError, ITwinNotFoundError):
         return Baseline()
     return Baseline(
@@ -120,7 +122,7 @@ def start_run(
     connection_id: str,
     body: Mapping[str, Any] | None = None,
     baseline: Baseline | None = None,
-    patience: float = DEFAULT_PATIENCE,
+    retry_budget: float = DEFAULT_RETRY_BUDGET,
     *,
     in_doubt: bool = False,
 ) -> Flow[StartedRun]:
@@ -136,9 +138,9 @@ def start_run(
     :raises ITwinError: if no run was started
     """
     if baseline is None:
-        baseline = yield from take_baseline(account, kind, connection_id, patience)
-    found = (yield from _begun_since(account, baseline, kind, connection_id, patience)) if in_doubt else None
-    answer = found or (yield from _ask_for_run(account, kind, connection_id, body, baseline, patience))
+        baseline = yield from take_baseline(account, kind, connection_id, retry_budget)
+    found = (yield from _begun_since(account, baseline, kind, connection_id, retry_budget)) if in_doubt else None
+    answer = found or (yield from _ask_for_run(account, kind, connection_id, body, baseline, retry_budget))
     if isinstance(answer, RunRef):
         return StartedRun(answer, created=False, in_doubt=True)
     ref = RunRef.from_link(answer.location, kind, connection_id)
@@ -156,11 +158,11 @@ def _ask_for_run(
     connection_id: str,
     body: Mapping[str, Any] | None,
     baseline: Baseline,
-    patience: float,
+    retry_budget: float,
 ) -> Flow[endpoints.StartAnswer | RunRef]:
     """Ask for a run; give the service's answer, or the run that a request whose answer was lost turns out to have started."""
-    give_up_at = account.clock() + patience
-    asking = exchange(account, endpoints.start_run(kind, connection_id, body), patience)
+    give_up_at = account.clock() + retry_budget
+    asking = perform_call(account, endpoints.start_run(kind, connection_id, body), retry_budget)
     in_doubt = False
     outcome: Any = None
     no_token: ITwinError | None = None
@@ -177,7 +179,7 @@ def _ask_for_run(
             no_token = error
         if not isinstance(want, Pause):
             continue
-        in_doubt = in_doubt or isinstance(want.trouble, _LEAVES_DOUBT)
+        in_doubt = in_doubt or isinstance(want.error, _LEAVES_DOUBT)
         left = max(0.0, give_up_at - account.clock())
         found = (yield from _begun_since(account, baseline, kind, connection_id, left)) if in_doubt else None
         if found is not None:
@@ -186,12 +188,12 @@ def _ask_for_run(
 
 
 def _begun_since(
-    account: Account, baseline: Baseline, kind: ConnectionKind, connection_id: str, patience: float
+    account: Account, baseline: Baseline, kind: ConnectionKind, connection_id: str, retry_budget: float
 ) -> Flow[RunRef | None]:
     if not baseline.can_tell:
         return None
     try:
-        return (yield from find_started_since(account, baseline, kind, connection_id, patience))
+        return (yield from find_started_since(account, baseline, kind, connection_id, retry_budget))
     except (ITwinPermissionError, ITwinNotFoundError):
         return None
 
@@ -200,7 +202,7 @@ def _newest_after(account: Account, kind: ConnectionKind, connection_id: str, ba
     for pause in (0.0, *_PAUSES_FOR_LAST_RUN):
         if pause:
             yield Pause(pause)
-        connection = yield from exchange(account, endpoints.get_connection(kind, connection_id))
+        connection = yield from perform_call(account, endpoints.get_connection(kind, connection_id))
         ref = connection.last_run(kind, connection_id)
         if ref is not None and not ref.is_same(baseline.last_run) and ref.connection_id == connection_id:
             return ref
@@ -211,11 +213,11 @@ def _newest_after(account: Account, kind: ConnectionKind, connection_id: str, ba
 
 
 def _active_run(account: Account, kind: ConnectionKind, connection_id: str) -> Flow[RunRef]:
-    connection = yield from exchange(account, endpoints.get_connection(kind, connection_id))
+    connection = yield from perform_call(account, endpoints.get_connection(kind, connection_id))
     ref = connection.last_run(kind, connection_id)
     if ref is not None:
-        sight = yield from _look_at_new_run(account, ref)
-        if not sight.glance.is_finished:
+        poll_result = yield from _poll_new_run(account, ref)
+        if not poll_result.summary.is_finished:
             return ref
     raise ITwinProtocolError(
         f"The iModel of {kind} connection {connection_id} is being synchronized by a run that the service does not name",
@@ -228,15 +230,15 @@ def find_started_since(
     baseline: Baseline,
     kind: ConnectionKind,
     connection_id: str,
-    patience: float = DEFAULT_PATIENCE,
+    retry_budget: float = DEFAULT_RETRY_BUDGET,
 ) -> Flow[RunRef | None]:
     """Find a run of the connection that began after `baseline` was taken, finished or not; None if there is none."""
-    connection = yield from exchange(account, endpoints.get_connection(kind, connection_id), patience)
+    connection = yield from perform_call(account, endpoints.get_connection(kind, connection_id), retry_budget)
     ref = connection.last_run(kind, connection_id)
     if ref is None or ref.connection_id != connection_id or ref.is_same(baseline.last_run):
         return None
-    sight = yield from _look_at_new_run(account, ref)
-    return ref if baseline.precedes(ref, sight.glance.start_date_time) else None
+    poll_result = yield from _poll_new_run(account, ref)
+    return ref if baseline.precedes(ref, poll_result.summary.start_date_time) else None
 
 
 def examine_active(
@@ -256,6 +258,6 @@ def examine_active(
     """
     if (ref.kind, ref.connection_id) != (kind, connection_id):
         return Active(ref, ours=False, fresh=False)
-    sight = yield from _look_at_new_run(account, ref)
-    fresh = does_the_same and baseline.precedes(ref, sight.glance.start_date_time)
-    return Active(ref, ours=True, fresh=fresh, finished=sight.glance.is_finished)
+    poll_result = yield from _poll_new_run(account, ref)
+    fresh = does_the_same and baseline.precedes(ref, poll_result.summary.start_date_time)
+    return Active(ref, ours=True, fresh=fresh, finished=poll_result.summary.is_finished)

@@ -45,7 +45,7 @@ def _ref(kind: ConnectionKind, connection_id: str, run_id: str) -> RunRef:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitOrder:
+class WaitSpec:
     """
     What to wait for, in values that can be written down as JSON.
 
@@ -57,7 +57,7 @@ class WaitOrder:
     :param deadline: epoch seconds after which the wait ends, None for never
     :param began: epoch seconds at which the wait began
     :param outage_tolerance: seconds without one good answer after which the wait is given up
-    :param in_queue: whether this is another task's run, whose end is waited for only to start a run of our own
+    :param queued: whether this is another task's run, whose end is waited for only to start a run of our own
     :param seen: whether an earlier poll of this wait had a good answer, so that a refusal is confirmed before it counts
     :param not_before: epoch seconds before which the wait ends for no other reason than its deadline, None for no such moment
     """
@@ -70,7 +70,7 @@ class WaitOrder:
     deadline: float | None = None
     began: float = 0.0
     outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
-    in_queue: bool = False
+    queued: bool = False
     seen: bool = False
     not_before: float | None = None
 
@@ -131,7 +131,7 @@ class WaitEnd(StrEnum):
 
 
 @dataclass(slots=True)
-class WaitOutcome:
+class WaitResult:
     """
     How a wait ended, or stands.
 
@@ -154,18 +154,18 @@ class WaitOutcome:
     elapsed: float = 0.0
     polls: int = 0
 
-    def as_event(self, order: WaitOrder, memo: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def as_event(self, spec: WaitSpec, memo: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """
         Give the outcome as JSON values, at most 16 KiB of them.
 
-        :param order: what was waited for
+        :param spec: what was waited for
         :param memo: whatever the task wants to find again when the event reaches it
         """
         text = str(self.error) if self.error else None
         return {
             VERSION_KEY: EVENT_VERSION,
             "end": self.end.value if self.end else None,
-            "order": order.as_dict(),
+            "spec": spec.as_dict(),
             "ref": self.ref.as_dict() if self.ref else None,
             "state": excerpt(self.state, 40) if self.state else None,
             "report": RunReport.of(self.ref, self.run).as_dict() if self.ref and self.run else None,
@@ -188,13 +188,13 @@ def event_of_error(error: Exception) -> dict[str, Any]:
 @dataclass(frozen=True, slots=True)
 class WaitEvent:
     """
-    What an event says, once it has been found to be one of ours; see :class:`WaitOutcome`.
+    What an event says, once it has been found to be one of ours; see :class:`WaitResult`.
 
     Members with a default inform people only: an event of another version of this package may lack them.
     """
 
     end: WaitEnd
-    order: WaitOrder
+    spec: WaitSpec
     ref: RunRef | None
     report: RunReport | None
     state: str | None = None
@@ -209,7 +209,7 @@ class WaitEvent:
         Read an event.
 
         :raises UnknownVersionError: if a newer version of this package has sent it
-        :raises ValueError: if it is not one that :meth:`WaitOutcome.as_event` gave, so that nothing strange passes for success
+        :raises ValueError: if it is not one that :meth:`WaitResult.as_event` gave, so that nothing strange passes for success
         """
         try:
             if isinstance(event, Mapping):
@@ -229,4 +229,4 @@ class WaitEvent:
             return False
         if self.ref is None:
             return self.report is None
-        return self.order.concerns(self.ref) and (self.report is None or self.report.ref == self.ref)
+        return self.spec.concerns(self.ref) and (self.report is None or self.report.ref == self.ref)

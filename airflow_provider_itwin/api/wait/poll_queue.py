@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from math import inf
 
 from airflow_provider_itwin.api.errors import ITwinError
-from airflow_provider_itwin.api.wait.models import WaitOrder, WaitOutcome
-from airflow_provider_itwin.api.wait.waiter import Finding, Wait
+from airflow_provider_itwin.api.wait.models import WaitResult, WaitSpec
+from airflow_provider_itwin.api.wait.waiter import PollOutcome, Wait
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +32,9 @@ POLLED_LESS_OFTEN = (
 """Logged once in a task's own log when its polls come late; docs/troubleshooting.md has the same words."""
 
 
-def target_of(order: WaitOrder) -> tuple[object, ...]:
+def target_of(spec: WaitSpec) -> tuple[object, ...]:
     """Return what is polled for an order: a run, or the newest run of a connection, however late it has to begin."""
-    return (order.kind, order.connection_id, order.run_id)
+    return (spec.kind, spec.connection_id, spec.run_id)
 
 
 class PollInFlight:
@@ -92,13 +92,13 @@ class Waiter:
     """One who waits; `context` makes what is logged for it appear in its own task's log."""
 
     wait: Wait
-    outcome: asyncio.Future[WaitOutcome]
+    outcome: asyncio.Future[WaitResult]
     context: contextvars.Context
     seen_at: float = -inf
     planned: float | None = None
     is_stretched: bool = False
 
-    def take_in(self, finding: Finding, now: float) -> float | None:
+    def take_in(self, poll_outcome: PollOutcome, now: float) -> float | None:
         """
         Take in what a poll has found; set the outcome if that ends the wait.
 
@@ -107,8 +107,8 @@ class Waiter:
         if self.outcome.done():
             return None
         try:
-            outcome = self.context.run(self.wait.take_in, finding)
-            if not isinstance(finding, ITwinError):
+            outcome = self.context.run(self.wait.take_in, poll_outcome)
+            if not isinstance(poll_outcome, ITwinError):
                 self._note_interval(now)
         except Exception as error:  # noqa: BLE001 (whoever waits gets the error, whatever it is)
             self.outcome.set_exception(error)
@@ -117,7 +117,7 @@ class Waiter:
             self.outcome.set_result(outcome)
             return None
         self.seen_at = now
-        self.planned = self.wait.pause if self.wait.trouble is None else None
+        self.planned = self.wait.pause if self.wait.error is None else None
         return self.wait.pause
 
     def judge_unanswered(self) -> None:
@@ -129,7 +129,7 @@ class Waiter:
         """Log once when polls come much later than planned, and once when they come as planned again."""
         if self.planned is None:
             return
-        interval, target = now - self.seen_at, self.wait.order.target
+        interval, target = now - self.seen_at, self.wait.spec.target
         if interval > STRETCHED * self.planned + _STRETCHED_BY:
             if not self.is_stretched:
                 self.is_stretched = True
@@ -158,11 +158,11 @@ class Watch:
     worker: Worker | None = None
 
     @property
-    def order(self) -> WaitOrder:
+    def spec(self) -> WaitSpec:
         """What to poll for: the order whose deadline comes first, so that no deadline is judged late."""
         if len(self.waiters) == 1:
-            return self.waiters[0].wait.order
-        return min((waiter.wait.order for waiter in self.waiters), key=_deadline)
+            return self.waiters[0].wait.spec
+        return min((waiter.wait.spec for waiter in self.waiters), key=_deadline)
 
     def fail(self, error: BaseException) -> None:
         """End all waits with an error."""
@@ -171,8 +171,8 @@ class Watch:
                 waiter.outcome.set_exception(error)
 
 
-def _deadline(order: WaitOrder) -> float:
-    return inf if order.deadline is None else order.deadline
+def _deadline(spec: WaitSpec) -> float:
+    return inf if spec.deadline is None else spec.deadline
 
 
 class PollQueue:

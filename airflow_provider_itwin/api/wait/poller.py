@@ -25,7 +25,7 @@ from typing import Any
 
 from airflow_provider_itwin.api.errors import ITwinConnectionError, ITwinError
 from airflow_provider_itwin.api.http.config import Account
-from airflow_provider_itwin.api.wait.models import WaitOrder, WaitOutcome
+from airflow_provider_itwin.api.wait.models import WaitResult, WaitSpec
 from airflow_provider_itwin.api.wait.poll_queue import (
     PollInFlight,
     PollQueue,
@@ -34,7 +34,7 @@ from airflow_provider_itwin.api.wait.poll_queue import (
     Worker,
     target_of,
 )
-from airflow_provider_itwin.api.wait.waiter import Finding, Wait
+from airflow_provider_itwin.api.wait.waiter import PollOutcome, Wait
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Poller:
     def __init__(
         self,
         account: Account,
-        poll: Callable[[WaitOrder, PollInFlight], Awaitable[Finding]],
+        poll: Callable[[WaitSpec, PollInFlight], Awaitable[PollOutcome]],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._account = account
@@ -117,18 +117,18 @@ class Poller:
         self._judged_at = -inf
         self._usual = 2 * SLOW_AFTER / SLOW_FACTOR
 
-    async def wait(self, order: WaitOrder) -> WaitOutcome:
+    async def wait(self, spec: WaitSpec) -> WaitResult:
         """
-        Wait as `order` says; several that wait for the same run share its polls, and keep their own rules.
+        Wait as `spec` says; several that wait for the same run share its polls, and keep their own rules.
 
         :raises RuntimeError: if the poller itself breaks down
         """
-        target = target_of(order)
+        target = target_of(spec)
         watch = self._watches.get(target)
         if watch is None:
             watch = self._watches[target] = Watch()
         waiter = Waiter(
-            Wait(self._account, order), asyncio.get_running_loop().create_future(), contextvars.copy_context()
+            Wait(self._account, spec), asyncio.get_running_loop().create_future(), contextvars.copy_context()
         )
         watch.waiters.append(waiter)
         if not watch.is_busy:
@@ -288,38 +288,38 @@ class Poller:
         poll = PollInFlight(loop.time())
         worker.watch, watch.worker, worker.poll = watch, worker, poll
         poll.timer = loop.call_later(self._slow_after, self._check_slow, worker, poll)
-        finding: Finding | Exception
+        poll_outcome: PollOutcome | Exception
         try:
-            finding = await self._poll(watch.order, poll)
+            poll_outcome = await self._poll(watch.spec, poll)
         except asyncio.CancelledError:
             if not poll.is_abandoned:
                 raise
             worker.task.uncancel()
-            finding = ITwinConnectionError(
+            poll_outcome = ITwinConnectionError(
                 f"A poll was given up after {loop.time() - poll.since:.1f} s without an answer, because too many others had "
                 "no answer either"
             )
         except Exception as error:  # noqa: BLE001 (whoever waits gets the error, whatever it is)
-            finding = error
+            poll_outcome = error
         finally:
             poll.timer.cancel()
         worker.watch = worker.poll = watch.worker = None
         watch.is_busy = False
-        if isinstance(finding, Exception) and not isinstance(finding, ITwinError):
-            watch.fail(finding)
+        if isinstance(poll_outcome, Exception) and not isinstance(poll_outcome, ITwinError):
+            watch.fail(poll_outcome)
             return
-        self._note_duration(watch, loop.time() - poll.since, finding)
-        self._report(watch, finding)
+        self._note_duration(watch, loop.time() - poll.since, poll_outcome)
+        self._report(watch, poll_outcome)
 
     @property
     def _slow_after(self) -> float:
         return max(SLOW_AFTER, SLOW_FACTOR * self._usual)
 
-    def _note_duration(self, watch: Watch, seconds: float, finding: Finding) -> None:
+    def _note_duration(self, watch: Watch, seconds: float, poll_outcome: PollOutcome) -> None:
         """Follow how long polls usually take; a few slow ones among quick ones move that little."""
         if seconds < self._slow_after:
             watch.slow_polls = 0
-        if not isinstance(finding, ITwinConnectionError):
+        if not isinstance(poll_outcome, ITwinConnectionError):
             watch.has_answered = True
             self._usual += (0.5 if seconds < self._usual else 0.05) * (min(seconds, 10.0) - self._usual)
 
@@ -355,11 +355,11 @@ class Poller:
     def _check_later(self, seconds: float, worker: Worker, poll: PollInFlight) -> None:
         poll.timer = asyncio.get_running_loop().call_later(max(seconds, TICK), self._check_slow, worker, poll)
 
-    def _report(self, watch: Watch, finding: Finding) -> None:
+    def _report(self, watch: Watch, poll_outcome: PollOutcome) -> None:
         watch.polled_at = self._account.clock()
         pauses = []
         for waiter in watch.waiters:
-            pause = waiter.take_in(finding, watch.polled_at)
+            pause = waiter.take_in(poll_outcome, watch.polled_at)
             if pause is not None:
                 pauses.append(pause)
         if pauses:

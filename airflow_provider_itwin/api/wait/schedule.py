@@ -18,7 +18,7 @@ AFTER_REFUSAL = 600.0
 """Seconds until the next look after a refusal that only a person can heal."""
 
 
-class Rhythm:
+class FeedSchedule:
     """
     Is told what came of each look, and gives the seconds until the next one.
 
@@ -43,29 +43,29 @@ class Rhythm:
         self._clock = clock
         self._chance = chance
         self._last_news = clock()
-        self._trouble: tuple[object, ...] | None = None
+        self._error: tuple[object, ...] | None = None
         self._troubled_since = 0.0
         self._troubles = 0
 
-    def after_look(self, *, has_changed: bool) -> float:
+    def after_poll(self, *, has_changed: bool) -> float:
         """
         Go on after a good look.
 
         :param has_changed: whether anything was different from the look before
         """
         now = self._clock()
-        if self._trouble is not None:
+        if self._error is not None:
             log.info("Watching %s goes on, after %s", self._target, spoken_duration(now - self._troubled_since))
-            self._trouble = None
+            self._error = None
         if has_changed:
             self._last_news = now
         return self._schedule.next_pause(now - self._last_news, self._chance())
 
-    def after_trouble(self, error: Exception) -> float:
+    def after_error(self, error: Exception) -> float:
         """Go on after a look that failed: soon if the trouble can pass by itself, slowly if it cannot."""
         now = self._clock()
         passes = isinstance(error, ITwinError) and error.transient
-        if self._trouble is None:
+        if self._error is None:
             self._troubled_since, self._troubles = now, 0
         self._troubles += 1
         if passes:
@@ -74,8 +74,8 @@ class Rhythm:
             pause = AFTER_REFUSAL * (1 + self._chance() / 10)
         # Not the text, in which each answer has a correlation id of its own.
         kind = (type(error), getattr(error, "status", None), getattr(error, "code", None))
-        is_new = kind != self._trouble if not passes or self._trouble is None else False
-        self._trouble = kind
+        is_new = kind != self._error if not passes or self._error is None else False
+        self._error = kind
         if passes:
             log.log(
                 logging.WARNING if is_new else logging.DEBUG,

@@ -14,7 +14,7 @@ INTERVAL = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Costs:
+class PollCosts:
     """
     What has come together since the last time of telling.
 
@@ -30,21 +30,21 @@ class Costs:
     outage_seconds: float
 
 
-class Tally:
+class PollStats:
     """Adds up what waiting costs; `due` is the moment by the wall clock from which on it wants to be told."""
 
     __slots__ = ("_listener", "due", "outage_seconds", "outages", "polls", "throttled")
 
     def __init__(self) -> None:
         self.due = float("inf")
-        self._listener: Callable[[Costs], None] | None = None
+        self._listener: Callable[[PollCosts], None] | None = None
         self._clear()
 
     def _clear(self) -> None:
         self.polls = self.throttled = self.outages = 0
         self.outage_seconds = 0.0
 
-    def tell(self, listener: Callable[[Costs], None] | None) -> None:
+    def tell(self, listener: Callable[[PollCosts], None] | None) -> None:
         """Say who wants to hear of costs from now on; None for nobody. It must not raise."""
         self._listener = listener
         self.due = float("inf") if listener is None else 0.0
@@ -61,10 +61,10 @@ class Tally:
             return
         self.due = now + INTERVAL
         if self.polls:
-            costs = Costs(self.polls, self.throttled, self.outages, self.outage_seconds)
+            costs = PollCosts(self.polls, self.throttled, self.outages, self.outage_seconds)
             self._clear()
             self._listener(costs)
 
 
-tally = Tally()
+stats = PollStats()
 """The tally of this process."""

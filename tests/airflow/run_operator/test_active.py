@@ -126,7 +126,7 @@ def test_queues_deferred_when_deferrable_even_if_it_does_not_wait_for_its_own_ru
     outcome = run_task(operator(**LEAVING_DEFERRABLE))
     [trigger] = outcome.triggers
     kwargs = trigger.serialize()[1]
-    assert (kwargs["connection_id"], kwargs["run_id"], kwargs["in_queue"]) == (RIVAL, foreign, True)
+    assert (kwargs["connection_id"], kwargs["run_id"], kwargs["queued"]) == (RIVAL, foreign, True)
     assert runs(emulator)[0]["state"] != "Completed"
 
 

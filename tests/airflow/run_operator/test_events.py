@@ -58,8 +58,8 @@ def test_an_event_that_makes_no_sense_never_passes_for_success(emulator: Emulato
         {"report": None},
         {"report": {}},
         {"report": "Success"},
-        {"order": None},
-        {"order": {}},
+        {"spec": None},
+        {"spec": {}},
         {"memo": None},
         {"memo": {}},
         {"memo": "memo"},
@@ -79,7 +79,7 @@ def test_a_broken_event_never_passes_for_success(
 
 
 def test_a_missing_part_never_passes_for_success(emulator: Emulator, good_event: dict[str, Any]) -> None:
-    for name in ("end", "order", "ref", "report", "memo"):
+    for name in ("end", "spec", "ref", "report", "memo"):
         with pytest.raises(AirflowException):
             resumed(operator(**DEFERRED), {key: value for key, value in good_event.items() if key != name})
     assert len(run_ids(emulator)) == 1
@@ -120,7 +120,7 @@ def test_the_end_of_another_run_never_passes_for_that_of_ours(
         good_event | {"memo": other["memo"]},
         good_event | {"report": other["report"]},
         good_event | {"report": other["report"], "ref": other["ref"]},
-        good_event | {"order": other["order"]},
+        good_event | {"spec": other["spec"]},
     ):
         with pytest.raises(AirflowException):
             resumed(operator(**DEFERRED), mixed)
@@ -145,7 +145,7 @@ def test_what_airflow_3_0_hands_over_from_the_try_before_does_not_count(
     second = run_task(operator(**DEFERRED), event=first.events[-1], try_number=2)
     if airflow == "3.0":
         assert (second.state, len(runs(emulator))) == ("success", 2)
-        assert second.value == run_ids(emulator)[-1] != first.events[-1]["order"]["run_id"]
+        assert second.value == run_ids(emulator)[-1] != first.events[-1]["spec"]["run_id"]
     else:
         # A try that goes on after a deferral must never start another run, whatever its number is said to be.
         assert (second.state, len(runs(emulator))) == ("up_for_retry", 1)

@@ -132,7 +132,7 @@ def test_what_no_retry_heals_fails_for_good(
 
 @pytest.mark.parametrize("mode", [DEFERRED, LEAVING], ids=["deferred", "leave"])
 @pytest.mark.parametrize(
-    "trouble",
+    "failure",
     [
         {"status": 503, "times": None},
         {"status": 500, "times": None},
@@ -144,9 +144,9 @@ def test_what_no_retry_heals_fails_for_good(
     ids=str,
 )
 def test_trouble_that_can_pass_may_be_retried(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, trouble: dict[str, Any], mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: LeapingClock, failure: dict[str, Any], mode: dict[str, Any]
 ) -> None:
-    emulator.fail("run-storage-connection", **trouble)
+    emulator.fail("run-storage-connection", **failure)
     outcome = run_task(operator(**mode))
     assert outcome.state == "up_for_retry"
     assert isinstance(outcome.error, ITwinTransientError)

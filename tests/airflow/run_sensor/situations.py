@@ -35,7 +35,7 @@ def ends_with(result: str, **arguments: Any) -> Callable[..., dict[str, Any]]:
     return happens
 
 
-def trouble(duration: float = 600, **fault: Any) -> Callable[..., dict[str, Any]]:
+def failure(duration: float = 600, **fault: Any) -> Callable[..., dict[str, Any]]:
     def happens(emulator: Emulator, connection: Callable[..., None]) -> dict[str, Any]:
         emulator.plan_run(NIGHT, "Success", duration)
         emulator.fail(**{"operation": "get-storage-connection-run", "times": None} | fault)
@@ -74,7 +74,7 @@ def is_connected(**fields: Any) -> Callable[..., dict[str, Any]]:
 
 
 def outage_up_to_the_limit(emulator: Emulator, connection: Callable[..., None]) -> dict[str, Any]:
-    return trouble(status=503)(emulator, connection) | {"timeout": 300}
+    return failure(status=503)(emulator, connection) | {"timeout": 300}
 
 
 GOOD = ("success", "success", "success", "success")
@@ -98,10 +98,10 @@ SITUATIONS = {
     "takes too long": Situation(takes_too_long, *BAD_FOR_EVER),
     "never begins": Situation(never_begins, *BAD_FOR_EVER),
     "unknown run": Situation(is_not_there, *BAD_FOR_EVER),
-    "403": Situation(trouble(status=403), *BAD_FOR_EVER),
-    "401": Situation(trouble(status=401), *BAD_FOR_EVER),
-    "404 in the middle": Situation(trouble(3600, status=404, after=12), *BAD_FOR_EVER),
-    "422": Situation(trouble(status=422), *BAD_FOR_EVER),
+    "403": Situation(failure(status=403), *BAD_FOR_EVER),
+    "401": Situation(failure(status=401), *BAD_FOR_EVER),
+    "404 in the middle": Situation(failure(3600, status=404, after=12), *BAD_FOR_EVER),
+    "422": Situation(failure(status=422), *BAD_FOR_EVER),
     "wrong secret": Situation(is_connected(password="wrong"), *BAD_FOR_EVER),
     "no credentials": Situation(is_connected(login=None), *BAD_FOR_EVER),
     "plain http": Situation(is_connected(host="http://api.bentley.com"), *BAD_FOR_EVER),
@@ -113,16 +113,16 @@ SITUATIONS = {
     "connection id a path": Situation(is_given(connection_id="a/b"), *BAD_FOR_EVER),
     "started_after no moment": Situation(is_given(run_id=None, started_after="yesterday"), *BAD_FOR_EVER),
     "started_after empty": Situation(is_given(run_id=None, started_after=""), *BAD_FOR_EVER),
-    "503": Situation(trouble(status=503), *BAD_FOR_NOW),
-    "503 in the middle": Situation(trouble(status=503, after=5), *BAD_FOR_NOW),
-    "429": Situation(trouble(status=429, headers={"Retry-After": "30"}), *BAD_FOR_NOW),
-    "reset": Situation(trouble(kind="reset-before"), *BAD_FOR_NOW),
-    "unreadable": Situation(trouble(kind="invalid-json"), *BAD_FOR_NOW),
-    "html": Situation(trouble(kind="html", status=200), *BAD_FOR_NOW),
+    "503": Situation(failure(status=503), *BAD_FOR_NOW),
+    "503 in the middle": Situation(failure(status=503, after=5), *BAD_FOR_NOW),
+    "429": Situation(failure(status=429, headers={"Retry-After": "30"}), *BAD_FOR_NOW),
+    "reset": Situation(failure(kind="reset-before"), *BAD_FOR_NOW),
+    "unreadable": Situation(failure(kind="invalid-json"), *BAD_FOR_NOW),
+    "html": Situation(failure(kind="html", status=200), *BAD_FOR_NOW),
     "no Airflow connection": Situation(is_given(itwin_conn_id="nobody"), *BAD_FOR_NOW),
-    "outage that is tolerated": Situation(trouble(status=503, lasting=600), *GOOD),
+    "outage that is tolerated": Situation(failure(status=503, lasting=600), *GOOD),
     "outage that is too long": Situation(
-        trouble(status=503, lasting=1200), "up_for_retry", "up_for_retry", "skipped", "success"
+        failure(status=503, lasting=1200), "up_for_retry", "up_for_retry", "skipped", "success"
     ),
     "outage up to the limit": Situation(outage_up_to_the_limit, *BAD_FOR_EVER),
 }

@@ -94,7 +94,7 @@ def test_a_broken_event_never_passes_for_success(good_event: dict[str, Any]) -> 
         {"report": None},
         {"report": {}},
         {"ref": None},
-        {"order": {}},
+        {"spec": {}},
     ]
     for broken in [good_event | change for change in changes]:
         with pytest.raises(AirflowException):

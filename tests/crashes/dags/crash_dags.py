@@ -15,7 +15,7 @@ from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
 
 if TYPE_CHECKING:
     from airflow_provider_itwin.api.models.run_ref import RunRef
-    from airflow_provider_itwin.utils.task_state import Memory, Store
+    from airflow_provider_itwin.utils.task_state import Store, TaskState
 
 CONN_ID = "{{ dag_run.conf['itwin_conn_id'] }}"
 LONGEST_STALL = 120
@@ -30,7 +30,7 @@ class StallingOperator(ITwinRunStorageConnectionOperator):
         self._stall_at = conf.get("stall_at") if context["ti"].try_number == 1 else None
         self._sign = Path(conf["sign"]) if "sign" in conf else None
 
-    def _own(self, context: Any, store: Store, memory: Memory, ref: RunRef) -> Memory:
+    def _own(self, context: Any, store: Store, memory: TaskState, ref: RunRef) -> TaskState:
         self._stall("answered")
         return super()._own(context, store, memory, ref)
 
@@ -38,7 +38,7 @@ class StallingOperator(ITwinRunStorageConnectionOperator):
         self._stall("kept")
         super()._push_ref(context, ref)
 
-    def _judge(self, context: Any, store: Store, memory: Memory) -> str:
+    def _judge(self, context: Any, store: Store, memory: TaskState) -> str:
         self._stall("judging")
         return super()._judge(context, store, memory)
 
