@@ -55,28 +55,28 @@ venv-3.2: .venv-3.2/.installed
 
 venv-lowest: .venv-lowest/.installed ## the oldest version of everything that the package itself needs
 
-.venv/.installed: requirements/airflow-3.3.txt pyproject.toml scripts/venv.sh
+.venv/.installed: requirements/airflow-3.3.txt pyproject.toml emulator/pyproject.toml scripts/venv.sh
 	sh scripts/venv.sh .venv requirements/airflow-3.3.txt 14
 	touch $@
 
 # Airflow 2.11 and 3.0 know no Python newer than 3.12, and 3.1 none newer than 3.13.
-.venv-2.11/.installed: requirements/airflow-2.11.txt pyproject.toml scripts/venv.sh
+.venv-2.11/.installed: requirements/airflow-2.11.txt pyproject.toml emulator/pyproject.toml scripts/venv.sh
 	sh scripts/venv.sh .venv-2.11 requirements/airflow-2.11.txt 12
 	touch $@
 
-.venv-3.0/.installed: requirements/airflow-3.0.txt pyproject.toml scripts/venv.sh
+.venv-3.0/.installed: requirements/airflow-3.0.txt pyproject.toml emulator/pyproject.toml scripts/venv.sh
 	sh scripts/venv.sh .venv-3.0 requirements/airflow-3.0.txt 12
 	touch $@
 
-.venv-3.1/.installed: requirements/airflow-3.1.txt pyproject.toml scripts/venv.sh
+.venv-3.1/.installed: requirements/airflow-3.1.txt pyproject.toml emulator/pyproject.toml scripts/venv.sh
 	sh scripts/venv.sh .venv-3.1 requirements/airflow-3.1.txt 13
 	touch $@
 
-.venv-3.2/.installed: requirements/airflow-3.2.txt pyproject.toml scripts/venv.sh
+.venv-3.2/.installed: requirements/airflow-3.2.txt pyproject.toml emulator/pyproject.toml scripts/venv.sh
 	sh scripts/venv.sh .venv-3.2 requirements/airflow-3.2.txt 14
 	touch $@
 
-.venv-lowest/.installed: requirements/lowest.txt pyproject.toml scripts/venv.sh
+.venv-lowest/.installed: requirements/lowest.txt pyproject.toml emulator/pyproject.toml scripts/venv.sh
 	sh scripts/venv.sh .venv-lowest requirements/lowest.txt 12
 	touch $@
 
@@ -131,7 +131,7 @@ docs: venv ## the documentation site, in site/
 
 venv-bench: .venv-bench/.installed ## the environment of the bench, .venv-bench
 
-.venv-bench/.installed: requirements/bench.txt pyproject.toml scripts/venv.sh
+.venv-bench/.installed: requirements/bench.txt pyproject.toml emulator/pyproject.toml scripts/venv.sh
 	sh scripts/venv.sh .venv-bench requirements/bench.txt 14
 	touch $@
 

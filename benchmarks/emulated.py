@@ -198,7 +198,7 @@ def _request(method: str, path: str, headers: str, body: bytes = b"") -> bytes:
 
 def main() -> None:
     """Serve an emulator until stdin ends; answer each line with the CPU it has taken."""
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
     connections, runs = int(sys.argv[1]), int(sys.argv[2])
     machine.pin(int(sys.argv[3]) if sys.argv[3] else None)

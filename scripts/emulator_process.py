@@ -6,7 +6,7 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from airflow_provider_itwin.emulator.core import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
+from itwin_emulator.emulator import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 from scripts.airflow_home import itwin_connection, plain_environment
 from scripts.console import CannotGoOnError
 from scripts.processes import ManagedProcess, wait_until
@@ -31,7 +31,7 @@ class EmulatorProcess:
 
     def __init__(self, log: Path, *, speed: float, scenario: str = "demo") -> None:
         log.unlink(missing_ok=True)
-        module = "airflow_provider_itwin.emulator"
+        module = "itwin_emulator"
         command = [sys.executable, "-m", module, "--port", "0", "--speed", f"{speed:g}", "--scenario", scenario]
         self.process = ManagedProcess("emulator", command, environment=plain_environment(), log=log)
         self.url = self._wait_for_url()

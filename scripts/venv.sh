@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes a virtual environment with exactly the packages of a list, and this project, editable, on top.
+# Makes a virtual environment with exactly the packages of a list, and both packages of this repository, editable, on top.
 #
 #   scripts/venv.sh DIRECTORY REQUIREMENTS NEWEST_MINOR
 #
@@ -45,4 +45,4 @@ fi
 export UV_HTTP_TIMEOUT UV_HTTP_RETRIES UV_SYSTEM_CERTS
 export UV_PYTHON_DOWNLOADS=never
 "$directory/bin/uv" pip install --python "$python" --requirement "$requirements"
-"$directory/bin/uv" pip install --python "$python" --no-deps --editable .
+"$directory/bin/uv" pip install --python "$python" --no-deps --editable . --editable ./emulator

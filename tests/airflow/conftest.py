@@ -41,7 +41,7 @@ base_log_folder = {HOME / "logs"}
 """
 )
 
-from airflow_provider_itwin.emulator import Emulator  # noqa: E402 (Airflow reads the settings as soon as it is imported)
+from itwin_emulator import Emulator  # noqa: E402
 
 from . import dag_runs, single_task  # noqa: E402
 from .leaping_time import LeapingClock, leap  # noqa: E402

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pytest
 
     from airflow_provider_itwin.api.http.messages import NoResponse, Request
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
     from .leaping_time import LeapingClock
 

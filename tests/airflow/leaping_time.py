@@ -10,7 +10,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_itwin.emulator import Clock
+from itwin_emulator import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

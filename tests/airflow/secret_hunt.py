@@ -239,8 +239,8 @@ def main() -> None:
     import pytest
     from airflow.utils.db import initdb
 
-    from airflow_provider_itwin.emulator import Emulator
-    from airflow_provider_itwin.emulator.tokens import TokenDesk
+    from itwin_emulator import Emulator
+    from itwin_emulator.http.oauth import TokenDesk
 
     from .dag_runs import load_dag
     from .leaping_time import LeapingClock, leap

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
     from .leaping_time import LeapingClock
 
@@ -276,7 +276,7 @@ def test_says_that_there_is_no_role(say: Callable[..., Any], emulator: Emulator)
 
 
 def test_says_that_the_environment_is_wrong(say: Callable[..., Any], clock: LeapingClock) -> None:
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
     with Emulator(clock=clock, scenario="demo") as other:
         ok, message = say(extra={"issuer_url": other.url})

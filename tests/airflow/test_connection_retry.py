@@ -22,7 +22,7 @@ from airflow_provider_itwin.hooks.connection_retry import ConnectionRetry
 from airflow_provider_itwin.hooks.itwin import ITwinHook
 
 if TYPE_CHECKING:
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
     from tests.airflow.leaping_time import LeapingClock
 
 NIGHT = "night"

@@ -16,7 +16,7 @@ from .crash_play import BEFORE, BETWEEN, MOMENTS, TROUBLES, Loss, Plot, Theatre
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
     from .leaping_time import LeapingClock
     from .single_task import Outcome

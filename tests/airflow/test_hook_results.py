@@ -18,7 +18,7 @@ from .single_task import first_found
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
     from tests.airflow.dag_runs import DagResult
     from tests.airflow.leaping_time import LeapingClock
 

@@ -19,7 +19,7 @@ from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
 if TYPE_CHECKING:
     from pathlib import Path
 
-HEAVY = ("aiohttp", "requests", "msgspec", "yarl", "urllib3", "multidict", "airflow_provider_itwin.emulator")
+HEAVY = ("aiohttp", "requests", "msgspec", "yarl", "urllib3", "multidict", "itwin_emulator")
 HEAVY_PARTS = (
     "airflow_provider_itwin.api.async_client",
     "airflow_provider_itwin.api.client",

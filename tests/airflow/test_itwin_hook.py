@@ -27,7 +27,7 @@ from .single_task import first_found
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
     from .leaping_time import LeapingClock
 

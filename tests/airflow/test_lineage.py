@@ -23,7 +23,7 @@ from airflow_provider_itwin.utils.openlineage import MOST_INPUTS
 from .single_task import FakeTaskInstance, outside_of_task_runner
 
 if TYPE_CHECKING:
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
 GOOD, PARTIAL, FAILING = "demo-storage-connection", "demo-partial-connection", "demo-failing-connection"
 MANIFEST, EXPORT = "demo-manifest-connection", "demo-export-connection"

@@ -15,7 +15,7 @@ from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
     from .dag_runs import DagResult
 

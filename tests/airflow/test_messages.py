@@ -32,7 +32,7 @@ from .single_task import through_json
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
     from .dag_runs import DagRunner
 

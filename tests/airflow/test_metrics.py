@@ -20,7 +20,7 @@ from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
 GOOD, PARTIAL, FAILING = "demo-storage-connection", "demo-partial-connection", "demo-failing-connection"
 MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])

@@ -31,7 +31,7 @@ from .single_task import first_found
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
 ProvidersManager: Any = import_string("airflow.providers_manager.ProvidersManager")
 DISTRIBUTION = "airflow-provider-itwin"

@@ -21,7 +21,7 @@ from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
     from .single_task import Outcome
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
     from .leaping_time import LeapingClock
 

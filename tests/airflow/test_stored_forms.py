@@ -36,7 +36,7 @@ from .single_task import FakeStore, Outcome, event_of, resumed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
     RunTask = Callable[..., Outcome]
 

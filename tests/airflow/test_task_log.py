@@ -12,7 +12,7 @@ from airflow_provider_itwin.version_compat import AIRFLOW_V_3_1_PLUS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
     from tests.airflow.dag_runs import DagResult
 
     RunDag = Callable[..., DagResult]

@@ -19,7 +19,7 @@ from .single_task import Outcome, event_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
     from tests.airflow.dag_runs import DagResult
 
     RunTask = Callable[..., Outcome]

@@ -14,7 +14,7 @@ from airflow_provider_itwin.api.http.config import Account, Environment, Network
 from airflow_provider_itwin.api.http.messages import Call, Flow
 from airflow_provider_itwin.api.http.request_flow import DEFAULT_RETRY_BUDGET, perform_call
 from airflow_provider_itwin.api.wait.waiter import WaitResult, WaitSpec
-from airflow_provider_itwin.emulator import Emulator, ManualClock
+from itwin_emulator import Emulator, ManualClock
 
 T = TypeVar("T")
 

@@ -44,7 +44,7 @@ from airflow_provider_itwin.api.http.config import Network
 assert len(Network().fingerprint) == 64
 """,
     "ids of the emulator": """
-from airflow_provider_itwin.emulator.identifiers import derived_guid, derived_id
+from itwin_emulator.domain.ids import derived_guid, derived_id
 assert len(derived_id("a")) == 40
 assert len(derived_guid("a")) == 36
 """,
@@ -54,7 +54,7 @@ from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.client import ITwinClient
 from airflow_provider_itwin.api.http.auth import ClientCredentials
 from airflow_provider_itwin.api.http.config import Environment
-from airflow_provider_itwin.emulator import Emulator
+from itwin_emulator import Emulator
 with Emulator() as emulator:
     emulator.add_connection(connection_id="c1", files=["a.dgn"])
     account = Account(Environment.of(emulator.url), ClientCredentials(emulator.client_id, emulator.client_secret))

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_itwin import emulator as emulators
-from airflow_provider_itwin.emulator import Emulator
+import itwin_emulator
+from itwin_emulator import Emulator
 from scripts.airflow_home import EXAMPLE_DAGS, itwin_connection
 
 pytest.importorskip("airflow.sdk", reason="Airflow's own processes are those of Airflow 3")
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 OWN_DAGS = Path(__file__).parent / "dags"
 CONNECTIONS = Path(__file__).parent / "connections.toml"
-DEMO = Path(emulators.__file__).parent / "scenarios" / "demo.toml"
+DEMO = Path(itwin_emulator.__file__).parent / "admin" / "scenarios" / "demo.toml"
 
 # A night of 25 minutes in 7.5 seconds: less than the shortest pause between two looks.
 SPEED = 200.0

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from airflow_provider_itwin.emulator import Emulator
 from airflow_provider_itwin.hooks.connection_form import BEHAVIOUR, FIELDS
+from itwin_emulator import Emulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_provider_itwin.emulator import Emulator, ManualClock
+from itwin_emulator import Emulator, ManualClock
 
 from . import contract
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_itwin.emulator import Emulator, ManualClock
-from airflow_provider_itwin.emulator.operations import OPERATIONS
+from itwin_emulator import Emulator, ManualClock
+from itwin_emulator.spec.operations import OPERATIONS
 
 from . import contract
 from .conftest import EXPORT, MANIFEST, ROOTS, RUN_BODIES, START, STORAGE, Witness

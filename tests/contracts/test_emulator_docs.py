@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_itwin.emulator import Oddities, RunPlan, scenario
-from airflow_provider_itwin.emulator.faults import KIND_NOTES
-from airflow_provider_itwin.emulator.limits import TIERS
-from airflow_provider_itwin.emulator.operations import OPERATIONS
+from itwin_emulator import Oddities, RunPlan
+from itwin_emulator.admin import scenario
+from itwin_emulator.http.faults import KIND_NOTES
+from itwin_emulator.http.rate_limit import TIERS
+from itwin_emulator.spec.operations import OPERATIONS
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "emulator.md"
@@ -55,7 +56,7 @@ def script_of(blocks: list[tuple[str, str]], folder: Path) -> str:
 def commands(folder: Path) -> Path:
     """Make a folder with the commands that the page takes for granted."""
     folder.mkdir()
-    itwin = f'#!/bin/sh\nexec "{sys.executable}" -m airflow_provider_itwin.emulator "$@"\n'
+    itwin = f'#!/bin/sh\nexec "{sys.executable}" -m itwin_emulator "$@"\n'
     for name, text in {"itwin-emulator": itwin, "python3": f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'}.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)

@@ -14,7 +14,7 @@ from airflow_provider_itwin.api.http.auth import ClientCredentials
 from airflow_provider_itwin.api.http.error_mapping import refusal
 from airflow_provider_itwin.api.http.messages import Request, Response
 from airflow_provider_itwin.api.models import resources
-from airflow_provider_itwin.emulator import Emulator, ManualClock
+from itwin_emulator import Emulator, ManualClock
 
 from . import contract
 from .conftest import MEDIA_TYPE, ROOTS, RUN_BODIES, START

@@ -9,7 +9,7 @@ import time
 import pytest
 import requests
 
-from airflow_provider_itwin.emulator import Emulator, ManualClock
+from itwin_emulator import Emulator, ManualClock
 
 from . import contract
 from .conftest import EXPORT, MANIFEST, ROOTS, RUN_BODIES, START, STORAGE

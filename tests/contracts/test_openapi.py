@@ -16,8 +16,8 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import requests
 
-from airflow_provider_itwin.emulator import Emulator
-from airflow_provider_itwin.emulator.operations import OPERATIONS
+from itwin_emulator import Emulator
+from itwin_emulator.spec.operations import OPERATIONS
 
 from . import contract
 from .conftest import RUN_BODIES

@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_itwin.emulator import Emulator, ManualClock
-from airflow_provider_itwin.emulator.answers import Answer, ApiError
-from airflow_provider_itwin.emulator.calls import Call
-from airflow_provider_itwin.emulator.journal import Journal, JournalEntry
-from airflow_provider_itwin.emulator.model import Connection
-from airflow_provider_itwin.emulator.operations import ROUTER
-from airflow_provider_itwin.emulator.printing import RunPrints, encode
-from airflow_provider_itwin.emulator.runs import Run
-from airflow_provider_itwin.emulator.server import _find_place
-from airflow_provider_itwin.emulator.tokens import MOST_KNOWN
+from itwin_emulator import Emulator, ManualClock
+from itwin_emulator.api.json_cache import RunPrints, encode
+from itwin_emulator.domain.entities import Connection
+from itwin_emulator.domain.runs import Run
+from itwin_emulator.http.errors import Answer, ApiError
+from itwin_emulator.http.oauth import MOST_KNOWN
+from itwin_emulator.http.request import Call
+from itwin_emulator.http.request_log import Journal, JournalEntry
+from itwin_emulator.http.server import _find_place
+from itwin_emulator.spec.operations import ROUTER
 
 from .conftest import EXPORT, MANIFEST, STORAGE
 

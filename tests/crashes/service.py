@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_itwin.emulator import Emulator
+from itwin_emulator import Emulator
 from scripts.processes import wait_until
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
 TASK = "synchronize"
 SECOND = "second triggerer"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from airflow_provider_itwin.emulator import Emulator
+from itwin_emulator import Emulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_itwin.emulator import Emulator, ManualClock
+from itwin_emulator import Emulator, ManualClock
 
 from .cluster import Attempts
 from .losses import draw_losses

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_itwin.emulator import Emulator
+from itwin_emulator import Emulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

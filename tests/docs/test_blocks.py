@@ -18,7 +18,7 @@ import yaml
 from .pages import EMULATOR, GETTING_STARTED, PAGES, ROOT, Block, blocks, blocks_of
 
 if TYPE_CHECKING:
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
 LANGUAGES = {"sh", "python", "ini", "json", "yaml", "text"}
 
@@ -33,7 +33,7 @@ make() {
     done
 }
 git() { echo "git $*"; }
-itwin-emulator() { timeout 5 "$PYTHON" -m airflow_provider_itwin.emulator "$@" || [ $? = 124 ]; }
+itwin-emulator() { timeout 5 "$PYTHON" -m itwin_emulator "$@" || [ $? = 124 ]; }
 airflow() {
     "$PYTHON" -c 'import sys; from airflow.cli.cli_parser import get_parser; get_parser().parse_args(sys.argv[1:])' "$@"
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_itwin.api import async_client, client
-from airflow_provider_itwin.emulator import Emulator
+from itwin_emulator import Emulator
 
 # Before all else: it gives Airflow a home of its own.
 from tests.airflow import conftest as airflow_home  # noqa: F401

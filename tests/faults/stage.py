@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
     from tests.airflow.leaping_time import LeapingClock
 
 OUTAGE_TOLERANCE = 100.0

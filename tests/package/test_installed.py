@@ -46,9 +46,7 @@ def test_airflow_has_its_connection_type(installed: Path, tmp_path: Path) -> Non
 
 def test_the_emulator_comes_along(installed: Path, tmp_path: Path) -> None:
     assert "--scenario" in call(installed / "itwin-emulator", "--help", cwd=tmp_path)
-    program = (
-        "from airflow_provider_itwin.emulator import Emulator\nwith Emulator(scenario='demo') as one: print(one.url)"
-    )
+    program = "from itwin_emulator import Emulator\nwith Emulator(scenario='demo') as one: print(one.url)"
     assert call(installed / "python", "-c", program, cwd=tmp_path).startswith("http://127.0.0.1:")
 
 

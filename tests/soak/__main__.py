@@ -47,7 +47,7 @@ def main() -> int:
 
 def soak(nights: int, connections: int, seed: int) -> int:
     """Play the nights in this process."""
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
     from .nights import Soak
     from .simulated_time import SimulatedClock, SimulatedLoop

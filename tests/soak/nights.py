@@ -16,9 +16,9 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 from airflow_provider_itwin.api.runs import endpoints
 from airflow_provider_itwin.api.wait import models
-from airflow_provider_itwin.emulator import server
 from airflow_provider_itwin.exceptions import ITwinRunFailedError, ITwinTransientError
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
+from itwin_emulator.http import server
 from tests.airflow.single_task import FakeStore, FakeTaskInstance
 
 from .drift import State, open_sessions, sockets
@@ -27,7 +27,7 @@ from .workshop import LOSSES, WorkerLostError, Workshop
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
     from .simulated_time import SimulatedClock, SimulatedLoop
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 
-from airflow_provider_itwin.emulator import Clock
+from itwin_emulator import Clock
 
 _LONGEST_STANDSTILL = 30
 """Seconds of real time for which all may wait for nothing at all: a thread may be at work."""

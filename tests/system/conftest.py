@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_itwin.emulator import Emulator
+from itwin_emulator import Emulator
 from scripts.airflow_home import EXAMPLE_DAGS, itwin_connection
 
 from .deployment import Deployment

@@ -13,7 +13,7 @@ from .night import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
 
 if TYPE_CHECKING:
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
 NIGHT = "night-connection"
 RIVAL = "rival-connection"

@@ -14,7 +14,7 @@ from .night import NIGHT, RIVAL, WAITING, operator, run_ids, starts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
     from tests.airflow.leaping_time import LeapingClock
     from tests.airflow.single_task import Outcome
 

@@ -24,7 +24,7 @@ from .night import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
     RunTask = Callable[..., Outcome]
 

@@ -9,7 +9,7 @@ import pytest
 from .night import NIGHT
 
 if TYPE_CHECKING:
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from .night import DAWN, NIGHT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
 
 class Situation:

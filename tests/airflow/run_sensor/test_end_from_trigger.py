@@ -15,7 +15,7 @@ from .night import NIGHT, only_3_3, sensor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
     RunTask = Callable[..., Outcome]
 

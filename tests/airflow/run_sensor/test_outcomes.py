@@ -20,7 +20,7 @@ from .situations import SITUATIONS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
     RunTask = Callable[..., Outcome]
 

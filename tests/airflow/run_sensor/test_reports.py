@@ -24,7 +24,7 @@ from .night import DAWN, EACH_MODE, MODES, NIGHT, sensor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
     from tests.airflow.leaping_time import LeapingClock
 
     RunTask = Callable[..., Outcome]

@@ -21,7 +21,7 @@ from .night import FLAGS, NIGHT, only_3_3, sensor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
     from tests.airflow.leaping_time import LeapingClock
 
     RunTask = Callable[..., Outcome]

@@ -17,7 +17,7 @@ from .night import NIGHT, only_3_3, sensor
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
 
 pytestmark = only_3_3
 

@@ -17,7 +17,7 @@ from .night import DAWN, EACH_MODE, NIGHT, sensor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_itwin.emulator import Emulator
+    from itwin_emulator import Emulator
     from tests.airflow.leaping_time import LeapingClock
 
     RunTask = Callable[..., Outcome]

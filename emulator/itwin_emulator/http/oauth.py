@@ -1,0 +1,264 @@
+"""
+The identity service (IMS): client credentials in, access tokens out.
+
+Tokens look like the real ones (a JSON Web Token with ``exp``, ``scope`` and ``client_id``), and are signed with a key that
+nobody else knows.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, unquote_plus
+
+from itwin_emulator.domain.clock import Clock
+from itwin_emulator.domain.entities import Client
+from itwin_emulator.http import errors
+from itwin_emulator.http.errors import Answer
+
+REQUIRED_SCOPE = "itwin-platform"
+FORBIDDEN_SCOPES = frozenset({"openid", "email", "profile", "organization", "offline_access"})
+"""Scopes that only a person can give."""
+MOST_KNOWN = 4096
+"""Tokens whose signature is remembered."""
+
+
+class TokenRefusedError(Exception):
+    """The token endpoint refuses; ``error`` is one of OAuth's words for why."""
+
+    def __init__(self, error: str, description: str, status: int = 400, client_id: str | None = None) -> None:
+        super().__init__(error)
+        self.error = error
+        self.description = description
+        self.status = status
+        self.client_id = client_id
+
+    def answer(self) -> Answer:
+        """Give the answer as RFC 6749 has it."""
+        headers = {"WWW-Authenticate": 'Basic realm="token"'} if self.status == 401 else {}
+        return Answer(self.status, {"error": self.error, "error_description": self.description}, headers | _NO_STORE)
+
+
+@dataclass(slots=True)
+class TokenDesk:
+    """Issues tokens and examines those that come back."""
+
+    clock: Clock
+    clients: dict[str, Client]
+    lifetime: float = 3600.0
+    """Real seconds that a token is good for."""
+    _key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    _generation: int = 0
+    _known: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+    """What headers say that have come before, and whose signature was right."""
+
+    def dump(self) -> dict[str, Any]:
+        """Give what must be kept for tokens to outlive the emulator."""
+        return {"key": base64.b64encode(self._key).decode(), "generation": self._generation}
+
+    def restore(self, data: Mapping[str, Any]) -> None:
+        """Go on where another desk stopped."""
+        self._key = base64.b64decode(data["key"])
+        self._known.clear()
+        self._generation = int(data["generation"])
+
+    def revoke_all(self) -> None:
+        """Make every token issued so far worthless."""
+        self._generation += 1
+
+    def issue(self, client: Client, scopes: tuple[str, ...], issuer: str) -> Answer:
+        """Give a client a token."""
+        token = self.make(client.id, scopes, issuer)
+        body = {
+            "access_token": token,
+            "expires_in": int(self.lifetime),
+            "token_type": "Bearer",
+            "scope": " ".join(scopes),
+        }
+        return Answer(200, body, dict(_NO_STORE))
+
+    def make(self, client_id: str, scopes: tuple[str, ...], issuer: str, lifetime: float | None = None) -> str:
+        """Make a token for a client id; a negative lifetime makes one that has expired already."""
+        now = int(self.clock.shown())
+        claims = {
+            "scope": list(scopes),
+            "client_id": client_id,
+            "iss": issuer,
+            "aud": [f"{issuer}/as/token.oauth2", f"{issuer}/resources", "itwin-platform"],
+            "nbf": now,
+            "iat": now,
+            "exp": int(self.clock.shown() + (self.lifetime if lifetime is None else lifetime)),
+            "jti": secrets.token_hex(8),
+            "gen": self._generation,
+        }
+        signed = f"{_encode({'alg': 'HS256', 'typ': 'at+jwt'})}.{_encode(claims)}"
+        return f"{signed}.{self._sign(signed)}"
+
+    def grant(self, headers: Mapping[str, str], body: bytes, issuer: str) -> tuple[str | None, Answer]:
+        """Answer a request to the token endpoint; also tell which client it was."""
+        try:
+            form = _form(headers, body)
+            client = self._authenticate(headers, form)
+            return client.id, self.issue(client, self._scopes(client, form), issuer)
+        except TokenRefusedError as refusal:
+            return refusal.client_id, refusal.answer()
+
+    def examine(self, authorization: str | None) -> Client:
+        """Tell whose token it is, or refuse it in the API's words."""
+        if not authorization:
+            raise errors.header_not_found()
+        claims = self._known.get(authorization)
+        if claims is None:
+            claims = self._verified(authorization)
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[authorization] = claims
+        if claims.get("exp", 0) <= self.clock.shown() or claims.get("gen") != self._generation:
+            raise errors.unauthorized()
+        if REQUIRED_SCOPE not in claims.get("scope", ()):
+            raise errors.required_scope_missing()
+        client = self.clients.get(claims.get("client_id", ""))
+        if client is None or not client.registered:
+            raise errors.unknown_client()
+        return client
+
+    def _verified(self, authorization: str) -> dict[str, Any]:
+        """Give what a token says that is certainly one of this desk's, whether or not it is still good."""
+        scheme, _, token = authorization.strip().partition(" ")
+        if scheme.lower() != "bearer":
+            raise errors.invalid_scheme()
+        signed, _, signature = token.strip().rpartition(".")
+        claims = _decode(signed.partition(".")[2])
+        if claims is None:
+            raise errors.invalid_header_value()
+        if not hmac.compare_digest(_octets(signature), _octets(self._sign(signed))):
+            raise errors.unauthorized()
+        return claims
+
+    def peek(self, authorization: str | None) -> str | None:
+        """Tell the client id that a token claims, good or not, for the journal."""
+        if not authorization:
+            return None
+        claims = _decode(authorization.strip().partition(" ")[2].strip().rpartition(".")[0].partition(".")[2])
+        client_id = (claims or {}).get("client_id")
+        return client_id if isinstance(client_id, str) and client_id in self.clients else None
+
+    def _authenticate(self, headers: Mapping[str, str], form: Mapping[str, str]) -> Client:
+        basic = _basic(headers.get("Authorization"))
+        client_id = form.get("client_id")
+        if basic is not None and "client_secret" in form:
+            raise TokenRefusedError("invalid_request", "Only one way of client authentication may be used.")
+        grant = form.get("grant_type")
+        status = 400
+        if basic is not None:
+            client_id, secret = basic
+            status = 401
+        else:
+            secret = form.get("client_secret", "")
+        client = self.clients.get(client_id or "")
+        known = client.id if client else None
+        if client is None or not hmac.compare_digest(_octets(client.secret), _octets(secret)):
+            raise TokenRefusedError("invalid_client", "Invalid client or client credentials.", status, known)
+        if not grant:
+            raise TokenRefusedError("invalid_request", "grant_type is required.", client_id=known)
+        if grant != "client_credentials":
+            raise TokenRefusedError("unsupported_grant_type", "This grant type is not supported.", client_id=known)
+        return client
+
+    def _scopes(self, client: Client, form: Mapping[str, str]) -> tuple[str, ...]:
+        asked = tuple(dict.fromkeys(form.get("scope", "").split())) or client.scopes
+        for scope in asked:
+            if scope in FORBIDDEN_SCOPES or scope not in client.scopes:
+                raise TokenRefusedError(
+                    "invalid_scope",
+                    "The requested scope(s) must be blank or a subset of the provided scopes.",
+                    400,
+                    client.id,
+                )
+        return asked
+
+    def _sign(self, signed: str) -> str:
+        return _base64(hmac.digest(self._key, _octets(signed), hashlib.sha256))
+
+
+_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+def discovery(issuer: str) -> Answer:
+    """Answer a request for the OpenID configuration; all members are there that OpenID Connect Discovery 1.0 requires."""
+    return Answer(
+        200,
+        {
+            "issuer": issuer,
+            "authorization_endpoint": f"{issuer}/connect/authorize",
+            "token_endpoint": f"{issuer}/connect/token",
+            "jwks_uri": f"{issuer}/.well-known/openid-configuration/jwks",
+            "scopes_supported": ["itwin-platform", "openid", "profile", "email", "organization", "offline_access"],
+            "response_types_supported": ["code"],
+            "grant_types_supported": ["client_credentials"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        },
+    )
+
+
+def key_set() -> Answer:
+    """Answer a request for the keys of the issuer: there are none to show, for tokens are signed with a secret one."""
+    return Answer(200, {"keys": []})
+
+
+def _form(headers: Mapping[str, str], body: bytes) -> dict[str, str]:
+    media_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if media_type != "application/x-www-form-urlencoded":
+        raise TokenRefusedError("invalid_request", "The request must be of type application/x-www-form-urlencoded.")
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=50)
+    except ValueError as error:
+        raise TokenRefusedError("invalid_request", "The request body cannot be read.") from error
+    return dict(pairs)
+
+
+def _basic(authorization: str | None) -> tuple[str, str] | None:
+    if not authorization:
+        return None
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        text = base64.b64decode(value.strip(), validate=True).decode()
+    except (ValueError, binascii.Error):
+        return "", ""
+    # RFC 6749, 2.3.1: both halves are form-encoded before they are joined. A secret with a plus in it tells who forgot.
+    identifier, _, secret = text.partition(":")
+    return unquote_plus(identifier), unquote_plus(secret)
+
+
+def _octets(text: str) -> bytes:
+    # Headers may contain octets that are no text.
+    return text.encode(errors="surrogateescape")
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _encode(data: Mapping[str, Any]) -> str:
+    return _base64(json.dumps(data, separators=(",", ":")).encode())
+
+
+def _decode(part: str) -> dict[str, Any] | None:
+    if not part:
+        return None
+    try:
+        data = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None

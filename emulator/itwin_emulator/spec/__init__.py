@@ -1,0 +1,1 @@
+"""The table of operations, the schemas of their bodies, and the OpenAPI document made from them."""

@@ -1,1 +1,0 @@
-"""The emulator, asked over HTTP by clients that share nothing with this package."""
