@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from .drivers import DRIVERS, Driver, World, driver
+from tests.api.drivers import DRIVERS, Driver, World, driver
 
 settings.register_profile(
     "api",

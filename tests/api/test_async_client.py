@@ -16,8 +16,7 @@ from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.runs import endpoints
 from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
-
-from .drivers import World
+from tests.api.drivers import World
 
 STORAGE = ConnectionKind.STORAGE
 LOOK = endpoints.get_connection(STORAGE, "c1")

@@ -37,9 +37,8 @@ from airflow_provider_itwin.api.wait.waiter import (
     look,
     wait,
 )
-
-from .answers import STORAGE, accepted, connection, error, finished, response, run
-from .script import CREDENTIALS, WALL, Script
+from tests.api.answers import STORAGE, accepted, connection, error, finished, response, run
+from tests.api.script import CREDENTIALS, WALL, Script
 
 KIND = ConnectionKind.STORAGE
 REF = RunRef(KIND, "c1", "r1")

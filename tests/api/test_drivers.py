@@ -20,8 +20,7 @@ from airflow_provider_itwin.api.runs.active_run_policy import Active
 from airflow_provider_itwin.api.runs.pagination import Pages
 from airflow_provider_itwin.api.runs.start import StartedRun
 from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
-
-from .drivers import Driver, World, call
+from tests.api.drivers import Driver, World, call
 
 KINDS = list(ConnectionKind)
 BODIES: dict[ConnectionKind, dict[str, Any] | None] = {

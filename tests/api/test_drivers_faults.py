@@ -21,9 +21,8 @@ from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.runs import endpoints, start
 from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
-
-from .drivers import DRIVERS, Driver, World, call, driver
-from .recorder import Received, Recorder
+from tests.api.drivers import DRIVERS, Driver, World, call, driver
+from tests.api.recorder import Received, Recorder
 
 MEBIBYTE = 1 << 20
 STORAGE = ConnectionKind.STORAGE

@@ -8,8 +8,7 @@ from airflow_provider_itwin.api.errors import ITwinRateLimitError
 from airflow_provider_itwin.api.http.config import Account, Limits
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.runs import endpoints
-
-from .drivers import DRIVERS, Driver, World, call, driver
+from tests.api.drivers import DRIVERS, Driver, World, call, driver
 
 LOOK = endpoints.get_connection(ConnectionKind.STORAGE, "c1")
 

@@ -9,8 +9,7 @@ from airflow_provider_itwin.api.http.auth import ClientCredentials, ReadyToken
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.runs import endpoints
 from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
-
-from .drivers import DRIVERS, Driver, World, call, driver
+from tests.api.drivers import DRIVERS, Driver, World, call, driver
 
 STORAGE = ConnectionKind.STORAGE
 

@@ -1,0 +1,125 @@
+"""An answer is believed only about what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_itwin.api.errors import ITwinProtocolError
+from airflow_provider_itwin.api.http.messages import Call
+from airflow_provider_itwin.api.http.request_flow import perform_call
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.runs import endpoints
+from airflow_provider_itwin.api.runs.finished_feed import list_glances
+from airflow_provider_itwin.api.wait.waiter import (
+    WaitEnd,
+    WaitSpec,
+    wait,
+)
+from tests.api.answers import finished, response
+from tests.api.script import WALL, Script
+
+KINDS = list(ConnectionKind)
+GUID = "0d0c6d5a-93a6-4d3f-8f5e-2ba6b4e8d1aa"
+BASE64 = "MWplZe9Uf0iR1IDMqyOMLqBN0_wHEVBGg_CzJmXdmE4"
+
+ASKS: dict[str, tuple[Callable[[ConnectionKind], Call[Any]], Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    "a run": (lambda kind: endpoints.get_run(kind, "C", "A"), lambda run: {"run": run}),
+    "a poll": (lambda kind: endpoints.get_run_summary(kind, "C", "A"), lambda run: {"run": {"state": "Queued", **run}}),
+    "the end of a run": (
+        lambda kind: endpoints.get_run_summary(kind, "C", "A"),
+        lambda run: {"run": {"state": "Completed", "result": "Success", **run}},
+    ),
+}
+"""Operations whose answer is a run: the call, and an answer with fields of a run."""
+
+ABOUT_ANOTHER_RUN = [
+    {"id": "B", "connectionId": "D"},
+    {"id": "B", "connectionId": "C"},
+    {"id": "A", "connectionId": "D"},
+    {"id": "B"},
+    {"connectionId": "D"},
+    {"id": "A ", "connectionId": "C"},
+]
+
+ABOUT_THIS_RUN = [
+    {"id": "A", "connectionId": "C"},
+    {"id": "a", "connectionId": "c"},
+    {"id": "A"},
+    {"connectionId": "C"},
+    {},
+    {"id": None, "connectionId": None},
+    {"id": "", "connectionId": ""},
+    {"id": "A", "connectionId": GUID},
+]
+"""The last one names the connection in another form than it was asked for; the two cannot be compared."""
+
+
+def asked(call: Call[Any], body: Any) -> Any:
+    script = Script(response(200, body))
+    return script.play(perform_call(script.account(), call, retry_budget=0.0))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ASKS)
+@pytest.mark.parametrize("fields", ABOUT_ANOTHER_RUN, ids=str)
+def test_a_run_that_was_not_asked_for_is_not_believed(kind: ConnectionKind, name: str, fields: dict[str, Any]) -> None:
+    make, answer = ASKS[name]
+
+    with pytest.raises(ITwinProtocolError, match="which was asked for"):
+        asked(make(kind), answer(fields))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ASKS)
+@pytest.mark.parametrize("fields", ABOUT_THIS_RUN, ids=str)
+def test_spelling_and_silence_do_not_matter(kind: ConnectionKind, name: str, fields: dict[str, Any]) -> None:
+    make, answer = ASKS[name]
+
+    asked(make(kind), answer(fields))
+
+
+@pytest.mark.parametrize(
+    ("call", "body"),
+    [
+        (endpoints.get_connection, {"connection": {"id": "D"}}),
+        (endpoints.get_connection_with_time, {"connection": {"id": "D", "displayName": "C"}}),
+        (
+            lambda kind, id_: endpoints.get_runs(kind, id_, 10, 0),
+            {"runs": [{"connectionId": "C"}, {"connectionId": "D"}]},
+        ),
+        (lambda kind, id_: list_glances(kind, id_, 10, 0), {"runs": [{"id": "r", "connectionId": "D"}]}),
+        (
+            lambda kind, id_: endpoints.get_connections(kind, id_, 10, 0),
+            {"connections": [{"id": "c", "iModelId": "another"}]},
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_answers_that_name_what_they_are_about(kind: ConnectionKind, call: Any, body: Any) -> None:
+    with pytest.raises(ITwinProtocolError, match="which was asked for"):
+        asked(call(kind, "C"), body)
+
+
+@pytest.mark.parametrize(("asked_for", "named"), [(GUID, GUID.upper()), (GUID, BASE64), (BASE64, GUID)])
+def test_two_forms_of_an_id_are_not_compared(asked_for: str, named: str) -> None:
+    asked(endpoints.get_connection(ConnectionKind.EXPORT, asked_for), {"connection": {"id": named}})
+
+
+@pytest.mark.parametrize(("asked_for", "named"), [(GUID, GUID.replace("0d", "1d")), (BASE64, BASE64.replace("M", "N"))])
+def test_the_same_form_of_another_id_is_not_believed(asked_for: str, named: str) -> None:
+    with pytest.raises(ITwinProtocolError):
+        asked(endpoints.get_connection(ConnectionKind.EXPORT, asked_for), {"connection": {"id": named}})
+
+
+def test_a_wait_does_not_end_with_the_success_of_another_run() -> None:
+    spec = WaitSpec(ConnectionKind.STORAGE, "C", "A", began=WALL, outage_tolerance=100.0)
+    script = Script(always=finished(id="B", connectionId="D"))
+
+    outcome = script.play(wait(script.account(), spec))
+
+    assert outcome.end is WaitEnd.OUTAGE
+    assert outcome.run is None
+    assert "The answer is about run 'B', not about run 'A', which was asked for" in str(outcome.error)

@@ -1,0 +1,121 @@
+"""How many looks are under way at once: few while few keep up, more when the service takes its time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from airflow_provider_itwin.api.http.config import Account
+from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.resources import (
+    Run,
+    RunRef,
+    RunSummary,
+)
+from airflow_provider_itwin.api.runs.polling import PollResult
+from airflow_provider_itwin.api.wait.models import WaitEnd, WaitSpec
+from airflow_provider_itwin.api.wait.poller import (
+    CALM,
+    FEW_WORKERS,
+    MOST_WORKERS,
+    TICK,
+    Poller,
+)
+from airflow_provider_itwin.api.wait.waiter import PollOutcome
+from benchmarks import faketime
+from tests.api.script import CREDENTIALS, PRODUCTION
+
+
+class Service:
+    """
+    A service that takes its time, in a time that passes only when nobody has anything to do.
+
+    :param takes: seconds until it answers
+    :param ends: moment at which all runs end
+    """
+
+    def __init__(self, takes: float, ends: float = 0.0) -> None:
+        self.takes = takes
+        self.ends = ends
+        self.hanging: set[str] = set()
+        self.looks = self.under_way = self.most_under_way = 0
+        account = Account(PRODUCTION, CREDENTIALS, clock=faketime.now, wall=faketime.now, chance=lambda: 0.5)
+        self.poller = Poller(account, self.look)
+
+    async def look(self, spec: WaitSpec, _: object = None) -> PollOutcome:
+        self.looks += 1
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        await asyncio.sleep(1e6 if spec.run_id in self.hanging else self.takes)
+        self.under_way -= 1
+        done = faketime.now() >= self.ends
+        run = Run(state="Completed", result="Success") if done else None
+        ref = RunRef(ConnectionKind.STORAGE, "c", spec.run_id or "")
+        return PollResult(ref, RunSummary(state="Completed" if done else "Executing"), run)
+
+    async def wait(self, run_id: str, interval: float) -> WaitEnd | None:
+        spec = WaitSpec(ConnectionKind.STORAGE, "c", run_id, poll_interval=interval, began=faketime.now())
+        return (await self.poller.wait(spec)).end
+
+    async def all_end(self, number: int, interval: float = 10.0) -> None:
+        ends = await asyncio.gather(*(self.wait(str(one), interval) for one in range(number)))
+        assert ends == [WaitEnd.FINISHED] * number
+        await self.poller.close()
+
+
+def test_few_are_under_way_while_that_many_keep_up() -> None:
+    async def play() -> Service:
+        service = Service(takes=TICK / 10, ends=60.0)
+        await service.all_end(50)
+        return service
+
+    assert faketime.run(play()).most_under_way == FEW_WORKERS
+
+
+def test_more_are_under_way_when_the_service_takes_its_time_but_never_more_than_are_allowed() -> None:
+    async def play() -> tuple[Service, float]:
+        service = Service(takes=1.0)
+        await service.all_end(600)
+        return service, faketime.now()
+
+    service, lasted = faketime.run(play())
+    assert (service.most_under_way, service.looks) == (MOST_WORKERS, 600)
+    assert lasted == pytest.approx(600 / MOST_WORKERS, rel=0.1)
+
+
+def test_those_that_hang_do_not_keep_others_from_being_made() -> None:
+    async def play() -> tuple[WaitEnd | None, float]:
+        service = Service(takes=0.1)
+        service.hanging = {str(number) for number in range(FEW_WORKERS)}
+        stuck = [asyncio.create_task(service.wait(run_id, 10.0)) for run_id in service.hanging]
+        await asyncio.sleep(0)
+        end = await service.wait("another", 10.0)
+        seen_after = faketime.now()
+        for task in stuck:
+            task.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)
+        await service.poller.close()
+        return end, seen_after
+
+    end, seen_after = faketime.run(play())
+    assert end is WaitEnd.FINISHED
+    assert seen_after < 1.0
+
+
+def test_when_the_service_is_quick_again_few_are_enough_again() -> None:
+    async def play() -> list[int]:
+        service = Service(takes=1.0, ends=400.0)
+        waiting = asyncio.create_task(service.all_end(100))
+        seen = []
+        for seconds in (60.0, CALM + 60.0, 100.0):
+            service.most_under_way = 0
+            await asyncio.sleep(seconds)
+            seen.append(service.most_under_way)
+            service.takes = TICK / 10
+        await waiting
+        return seen
+
+    slow, _, quick = faketime.run(play())
+    assert slow > FEW_WORKERS
+    assert quick == FEW_WORKERS
