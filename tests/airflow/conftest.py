@@ -44,7 +44,7 @@ base_log_folder = {HOME / "logs"}
 from itwin_emulator import Emulator  # noqa: E402
 
 from . import dag_runs, single_task  # noqa: E402
-from .leaping_time import LeapingClock, leap  # noqa: E402
+from .fake_clock import FakeClock, use_fake_clock  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -57,15 +57,15 @@ def airflow_home() -> Path:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> LeapingClock:
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """The time for everybody: who sleeps only moves it on."""
-    clock = LeapingClock()
-    leap(clock, monkeypatch)
+    clock = FakeClock()
+    use_fake_clock(clock, monkeypatch)
     return clock
 
 
 @pytest.fixture
-def emulator(clock: LeapingClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+def emulator(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     """An iTwin Platform in leaping time, which the Airflow connection ``itwin_default`` leads to."""
     with Emulator(clock=clock, scenario="demo") as emulator:
         connect(monkeypatch, emulator)
@@ -109,6 +109,6 @@ def run_dag(dags: dag_runs.DagRunner) -> Callable[..., dag_runs.DagResult]:
 
 
 @pytest.fixture
-def run_task(clock: LeapingClock) -> Callable[..., single_task.Outcome]:
+def run_task(clock: FakeClock) -> Callable[..., single_task.Outcome]:
     """Run one task as worker, triggerer and scheduler would, with no database."""
     return single_task.Runner(clock).run

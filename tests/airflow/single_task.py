@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
     from airflow.triggers.base import BaseTrigger
 
-    from .leaping_time import LeapingClock
+    from .fake_clock import FakeClock
 
 
 def first_found(*paths: str) -> Any:
@@ -135,7 +135,7 @@ class Runner:
     :param clock: what passes while a task is rescheduled
     """
 
-    def __init__(self, clock: LeapingClock) -> None:
+    def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
 
     def run(

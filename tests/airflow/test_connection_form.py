@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from itwin_emulator import Emulator
 
-    from .leaping_time import LeapingClock
+    from .fake_clock import FakeClock
 
 
 on_older = pytest.mark.skipif(AIRFLOW_V_3_0_PLUS, reason="the form of Flask AppBuilder went with Airflow 2")
@@ -218,7 +218,7 @@ def test_the_defaults_of_the_form_mean_what_they_say(emulator: Emulator, connect
 
 
 @pytest.fixture
-def say(emulator: Emulator, connection: Callable[..., None], clock: LeapingClock) -> Callable[..., tuple[bool, str]]:
+def say(emulator: Emulator, connection: Callable[..., None], clock: FakeClock) -> Callable[..., tuple[bool, str]]:
     """Test a connection to the emulator with other fields than the right ones."""
 
     def test(**fields: Any) -> tuple[bool, str]:
@@ -275,7 +275,7 @@ def test_says_that_there_is_no_role(say: Callable[..., Any], emulator: Emulator)
     assert "add service-stranger@apps.imsoidc.bentley.com as a member with a role" in message
 
 
-def test_says_that_the_environment_is_wrong(say: Callable[..., Any], clock: LeapingClock) -> None:
+def test_says_that_the_environment_is_wrong(say: Callable[..., Any], clock: FakeClock) -> None:
     from itwin_emulator import Emulator
 
     with Emulator(clock=clock, scenario="demo") as other:

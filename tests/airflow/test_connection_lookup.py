@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from itwin_emulator import Emulator
 
-    from .leaping_time import LeapingClock
+    from .fake_clock import FakeClock
 
 NIGHT = "night-connection"
 
@@ -241,7 +241,7 @@ async def ended(trigger: ITwinRunTrigger) -> WaitEvent:
     ("what", "most"), [("lookups", 2), ("settings read", 4), ("sessions", 1), ("tokens", 1), ("polls of one run", 3)]
 )
 def test_what_all_waits_do_alike_is_done_once(
-    emulator: Emulator, clock: LeapingClock, counts: Counter[str], what: str, most: int
+    emulator: Emulator, clock: FakeClock, counts: Counter[str], what: str, most: int
 ) -> None:
     emulator.plan_run(NIGHT, "Success", 1.0)
     run_id = emulator.start_run(NIGHT)
@@ -261,7 +261,7 @@ def test_what_all_waits_do_alike_is_done_once(
 
 
 def test_a_secret_that_is_changed_under_many_waits_is_looked_up_once_more(
-    emulator: Emulator, clock: LeapingClock, counts: Counter[str], connection: Callable[..., None]
+    emulator: Emulator, clock: FakeClock, counts: Counter[str], connection: Callable[..., None]
 ) -> None:
     client_id, _ = emulator.add_client("service-rotated", "first", everywhere=True)
     connection(host=emulator.url, login=client_id, password="first")

@@ -23,7 +23,7 @@ from airflow_provider_itwin.hooks.itwin import ITwinHook
 
 if TYPE_CHECKING:
     from itwin_emulator import Emulator
-    from tests.airflow.leaping_time import LeapingClock
+    from tests.airflow.fake_clock import FakeClock
 
 NIGHT = "night"
 ACCOUNT_OF = "account_of"
@@ -37,7 +37,7 @@ FAILURES = {
 
 
 @pytest.fixture
-def spec(emulator: Emulator, clock: LeapingClock) -> WaitSpec:
+def spec(emulator: Emulator, clock: FakeClock) -> WaitSpec:
     """A wait for a run of an hour, which has had good answers."""
     emulator.add_connection(connection_id=NIGHT, files=1)
     emulator.plan_run(NIGHT, "Success", 3600)
@@ -59,7 +59,7 @@ def wait(request: pytest.FixtureRequest) -> Waits:
 
 
 @pytest.fixture
-def unreadable(monkeypatch: pytest.MonkeyPatch, clock: LeapingClock) -> Callable[[Exception, float], list[float]]:
+def unreadable(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> Callable[[Exception, float], list[float]]:
     """Let Airflow fail to read the connection for some seconds; returns the moments at which it was asked."""
 
     def fail(error: Exception, seconds: float) -> list[float]:
@@ -106,7 +106,7 @@ def test_one_that_cannot_be_read_for_longer_than_tolerated_can_be_retried(
 
 
 def test_the_deadline_holds_while_the_connection_cannot_be_read(
-    spec: WaitSpec, wait: Waits, clock: LeapingClock, unreadable: Callable[[Exception, float], list[float]]
+    spec: WaitSpec, wait: Waits, clock: FakeClock, unreadable: Callable[[Exception, float], list[float]]
 ) -> None:
     unreadable(FAILURES["not defined"], 1e6)
     began = clock.now()
@@ -141,7 +141,7 @@ def test_no_secret_is_in_the_text_of_the_trouble() -> None:
     assert "s3cret" not in str(end.error)
 
 
-def refused(emulator: Emulator, connection: Callable[..., None], clock: LeapingClock, seconds: float) -> None:
+def refused(emulator: Emulator, connection: Callable[..., None], clock: FakeClock, seconds: float) -> None:
     """Let the service not know the client for some seconds, from ten minutes on."""
     client_id, secret = emulator.add_client("service-rotated", "first", everywhere=True)
     connection(host=emulator.url, login=client_id, password=secret)
@@ -155,7 +155,7 @@ def refused(emulator: Emulator, connection: Callable[..., None], clock: LeapingC
 
 
 def test_credentials_that_are_refused_for_a_moment_cost_no_good_wait(
-    emulator: Emulator, clock: LeapingClock, connection: Callable[..., None], spec: WaitSpec, wait: Waits
+    emulator: Emulator, clock: FakeClock, connection: Callable[..., None], spec: WaitSpec, wait: Waits
 ) -> None:
     refused(emulator, connection, clock, seconds=60.0)
 
@@ -163,7 +163,7 @@ def test_credentials_that_are_refused_for_a_moment_cost_no_good_wait(
 
 
 def test_credentials_that_stay_refused_end_a_good_wait_after_two_minutes(
-    emulator: Emulator, clock: LeapingClock, connection: Callable[..., None], spec: WaitSpec, wait: Waits
+    emulator: Emulator, clock: FakeClock, connection: Callable[..., None], spec: WaitSpec, wait: Waits
 ) -> None:
     refused(emulator, connection, clock, seconds=1e6)
     began = clock.now()
@@ -179,7 +179,7 @@ def test_credentials_that_stay_refused_end_a_good_wait_after_two_minutes(
 
 
 def test_credentials_that_are_refused_at_the_start_end_the_wait_at_once(
-    emulator: Emulator, clock: LeapingClock, connection: Callable[..., None], spec: WaitSpec, wait: Waits
+    emulator: Emulator, clock: FakeClock, connection: Callable[..., None], spec: WaitSpec, wait: Waits
 ) -> None:
     connection(host=emulator.url, login=emulator.client_id, password="wrong")
     began = clock.now()
@@ -193,7 +193,7 @@ def test_credentials_that_are_refused_at_the_start_end_the_wait_at_once(
 
 
 def test_two_secrets_that_alternate_are_no_loop_without_pauses(
-    emulator: Emulator, clock: LeapingClock, connection: Callable[..., None], spec: WaitSpec, wait: Waits
+    emulator: Emulator, clock: FakeClock, connection: Callable[..., None], spec: WaitSpec, wait: Waits
 ) -> None:
     emulator.add_client("service-flip", "right", everywhere=True)
     turn = 0

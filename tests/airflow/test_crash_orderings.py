@@ -11,53 +11,53 @@ from hypothesis import strategies as st
 
 from airflow_provider_itwin.api.runs.active_run_policy import IfActive
 
-from .crash_play import BEFORE, BETWEEN, MOMENTS, TROUBLES, Loss, Plot, Theatre
+from .crash_simulation import BEFORE, BETWEEN, MOMENTS, TROUBLES, CrashPlan, CrashSimulation, Loss
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from itwin_emulator import Emulator
 
-    from .leaping_time import LeapingClock
+    from .fake_clock import FakeClock
     from .single_task import Outcome
 
 
 @pytest.fixture
 def theatre(
-    emulator: Emulator, clock: LeapingClock, run_task: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
-) -> Theatre:
+    emulator: Emulator, clock: FakeClock, run_task: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> CrashSimulation:
     """What plays plots."""
-    return Theatre(emulator, clock, run_task, monkeypatch)
+    return CrashSimulation(emulator, clock, run_task, monkeypatch)
 
 
 @pytest.mark.parametrize("stored", [True, False], ids=["store", "no-store"])
 @pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
 @pytest.mark.parametrize("kind", ["storage", "export"])
-def test_every_moment_of_one_loss(theatre: Theatre, kind: str, deferrable: bool, stored: bool) -> None:
+def test_every_moment_of_one_loss(theatre: CrashSimulation, kind: str, deferrable: bool, stored: bool) -> None:
     # How a task waits matters little to what comes between, so not all of that is gone through twice.
     for moment, between, then in itertools.product(MOMENTS, BETWEEN[: 2 if deferrable else None], ("retry", "clear")):
-        theatre.play(Plot((Loss(moment, between, then),), kind, "queue", deferrable, stored))  # type: ignore[arg-type]
+        theatre.play(CrashPlan((Loss(moment, between, then),), kind, "queue", deferrable, stored))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("before", BEFORE)
 @pytest.mark.parametrize("policy", list(IfActive))
-def test_every_policy_at_every_moment(theatre: Theatre, policy: str, before: str) -> None:
+def test_every_policy_at_every_moment(theatre: CrashSimulation, policy: str, before: str) -> None:
     for moment in MOMENTS:
-        theatre.play(Plot((Loss(moment),), if_active=policy, before=before))
+        theatre.play(CrashPlan((Loss(moment),), if_active=policy, before=before))
 
 
 @pytest.mark.parametrize("failure", TROUBLES)
 @pytest.mark.parametrize("kind", ["storage", "export"])
-def test_every_trouble_on_the_way(theatre: Theatre, kind: str, failure: str) -> None:
+def test_every_trouble_on_the_way(theatre: CrashSimulation, kind: str, failure: str) -> None:
     for before, stored in itertools.product(BEFORE, (True, False)):
-        theatre.play(Plot((), kind, stored=stored, before=before, failure=failure))  # type: ignore[arg-type]
+        theatre.play(CrashPlan((), kind, stored=stored, before=before, failure=failure))  # type: ignore[arg-type]
 
 
 LOSSES = st.builds(
     Loss, st.sampled_from(MOMENTS), st.sampled_from(BETWEEN), st.sampled_from(["retry", "retry", "retry", "clear"])
 )
 PLOTS = st.builds(
-    Plot,
+    CrashPlan,
     st.lists(LOSSES, min_size=2, max_size=4).map(tuple),
     st.sampled_from(["storage", "export"]),
     st.sampled_from(list(map(str, IfActive))),
@@ -68,7 +68,7 @@ PLOTS = st.builds(
 )
 
 
-def test_any_order_of_losses(theatre: Theatre) -> None:
+def test_any_order_of_losses(theatre: CrashSimulation) -> None:
     @settings(
         max_examples=150,
         deadline=None,
@@ -77,7 +77,7 @@ def test_any_order_of_losses(theatre: Theatre) -> None:
         suppress_health_check=list(HealthCheck),
     )
     @given(PLOTS)
-    def play(plot: Plot) -> None:
+    def play(plot: CrashPlan) -> None:
         theatre.play(plot)
 
     play()

@@ -23,8 +23,8 @@ from airflow_provider_itwin.utils.deferral import (
 )
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 
-from .run_operator.night import DEFERRED, operator
-from .run_sensor.night import FLAGS, NIGHT, only_3_3, sensor
+from .run_operator.operators import DEFERRED, operator
+from .run_sensor.sensors import FLAGS, NIGHT, only_3_3, sensor
 from .single_task import FakeStore, FakeTaskInstance, Outcome
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from itwin_emulator import Emulator
     from tests.airflow.dag_runs import DagResult
-    from tests.airflow.leaping_time import LeapingClock
+    from tests.airflow.fake_clock import FakeClock
 
     RunTask = Callable[..., Outcome]
 
@@ -91,7 +91,7 @@ LIMITS: dict[str, tuple[dict[str, Any], float | None]] = {
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_each_deferral_carries_the_limit(emulator: Emulator, clock: LeapingClock, name: str) -> None:
+def test_each_deferral_carries_the_limit(emulator: Emulator, clock: FakeClock, name: str) -> None:
     limits, expected = LIMITS[name]
     emulator.plan_run(NIGHT, "Success", 36_000)
     run_id = emulator.start_run(NIGHT)
@@ -122,7 +122,7 @@ def test_each_deferral_carries_the_limit(emulator: Emulator, clock: LeapingClock
     ],
 )
 def test_a_task_that_starts_in_the_triggerer_knows_when_the_scheduler_ends_it(
-    emulator: Emulator, clock: LeapingClock, limits: dict[str, Any], expected: tuple[float, float], grace: float
+    emulator: Emulator, clock: FakeClock, limits: dict[str, Any], expected: tuple[float, float], grace: float
 ) -> None:
     from airflow.sdk._shared.module_loading import import_string
 
@@ -143,7 +143,7 @@ def test_a_task_that_starts_in_the_triggerer_knows_when_the_scheduler_ends_it(
 @pytest.mark.parametrize("durable", [True, False])
 @pytest.mark.parametrize("how", ["started", "adopted"])
 def test_an_operator_names_its_run_and_can_be_retried(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, durable: bool, how: str
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, durable: bool, how: str
 ) -> None:
     emulator.plan_run(NIGHT, "Success", 36_000)
     if how == "adopted":
@@ -168,7 +168,7 @@ def test_an_operator_names_its_run_and_can_be_retried(
 @pytest.mark.parametrize("kwargs", [TIMEOUT, BROKEN], ids=["timeout", "broken"])
 @pytest.mark.parametrize(("result", "passes"), [("Success", True), ("Error", False)])
 def test_a_run_that_has_ended_meanwhile_is_judged(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, kwargs: dict[str, Any], result: str, passes: bool
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, kwargs: dict[str, Any], result: str, passes: bool
 ) -> None:
     emulator.plan_run(NIGHT, result, 60)
     store = FakeStore()
@@ -187,7 +187,7 @@ def test_a_run_that_has_ended_meanwhile_is_judged(
 
 @pytest.mark.parametrize("store", [None, FakeStore()], ids=["no store", "store"])
 def test_in_the_queue_no_run_was_started_and_it_says_so(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, store: FakeStore | None
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, store: FakeStore | None
 ) -> None:
     emulator.plan_run(RIVAL, "Success", 36_000)
     emulator.start_run(RIVAL)
@@ -199,7 +199,7 @@ def test_in_the_queue_no_run_was_started_and_it_says_so(
 
 
 def test_a_run_that_cannot_be_polled_does_not_count_as_failed(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock
+    emulator: Emulator, run_task: RunTask, clock: FakeClock
 ) -> None:
     emulator.plan_run(NIGHT, "Success", 36_000)
     first = run_task(operator(timeout=25, **DEFERRED), resume=False)
@@ -211,7 +211,7 @@ def test_a_run_that_cannot_be_polled_does_not_count_as_failed(
 
 
 def test_a_trigger_that_broke_down_is_trouble_that_a_retry_can_heal(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock
+    emulator: Emulator, run_task: RunTask, clock: FakeClock
 ) -> None:
     emulator.plan_run(NIGHT, "Success", 36_000)
     first = run_task(operator(**DEFERRED), resume=False)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from itwin_emulator import Emulator
 
-    from .leaping_time import LeapingClock
+    from .fake_clock import FakeClock
 
     RunTask = Callable[..., Outcome]
 
@@ -70,14 +70,14 @@ def posts(emulator: Emulator) -> int:
     return sum(entry.operation == "run-storage-connection" for entry in emulator.journal)
 
 
-def lose_worker_in_next_pause(clock: LeapingClock) -> None:
+def lose_worker_in_next_pause(clock: FakeClock) -> None:
     def lost() -> None:
         raise WorkerLostError
 
     clock.at(0, lost)
 
 
-def lose_worker(run_task: RunTask, clock: LeapingClock, task: Any, **arguments: Any) -> None:
+def lose_worker(run_task: RunTask, clock: FakeClock, task: Any, **arguments: Any) -> None:
     lose_worker_in_next_pause(clock)
     with pytest.raises(WorkerLostError):
         run_task(task, **arguments)
@@ -173,7 +173,7 @@ def test_drops_it_when_it_leaves_the_active_run_alone(
 @SKEWS
 @ALL_MODES
 def test_a_retry_finds_the_run_that_a_lost_worker_had_asked_for_and_never_heard_of(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, store: FakeStore, mode: dict[str, Any], skew: float
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, store: FakeStore, mode: dict[str, Any], skew: float
 ) -> None:
     clock.skew = skew
     emulator.fail("run-storage-connection", kind="reset-after")
@@ -193,7 +193,7 @@ def test_a_retry_finds_the_run_that_a_lost_worker_had_asked_for_and_never_heard_
 def test_even_if_that_run_has_ended_meanwhile(
     emulator: Emulator,
     run_task: RunTask,
-    clock: LeapingClock,
+    clock: FakeClock,
     store: FakeStore,
     mode: dict[str, Any],
     result: str,
@@ -212,7 +212,7 @@ def test_even_if_that_run_has_ended_meanwhile(
 @SKEWS
 @ALL_MODES
 def test_a_retry_starts_a_run_if_the_lost_worker_had_not(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, store: FakeStore, mode: dict[str, Any], skew: float
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, store: FakeStore, mode: dict[str, Any], skew: float
 ) -> None:
     clock.skew = skew
     emulator.start_run(NIGHT)
@@ -227,7 +227,7 @@ def test_a_retry_starts_a_run_if_the_lost_worker_had_not(
 
 @WAITING
 def test_a_retry_goes_on_with_the_run_that_a_lost_worker_was_waiting_for(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, store: FakeStore, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, store: FakeStore, mode: dict[str, Any]
 ) -> None:
     lose_worker_in_next_pause(clock)
     with pytest.raises(WorkerLostError):
@@ -266,7 +266,7 @@ def test_a_retry_after_the_time_limit_goes_on_with_the_same_run(
 
 @WAITING
 def test_a_worker_lost_in_the_queue_starts_its_run_in_its_turn(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, store: FakeStore, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, store: FakeStore, mode: dict[str, Any]
 ) -> None:
     emulator.start_run(RIVAL)
     lose_worker_in_next_pause(clock)
@@ -286,7 +286,7 @@ def export(**arguments: Any) -> ITwinRunExportConnectionOperator:
 
 @WAITING
 def test_an_export_lost_in_the_queue_does_not_take_up_what_somebody_else_has_exported_since(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, store: FakeStore, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, store: FakeStore, mode: dict[str, Any]
 ) -> None:
     emulator.add_connection("export", EXPORT, "tower-imodel")
     emulator.start_run(RIVAL)
@@ -303,7 +303,7 @@ def test_an_export_lost_in_the_queue_does_not_take_up_what_somebody_else_has_exp
 
 @WAITING
 def test_an_export_whose_answer_was_lost_with_the_worker_is_found_even_when_it_arrives_late(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, store: FakeStore, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, store: FakeStore, mode: dict[str, Any]
 ) -> None:
     emulator.add_connection("export", EXPORT, "tower-imodel")
     emulator.fail("create-export-connection-run", kind="reset-before")
@@ -318,7 +318,7 @@ def test_an_export_whose_answer_was_lost_with_the_worker_is_found_even_when_it_a
 
 
 def test_what_an_older_version_has_kept_is_understood(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, store: FakeStore
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, store: FakeStore
 ) -> None:
     emulator.fail("run-storage-connection", kind="reset-after")
     lose_worker(run_task, clock, operator(), store=store)
@@ -351,7 +351,7 @@ def test_a_cleared_task_starts_a_new_run_whatever_is_kept(
 
 
 def test_a_cleared_task_does_not_take_up_what_an_earlier_try_had_asked_for(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, store: FakeStore
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, store: FakeStore
 ) -> None:
     emulator.fail("run-storage-connection", kind="reset-after")
     lose_worker(run_task, clock, operator(), store=store)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from itwin_emulator import Emulator
 
-    from .leaping_time import LeapingClock
+    from .fake_clock import FakeClock
 
 if not AIRFLOW_V_3_0_PLUS:
     pytest.skip("this Airflow has no such triggers", allow_module_level=True)
@@ -64,7 +64,7 @@ class FakeStore:
 class Triggerer:
     """Runs a watcher for some time, as a triggerer would."""
 
-    def __init__(self, clock: LeapingClock) -> None:
+    def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.still_runs = False
 
@@ -92,7 +92,7 @@ class Triggerer:
 
 
 @pytest.fixture
-def triggerer(clock: LeapingClock, monkeypatch: pytest.MonkeyPatch) -> Triggerer:
+def triggerer(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Triggerer:
     """A triggerer in leaping time."""
     monkeypatch.setattr(events, "sleep", clock.sleep_asynchronously)
     monkeypatch.setattr(events, "monotonic", clock.monotonic)
@@ -429,7 +429,7 @@ async def test_works_where_airflow_knows_no_such_store(triggerer: Triggerer, emu
         break
 
 
-# Trouble
+# Fault
 
 
 @pytest.mark.parametrize(

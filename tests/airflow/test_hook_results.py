@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from itwin_emulator import Emulator
     from tests.airflow.dag_runs import DagResult
-    from tests.airflow.leaping_time import LeapingClock
+    from tests.airflow.fake_clock import FakeClock
 
 NIGHT = "night-connection"
 IMODEL = "tower-imodel"
@@ -160,7 +160,7 @@ def test_a_result_as_xcom_is_refused_where_it_is_returned(result: Any) -> None:
             serialize(value)
 
 
-def test_the_fields_of_a_run(emulator: Emulator, clock: LeapingClock) -> None:
+def test_the_fields_of_a_run(emulator: Emulator, clock: FakeClock) -> None:
     emulator.plan_run(NIGHT, "PartialSuccess", 60, failing=["1.dgn"])
     run_id = emulator.start_run(NIGHT)
     clock.sleep(90)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from itwin_emulator import Emulator
 
-    from .leaping_time import LeapingClock
+    from .fake_clock import FakeClock
 
 NIGHT = "night-connection"
 IMODEL = "tower-imodel"
@@ -150,7 +150,7 @@ def token_of(emulator: Emulator) -> str:
     ids=str,
 )
 def test_a_bad_connection(
-    emulator: Emulator, connection: Callable[..., None], clock: LeapingClock, fields: dict[str, Any], words: str
+    emulator: Emulator, connection: Callable[..., None], clock: FakeClock, fields: dict[str, Any], words: str
 ) -> None:
     good = {"host": emulator.url, "login": emulator.client_id, "password": emulator.client_secret}
     connection(**good | fields)
@@ -177,7 +177,7 @@ def test_a_bad_connection(
     ids=str,
 )
 def test_what_the_service_says_to_the_test(
-    emulator: Emulator, clock: LeapingClock, fault: dict[str, Any], ok: bool, words: str
+    emulator: Emulator, clock: FakeClock, fault: dict[str, Any], ok: bool, words: str
 ) -> None:
     emulator.fail("get-storage-connections", None, **fault)
     said, message = ITwinHook().test_connection()
@@ -230,7 +230,7 @@ def test_gets_a_run_with_its_tasks(emulator: Emulator) -> None:
 
 @pytest.mark.parametrize("spec", ["newest-first", "oldest-first", "shuffled"])
 @pytest.mark.parametrize("limit", [None, 0, 1, 7, 500])
-def test_lists_runs_newest_first(emulator: Emulator, clock: LeapingClock, spec: Any, limit: int | None) -> None:
+def test_lists_runs_newest_first(emulator: Emulator, clock: FakeClock, spec: Any, limit: int | None) -> None:
     emulator.oddities.run_order = spec
     started = []
     for _ in range(150):
@@ -266,7 +266,7 @@ def test_describes_and_lists_connections(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("result", ["Success", "Error", "Exploded"])
-def test_waits_for_a_run_whatever_its_result(emulator: Emulator, clock: LeapingClock, result: str) -> None:
+def test_waits_for_a_run_whatever_its_result(emulator: Emulator, clock: FakeClock, result: str) -> None:
     emulator.plan_run(NIGHT, result, 600)
     run = ITwinHook().wait_for_run(NIGHT, emulator.start_run(NIGHT))
     assert (run.state, run.result) == ("Completed", result)
@@ -274,7 +274,7 @@ def test_waits_for_a_run_whatever_its_result(emulator: Emulator, clock: LeapingC
 
 
 @pytest.mark.parametrize("timeout", [300, 300.0, timedelta(minutes=5)])
-def test_waits_no_longer_than_it_is_told(emulator: Emulator, clock: LeapingClock, timeout: Any) -> None:
+def test_waits_no_longer_than_it_is_told(emulator: Emulator, clock: FakeClock, timeout: Any) -> None:
     run_id = emulator.start_run(NIGHT)
     with pytest.raises(ITwinWaitTimeoutError, match=f"Run storage/{NIGHT}/{run_id} was still Executing after 5 min"):
         ITwinHook().wait_for_run(NIGHT, run_id, timeout=timeout)

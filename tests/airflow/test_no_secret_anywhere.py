@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.faults.troubles import TROUBLES
+from tests.faults.faults import TROUBLES
 
-from .secret_hunt import OPERATIONS, SCRIPTED
+from .secret_scan import OPERATIONS, SCRIPTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ def remains(tmp_path_factory: pytest.TempPathFactory) -> Remains:
         "PYTHONUNBUFFERED": "1",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "tests.airflow.secret_hunt", str(told)],
+        [sys.executable, "-m", "tests.airflow.secret_scan", str(told)],
         capture_output=True,
         text=True,
         errors="backslashreplace",

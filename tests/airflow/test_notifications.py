@@ -26,8 +26,8 @@ from airflow_provider_itwin.notifications import (
     run_message,
 )
 
-from .post_office import PostOffice
 from .single_task import through_json
+from .smtp_server import SmtpServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -359,9 +359,9 @@ def test_costs_a_dag_file_little(airflow_home: Path) -> None:
 
 
 @pytest.fixture
-def post_office(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostOffice]:
+def post_office(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmtpServer]:
     """A mail server that Airflow's connection ``smtp_default`` leads to."""
-    with PostOffice() as office:
+    with SmtpServer() as office:
         fields = {"conn_type": "smtp", "host": "127.0.0.1", "port": office.port, "password": "", "login": ""}
         extra = {"extra": {"disable_ssl": True, "disable_tls": True, "retry_limit": 1}}
         monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(fields | extra))
@@ -380,7 +380,7 @@ def post_office(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostOffice]:
 def test_the_example_sends_a_mail(
     emulator: Emulator,
     dags: DagRunner,
-    post_office: PostOffice,
+    post_office: SmtpServer,
     monkeypatch: pytest.MonkeyPatch,
     connection_id: str,
     state: str,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from itwin_emulator import Emulator
 
-    from .leaping_time import LeapingClock
+    from .fake_clock import FakeClock
 
 NIGHT = "night-connection"
 
@@ -147,7 +147,7 @@ def test_parameters_that_make_no_sense_break_nothing_but_this_wait(
 
 
 @pytest.mark.parametrize("result", ["Success", "Error", "Exploded"])
-def test_fires_once_with_the_report_of_the_run(emulator: Emulator, clock: LeapingClock, result: str) -> None:
+def test_fires_once_with_the_report_of_the_run(emulator: Emulator, clock: FakeClock, result: str) -> None:
     emulator.plan_run(NIGHT, result, 600, failing=[] if result == "Success" else ["Roof.rvt"])
     run_id = emulator.start_run(NIGHT)
     event = WaitEvent.read(event_of(trigger(run_id=run_id, began=clock.now(), memo={"note": 1})))
@@ -158,20 +158,20 @@ def test_fires_once_with_the_report_of_the_run(emulator: Emulator, clock: Leapin
     assert event.polls == looks(emulator)
 
 
-def test_costs_few_looks(emulator: Emulator, clock: LeapingClock) -> None:
+def test_costs_few_looks(emulator: Emulator, clock: FakeClock) -> None:
     emulator.plan_run(NIGHT, "Success", 3600)
     event_of(trigger(run_id=emulator.start_run(NIGHT), began=clock.now()))
     assert 60 <= looks(emulator) <= 100
 
 
 @pytest.mark.parametrize("interval", [30.0, 300.0])
-def test_looks_as_often_as_it_is_told(emulator: Emulator, clock: LeapingClock, interval: float) -> None:
+def test_looks_as_often_as_it_is_told(emulator: Emulator, clock: FakeClock, interval: float) -> None:
     emulator.plan_run(NIGHT, "Success", 3600)
     event_of(trigger(run_id=emulator.start_run(NIGHT), poll_interval=interval, began=clock.now()))
     assert abs(looks(emulator) - 3600 / interval) <= 2
 
 
-def test_goes_on_where_it_was_after_a_restart(emulator: Emulator, clock: LeapingClock) -> None:
+def test_goes_on_where_it_was_after_a_restart(emulator: Emulator, clock: FakeClock) -> None:
     emulator.plan_run(NIGHT, "Success", 7200)
     first = trigger(run_id=emulator.start_run(NIGHT), began=clock.now(), deadline=clock.now() + 3600)
     kwargs = through_json(first.serialize()[1])
@@ -196,14 +196,14 @@ def test_goes_on_where_it_was_after_a_restart(emulator: Emulator, clock: Leaping
     assert looks(emulator) - before < 40
 
 
-def test_a_run_that_ended_while_the_triggerer_was_down_counts_as_ended(emulator: Emulator, clock: LeapingClock) -> None:
+def test_a_run_that_ended_while_the_triggerer_was_down_counts_as_ended(emulator: Emulator, clock: FakeClock) -> None:
     emulator.plan_run(NIGHT, "Success", 600)
     waiting = trigger(run_id=emulator.start_run(NIGHT), began=clock.now(), deadline=clock.now() + 700)
     clock.sleep(86_400)
     assert WaitEvent.read(event_of(waiting)).end is WaitEnd.FINISHED
 
 
-def test_a_run_that_goes_on_when_the_triggerer_is_back_is_overdue(emulator: Emulator, clock: LeapingClock) -> None:
+def test_a_run_that_goes_on_when_the_triggerer_is_back_is_overdue(emulator: Emulator, clock: FakeClock) -> None:
     emulator.plan_run(NIGHT, "Success", 200_000)
     waiting = trigger(run_id=emulator.start_run(NIGHT), began=clock.now(), deadline=clock.now() + 700)
     clock.sleep(86_400)
@@ -212,7 +212,7 @@ def test_a_run_that_goes_on_when_the_triggerer_is_back_is_overdue(emulator: Emul
 
 
 def test_rides_out_an_outage_and_says_so_once(
-    emulator: Emulator, clock: LeapingClock, caplog: pytest.LogCaptureFixture
+    emulator: Emulator, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     emulator.plan_run(NIGHT, "Success", 1200)
     emulator.fail("get-storage-connection-run", None, 503, after=2, lasting=600)
@@ -224,7 +224,7 @@ def test_rides_out_an_outage_and_says_so_once(
     assert "503" in said[0].getMessage()
 
 
-def test_gives_up_when_an_outage_lasts_too_long(emulator: Emulator, clock: LeapingClock) -> None:
+def test_gives_up_when_an_outage_lasts_too_long(emulator: Emulator, clock: FakeClock) -> None:
     emulator.plan_run(NIGHT, "Success", 600)
     emulator.fail("get-storage-connection-run", None, 503)
     event = WaitEvent.read(
@@ -235,7 +235,7 @@ def test_gives_up_when_an_outage_lasts_too_long(emulator: Emulator, clock: Leapi
     assert 300 <= event.elapsed < 340
 
 
-def test_several_outages_do_not_add_up(emulator: Emulator, clock: LeapingClock) -> None:
+def test_several_outages_do_not_add_up(emulator: Emulator, clock: FakeClock) -> None:
     emulator.plan_run(NIGHT, "Success", 3000)
     run_id = emulator.start_run(NIGHT)
     emulator.fail("get-storage-connection-run", None, 503, lasting=600)
@@ -296,7 +296,7 @@ def test_a_bundle_of_authorities_that_cannot_be_read_is_no_breakdown(
 
 
 def test_uses_a_secret_that_was_changed_while_it_waited(
-    emulator: Emulator, clock: LeapingClock, connection: Callable[..., None]
+    emulator: Emulator, clock: FakeClock, connection: Callable[..., None]
 ) -> None:
     client_id, _ = emulator.add_client("service-rotated", "first", everywhere=True)
     connection(host=emulator.url, login=client_id, password="first")
@@ -312,7 +312,7 @@ def test_uses_a_secret_that_was_changed_while_it_waited(
     assert event.end is WaitEnd.FINISHED
 
 
-def test_is_cancelled_cleanly(emulator: Emulator, clock: LeapingClock) -> None:
+def test_is_cancelled_cleanly(emulator: Emulator, clock: FakeClock) -> None:
     emulator.plan_run(NIGHT, "Success", 1e9)
     run_id = emulator.start_run(NIGHT)
 
@@ -340,7 +340,7 @@ async def one_event(waiting: ITwinRunTrigger) -> Any:
     return None
 
 
-def test_many_that_wait_share_one_client_and_one_look(emulator: Emulator, clock: LeapingClock) -> None:
+def test_many_that_wait_share_one_client_and_one_look(emulator: Emulator, clock: FakeClock) -> None:
     emulator.plan_run(NIGHT, "Success", 600)
     run_id = emulator.start_run(NIGHT)
 
@@ -365,7 +365,7 @@ async def test_says_when_it_is_killed_that_the_run_goes_on(
 # What it fires with
 
 
-def test_an_event_stays_small_whatever_the_size_of_the_run(emulator: Emulator, clock: LeapingClock) -> None:
+def test_an_event_stays_small_whatever_the_size_of_the_run(emulator: Emulator, clock: FakeClock) -> None:
     failing = [
         {"file": number, "message": "€" * 500, "description": "long " * 200, "details": "\N{GRINNING FACE}" * 300}
         for number in range(1000)
@@ -380,7 +380,7 @@ def test_an_event_stays_small_whatever_the_size_of_the_run(emulator: Emulator, c
     assert event.report.more_failing_tasks + len(event.report.failing_tasks) == 1000
 
 
-def test_an_event_of_trouble_stays_small(emulator: Emulator, clock: LeapingClock) -> None:
+def test_an_event_of_trouble_stays_small(emulator: Emulator, clock: FakeClock) -> None:
     body = {
         "error": {"code": "€" * 5000, "message": "\N{GRINNING FACE}" * 5000, "details": [{"code": "€" * 5000}] * 50}
     }

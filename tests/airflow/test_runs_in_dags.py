@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from itwin_emulator import Emulator
 
     from .dag_runs import DagResult, DagRunner
-    from .leaping_time import LeapingClock
+    from .fake_clock import FakeClock
 
     RunDag = Callable[..., DagResult]
 
@@ -272,7 +272,7 @@ def test_a_bad_parameter_of_a_mapped_task_fails_that_task_only(emulator: Emulato
     assert "if_active must be one of queue, attach, fail, skip" in result.log
 
 
-def test_an_execution_timeout_holds_while_deferred(emulator: Emulator, run_dag: RunDag, clock: LeapingClock) -> None:
+def test_an_execution_timeout_holds_while_deferred(emulator: Emulator, run_dag: RunDag, clock: FakeClock) -> None:
     emulator.plan_run(GOOD, "Success", 36_000)
     result = run_dag(
         f"""

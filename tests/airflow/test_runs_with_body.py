@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from itwin_emulator import Emulator
 
-    from .leaping_time import LeapingClock
+    from .fake_clock import FakeClock
 
     RunTask = Callable[..., Outcome]
     RunDag = Callable[..., Any]
@@ -153,7 +153,7 @@ def test_takes_the_run_that_it_started_itself_for_its_own_when_the_answer_is_los
 
 @EACH_MODE
 def test_never_takes_the_run_of_somebody_else_for_its_own_for_that_has_another_body(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any]
 ) -> None:
     emulator.fail("create-manifest-connection-run", 1, 409)
     clock.at(0, lambda: emulator.start_run(MANIFEST))
@@ -165,7 +165,7 @@ def test_never_takes_the_run_of_somebody_else_for_its_own_for_that_has_another_b
 
 @EACH_MODE
 def test_but_a_run_of_a_storage_connection_that_began_since_does_just_what_ours_would(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any]
 ) -> None:
     emulator.fail("run-storage-connection", 1, 409)
     clock.at(0, lambda: emulator.start_run(STORAGE))

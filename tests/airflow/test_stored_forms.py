@@ -30,7 +30,7 @@ from airflow_provider_itwin.utils.task_state import TASK_STATE_VERSION, TaskStat
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 from tests.golden import forms
 
-from .run_operator.night import DEFERRED, operator
+from .run_operator.operators import DEFERRED, operator
 from .single_task import FakeStore, Outcome, event_of, resumed
 
 if TYPE_CHECKING:

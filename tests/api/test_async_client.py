@@ -121,8 +121,8 @@ async def test_a_token_that_nobody_waits_for_any_more_fails_in_silence(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.emulator.fail("token", kind="delay", seconds=0.1)
-    complaints: list[str] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(str(context)))
+    problems: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(str(context)))
 
     async with AsyncITwinClient(real_account(world, "wrong")) as client:
         task = asyncio.create_task(client.call(LOOK))
@@ -133,13 +133,13 @@ async def test_a_token_that_nobody_waits_for_any_more_fails_in_silence(
         await asyncio.sleep(0.2)
         gc.collect()
 
-    assert complaints == []
+    assert problems == []
 
 
 async def test_the_client_can_be_left_while_its_token_is_fetched(world: World) -> None:
     world.emulator.fail("token", kind="hang", seconds=5.0)
-    complaints: list[str] = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(str(context)))
+    problems: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: problems.append(str(context)))
 
     async with asyncio.timeout(3.0):
         async with AsyncITwinClient(real_account(world)) as client:
@@ -150,7 +150,7 @@ async def test_the_client_can_be_left_while_its_token_is_fetched(world: World) -
     await asyncio.sleep(0)
     gc.collect()
 
-    assert complaints == []
+    assert problems == []
 
 
 async def test_a_client_is_used_inside_its_block_only(world: World) -> None:

@@ -37,8 +37,8 @@ from airflow_provider_itwin.api.wait.waiter import (
     look,
     wait,
 )
-from tests.api.answers import STORAGE, accepted, connection, error, finished, response, run
-from tests.api.script import CREDENTIALS, WALL, Script
+from tests.api.responses import STORAGE, accepted, connection, error, finished, response, run
+from tests.api.scripted_service import CREDENTIALS, WALL, ScriptedService
 
 KIND = ConnectionKind.STORAGE
 REF = RunRef(KIND, "c1", "r1")
@@ -158,7 +158,7 @@ LOOPS: dict[str, tuple[Callable[[Any], Flow[Any]], Any, int]] = {
 @pytest.mark.parametrize("name", LOOPS)
 def test_a_loop_ends_after_a_bounded_number_of_requests(name: str) -> None:
     make, answer, most = LOOPS[name]
-    script = Script(always=answer)
+    script = ScriptedService(always=answer)
 
     try:
         script.play(make(script.account()))
@@ -173,7 +173,7 @@ def test_no_more_than_a_few_requests_go_out_without_a_pause(name: str) -> None:
     make, answer, most = LOOPS[name]
     if "list" in name:
         most = 2_001
-    script = Script(always=answer)
+    script = ScriptedService(always=answer)
 
     with contextlib.suppress(ITwinError):
         script.play(make(script.account()))
@@ -183,14 +183,14 @@ def test_no_more_than_a_few_requests_go_out_without_a_pause(name: str) -> None:
 
 
 def test_a_list_without_an_end_is_not_cut_short_without_a_word() -> None:
-    script = Script(always=page(100, promises=False))
+    script = ScriptedService(always=page(100, promises=False))
 
     with pytest.raises(ITwinError, match="more than 2,000 pages, and no end was found"):
         script.play(all_pages(script.account()))
 
 
 def test_a_token_that_expires_at_once_is_fetched_once_a_request() -> None:
-    script = Script(always=error(401), tokens=[Token(f"t{number}", renew_at=0.0) for number in range(50)])
+    script = ScriptedService(always=error(401), tokens=[Token(f"t{number}", renew_at=0.0) for number in range(50)])
 
     with pytest.raises(ITwinError):
         script.play(perform_call(script.account(), endpoints.get_connection(KIND, "c1")))

@@ -24,9 +24,9 @@ from airflow_provider_itwin.api.runs import endpoints
 from airflow_provider_itwin.api.runs.active_run_policy import Active
 from airflow_provider_itwin.api.runs.start import Baseline, StartedRun
 from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
-from tests.api.answers import DATA, EXPORT, MANIFEST, STORAGE
 from tests.api.certificate import self_signed
-from tests.api.script import CREDENTIALS, PRODUCTION, WALL
+from tests.api.responses import DATA, EXPORT, MANIFEST, STORAGE
+from tests.api.scripted_service import CREDENTIALS, PRODUCTION, WALL
 
 TOKEN_URL = "https://ims.bentley.com/connect/token"
 TOKEN = {"access_token": "t0ken", "expires_in": 3600, "token_type": "Bearer"}

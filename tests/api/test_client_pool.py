@@ -20,7 +20,7 @@ from airflow_provider_itwin.api.http.config import (
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.runs import endpoints
 from tests.api.drivers import World
-from tests.api.script import CREDENTIALS, PRODUCTION
+from tests.api.scripted_service import CREDENTIALS, PRODUCTION
 
 LOOK = endpoints.get_connection(ConnectionKind.STORAGE, "c1")
 

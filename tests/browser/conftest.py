@@ -22,7 +22,7 @@ pytest.importorskip("airflow.sdk", reason="Airflow's own processes are those of 
 from tests.system.deployment import Deployment
 
 from .chromium import chromium
-from .people import ADMIN, environment_of_people, password_of
+from .users import ADMIN, environment_of_users, password_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -60,7 +60,7 @@ def deployment(browser: Browser, emulator: Emulator, tmp_path_factory: pytest.Te
     environment["AIRFLOW__CORE__TEST_CONNECTION"] = "Enabled"
     dag_files = [*sorted(EXAMPLE_DAGS.glob("*.py")), *sorted(OWN_DAGS.glob("*.py"))]
     person = (ADMIN, password_of(ADMIN))
-    with Deployment(home, dag_files, environment | environment_of_people(home), person) as deployment:
+    with Deployment(home, dag_files, environment | environment_of_users(home), person) as deployment:
         yield deployment
 
 

@@ -21,13 +21,13 @@ class RunTab:
     page: Page
     url: str
     requests: list[Request] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         expect.set_options(timeout=PATIENCE)
         self.page.on("request", lambda request: self.requests.append(request))
         self.page.on("console", self._take_down)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
 
     def open(
         self, dag_id: str, run_id: str, task_id: str = "synchronize", *, map_index: int = -1, query: str = ""
@@ -50,4 +50,4 @@ class RunTab:
 
     def _take_down(self, message: ConsoleMessage) -> None:
         if message.type == "error":
-            self.complaints.append(f"{message.text} ({message.location.get('url')})")
+            self.problems.append(f"{message.text} ({message.location.get('url')})")

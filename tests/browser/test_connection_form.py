@@ -52,7 +52,7 @@ def test_the_form_names_its_fields_and_helps(form: Locator) -> None:
     # What is secret is not shown while it is typed.
     expect(dialog.locator("#element_token")).to_have_attribute("type", "password")
     dialog.locator("input[name=connection_id]").fill("itwin_default")
-    photograph(dialog, "connection-form-extra.png")
+    take_screenshot(dialog, "connection-form-extra.png")
 
     dialog.get_by_role("button", name="Standard Fields").click()
     for name, label in BEHAVIOUR["relabeling"].items():
@@ -63,10 +63,10 @@ def test_the_form_names_its_fields_and_helps(form: Locator) -> None:
     dialog.locator("input[name=login]").fill("service-3f1c9a")
     dialog.locator("input[name=password]").fill("something-secret")
     dialog.locator("input[name=port]").fill("443")
-    photograph(dialog, "connection-form.png")
+    take_screenshot(dialog, "connection-form.png")
 
 
-def photograph(what: Locator, name: str) -> None:
+def take_screenshot(what: Locator, name: str) -> None:
     """Make a picture for the documentation, if somebody wants new ones."""
     if "ITWIN_PICTURES" in os.environ:
         # Folds take a moment to open.

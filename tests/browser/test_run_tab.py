@@ -16,9 +16,9 @@ from scripts.processes import ManagedProcess, wait_until
 from tests.system.rest import AirflowApi
 
 from .contrast import poor_contrasts
-from .people import STRANGER, VIEWER
-from .pictures import photograph
 from .run_tab import PATIENCE, RunTab
+from .screenshots import take_screenshot
+from .users import STRANGER, VIEWER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,7 +85,7 @@ def test_a_good_run(tab: RunTab, ended: Callable[..., str], deployment: Deployme
     expect(content.get_by_role("table").get_by_role("row")).to_have_count(6)
     expect(content.get_by_role("row", name="MSTN")).to_contain_text("3 Success")
     expect(content.get_by_text("Files that did not come through")).to_have_count(0)
-    photograph(tab.page, "run-tab-success-light")
+    take_screenshot(tab.page, "run-tab-success-light")
 
     raw = content.locator("#raw pre")
     expect(raw).to_have_text("")
@@ -95,7 +95,7 @@ def test_a_good_run(tab: RunTab, ended: Callable[..., str], deployment: Deployme
     report = deployment.api.xcom("browser_runs", run_id, "synchronize", "run_report")
     assert json.loads(raw.inner_text()) == report
 
-    assert tab.complaints == []
+    assert tab.problems == []
     assert {request.url.split("/", 3)[2] for request in tab.requests} == {deployment.api.url.split("/", 3)[2]}
     ours = [request for request in tab.requests if "/itwin-run/" in request.url or "xcomEntries" in request.url]
     assert {request.method for request in ours} == {"GET"}
@@ -123,7 +123,7 @@ def test_a_failed_run(tab: RunTab, ended: Callable[..., str]) -> None:
     expect(link).to_have_attribute("href", "https://kb.example.com/itwin/unsupported-file-version")
     expect(link).to_have_attribute("rel", "noopener noreferrer")
     expect(link).to_have_attribute("target", "_blank")
-    photograph(tab.page, "run-tab-failure-light")
+    take_screenshot(tab.page, "run-tab-failure-light")
 
 
 def test_a_run_that_goes_on(tab: RunTab, runs: dict[str, str], deployment: Deployment) -> None:
@@ -139,8 +139,8 @@ def test_a_run_that_goes_on(tab: RunTab, runs: dict[str, str], deployment: Deplo
     expect(content.locator("[data-since]")).to_have_text(re.compile(r"^\d+(\.\d)? (s|min)$"))
     expect(content.locator(".told")).to_contain_text(f"Started run storage/browser-endless/{ref['run_id']}")
     expect(content.locator(".badge")).to_have_text(re.compile("Queued|NotStarted|Executing"))
-    assert tab.complaints == []
-    photograph(tab.page, "run-tab-waiting-light")
+    assert tab.problems == []
+    take_screenshot(tab.page, "run-tab-waiting-light")
 
 
 def test_the_end_of_a_run_is_shown_to_who_watches(tab: RunTab, deployment: Deployment) -> None:
@@ -171,7 +171,7 @@ def test_a_huge_run_is_there_at_once(tab: RunTab, ended: Callable[..., str]) -> 
     expect(content.locator(".histogram .column")).to_have_count(24)
     expect(content.get_by_role("img")).to_have_attribute("aria-label", re.compile("4,993 Success"))
     expect(content.locator(".failing > li")).to_have_count(7)
-    photograph(tab.page, "run-tab-huge-light", height=2300)
+    take_screenshot(tab.page, "run-tab-huge-light", height=2300)
 
     # On a machine that does other things besides, the first look need not be the quickest.
     took: list[float] = []
@@ -242,7 +242,7 @@ def test_other_tasks_are_left_in_peace(tab: RunTab, runs: dict[str, str], ended:
 
     expect(content.locator("p.note")).to_have_text(NOTHING_TO_SEE)
     assert content.inner_text().strip().splitlines()[-1] == NOTHING_TO_SEE
-    assert tab.complaints == []
+    assert tab.problems == []
 
 
 def test_a_viewer_sees_the_run(page_of: Callable[..., Page], deployment: Deployment, ended: Callable[..., str]) -> None:
@@ -333,7 +333,7 @@ def test_it_finds_its_way_below_a_path(
     assert tab.page.request.get(f"{below_a_path.url}/itwin-run/icon.svg").ok
     asked = [request.url for request in tab.requests if request.url.startswith("http")]
     assert [address for address in asked if not address.startswith(f"{below_a_path.url}/")] == []
-    assert tab.complaints == []
+    assert tab.problems == []
 
 
 def test_it_is_dark_where_airflow_is(
@@ -346,13 +346,13 @@ def test_it_is_dark_where_airflow_is(
     expect(page.get_by_test_id("itwin-run")).to_have_attribute("data-theme", "dark")
     expect(content).to_have_css("color", "rgb(244, 244, 245)")
     expect(tab.title).to_be_visible()
-    photograph(page, "run-tab-failure-dark")
+    take_screenshot(page, "run-tab-failure-dark")
     tab.open("browser_runs", ended("demo-storage-connection"))
     expect(content.locator(".jobs li")).to_have_count(5)
-    photograph(page, "run-tab-success-dark")
+    take_screenshot(page, "run-tab-success-dark")
     tab.open("browser_runs", ended("browser-huge"))
     expect(content.locator(".histogram .column")).to_have_count(24)
-    photograph(page, "run-tab-huge-dark", height=2300)
+    take_screenshot(page, "run-tab-huge-dark", height=2300)
 
     page.evaluate("document.documentElement.classList.replace('dark', 'light')")
     expect(content).to_have_css("color", "rgb(24, 24, 27)")

@@ -13,7 +13,15 @@ from itwin_emulator import Emulator, ManualClock
 
 from . import contract
 from .conftest import EXPORT, MANIFEST, ROOTS, RUN_BODIES, START, STORAGE
-from .foreign import MEDIA_TYPE, CommandLine, ManifestSample, SampleApp, ServiceAuthorization, everything, form_token
+from .foreign_clients import (
+    MEDIA_TYPE,
+    CommandLine,
+    ManifestSample,
+    SampleApp,
+    ServiceAuthorization,
+    everything,
+    form_token,
+)
 
 
 @pytest.fixture(autouse=True)

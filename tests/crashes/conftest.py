@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .stage import IMPATIENT, Stage
+from .crash_deployment import IMPATIENT, CrashDeployment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    Scene = Callable[[Stage], None]
+    Scene = Callable[[CrashDeployment], None]
 
 HERE = Path(__file__).parent
 AT_ONCE = 6
@@ -21,13 +21,13 @@ LONGEST = 600.0
 
 
 @pytest.fixture(scope="package")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with Stage(tmp_path_factory.mktemp("airflow"), sorted((HERE / "dags").glob("*.py")), IMPATIENT) as stage:
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CrashDeployment]:
+    with CrashDeployment(tmp_path_factory.mktemp("airflow"), sorted((HERE / "dags").glob("*.py")), IMPATIENT) as stage:
         yield stage
 
 
 @pytest.fixture(scope="package")
-def scenes(stage: Stage, request: pytest.FixtureRequest) -> Iterator[dict[Scene, Future[None]]]:
+def scenes(stage: CrashDeployment, request: pytest.FixtureRequest) -> Iterator[dict[Scene, Future[None]]]:
     """All scenes that were asked for, in play."""
     parameters: list[dict[str, Any]] = [
         item.callspec.params
@@ -50,7 +50,7 @@ def play(scenes: dict[Scene, Future[None]]) -> Callable[[Scene], None]:
 
 
 @pytest.fixture(scope="package")
-def quiet_stage(stage: Stage, scenes: dict[Scene, Future[None]]) -> Stage:
+def quiet_stage(stage: CrashDeployment, scenes: dict[Scene, Future[None]]) -> CrashDeployment:
     """The Airflow, when no scene is in play any more."""
     wait(scenes.values(), LONGEST)
     return stage
@@ -61,6 +61,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     for name in ("stage", "quiet_stage"):
         stage = getattr(item, "funcargs", {}).get(name)
-        if report.failed and isinstance(stage, Stage):
+        if report.failed and isinstance(stage, CrashDeployment):
             report.sections.append(("Airflow's processes", stage.last_words()))
     return report

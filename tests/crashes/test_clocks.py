@@ -12,14 +12,14 @@ from .service import LOOK, START
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .stage import Stage
+    from .crash_deployment import CrashDeployment
 
 pytestmark = pytest.mark.system
 
 HOUR = 3600.0
 
 
-def old_run_is_not_ours_but_the_lost_one_is(stage: Stage, skew: float) -> None:
+def old_run_is_not_ours_but_the_lost_one_is(stage: CrashDeployment, skew: float) -> None:
     name = "an_hour_ahead" if skew > 0 else "an_hour_behind"
     with stage.service(name, skew) as service:
         old = service.emulator.start_run("night")
@@ -44,6 +44,6 @@ def old_run_is_not_ours_but_the_lost_one_is(stage: Stage, skew: float) -> None:
     ],
 )
 def test_the_services_clock_does_not_matter(
-    scene: Callable[[Stage], None], play: Callable[[Callable[[Stage], None]], None]
+    scene: Callable[[CrashDeployment], None], play: Callable[[Callable[[CrashDeployment], None]], None]
 ) -> None:
     play(scene)

@@ -10,15 +10,15 @@ import pytest
 from .service import LOOK
 
 if TYPE_CHECKING:
+    from .crash_deployment import CrashDeployment, Scenario
     from .service import Service
-    from .stage import Play, Stage
 
 pytestmark = pytest.mark.system
 
 WAYS = ("crash_on_worker", "crash_deferred")
 
 
-def begin_both(stage: Stage, services: ExitStack, name: str) -> list[tuple[Play, Service]]:
+def begin_both(stage: CrashDeployment, services: ExitStack, name: str) -> list[tuple[Scenario, Service]]:
     waits = []
     for dag_id in WAYS:
         service = services.enter_context(stage.service(f"{name}_{dag_id}"))
@@ -29,13 +29,13 @@ def begin_both(stage: Stage, services: ExitStack, name: str) -> list[tuple[Play,
     return waits
 
 
-def end_both(waits: list[tuple[Play, Service]]) -> None:
+def end_both(waits: list[tuple[Scenario, Service]]) -> None:
     for play, service in waits:
         assert play.end() == "success"
         assert service.run_ids() == [play.xcom()], "one run was wanted, and one was started"
 
 
-def test_a_lost_scheduler_takes_its_workers_with_it_and_no_run(quiet_stage: Stage) -> None:
+def test_a_lost_scheduler_takes_its_workers_with_it_and_no_run(quiet_stage: CrashDeployment) -> None:
     with ExitStack() as services:
         waits = begin_both(quiet_stage, services, "scheduler")
         quiet_stage.kill("scheduler")
@@ -51,7 +51,7 @@ def test_a_lost_scheduler_takes_its_workers_with_it_and_no_run(quiet_stage: Stag
         assert waits[1][0].task["try_number"] == 1
 
 
-def test_a_lost_api_server_costs_no_run(quiet_stage: Stage) -> None:
+def test_a_lost_api_server_costs_no_run(quiet_stage: CrashDeployment) -> None:
     """
     The one wait ends while there is no API server.
 
@@ -68,7 +68,7 @@ def test_a_lost_api_server_costs_no_run(quiet_stage: Stage) -> None:
         end_both(waits)
 
 
-def test_a_restarted_database_costs_no_run(quiet_stage: Stage) -> None:
+def test_a_restarted_database_costs_no_run(quiet_stage: CrashDeployment) -> None:
     if not quiet_stage.has_database_server:
         pytest.skip("SQLite cannot be restarted")
     with ExitStack() as services:

@@ -16,8 +16,8 @@ from .service import LOOK
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .crash_deployment import CrashDeployment, Scenario
     from .service import Service
-    from .stage import Play, Stage
 
 pytestmark = pytest.mark.system
 
@@ -28,7 +28,7 @@ LIMIT = 25.0
 class Wait:
     """A task that waits in the triggerer, and the service that it waits for."""
 
-    play: Play
+    play: Scenario
     service: Service
 
     def ends_well(self) -> None:
@@ -38,7 +38,7 @@ class Wait:
 
 
 @pytest.fixture(scope="module")
-def waits(quiet_stage: Stage) -> Iterator[dict[str, Wait]]:
+def waits(quiet_stage: CrashDeployment) -> Iterator[dict[str, Wait]]:
     """Waits through the loss of all triggerers, and then of one of two."""
     stage = quiet_stage
     with ExitStack() as services:
@@ -87,7 +87,7 @@ def test_a_run_that_goes_on_after_the_limit_fails_the_task(waits: dict[str, Wait
 
 
 def test_the_other_waits_go_on_and_a_second_triggerer_takes_them_over(
-    waits: dict[str, Wait], quiet_stage: Stage
+    waits: dict[str, Wait], quiet_stage: CrashDeployment
 ) -> None:
     going_on = [waits["goes on"], waits["sensor"]]
     for wait in going_on:

@@ -12,14 +12,14 @@ import pytest
 
 from scripts.processes import wait_until
 
+from .crash_deployment import Scenario
 from .service import LOOK, RIVAL, START
-from .stage import Play
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .crash_deployment import CrashDeployment
     from .service import Service
-    from .stage import Stage
 
 pytestmark = pytest.mark.system
 
@@ -27,7 +27,7 @@ FOUND = "began after an earlier try of this task had asked for it; going on with
 REMEMBERED = "An earlier try of this task has started run storage/night/{run} already; going on with that"
 
 
-def goes_on_with_the_run(play: Play, service: Service, words: str) -> None:
+def goes_on_with_the_run(play: Scenario, service: Service, words: str) -> None:
     """The second try is about the only run, whose end is the end of the task."""
     [run] = service.run_ids()
     play.wait_for("running", tries=2)
@@ -41,7 +41,7 @@ def goes_on_with_the_run(play: Play, service: Service, words: str) -> None:
     assert service.run_ids() == [run], "one run was wanted, and one was started"
 
 
-def worker_lost_before_the_answer(stage: Stage, name: str = "before_the_answer", skew: float = 0.0) -> None:
+def worker_lost_before_the_answer(stage: CrashDeployment, name: str = "before_the_answer", skew: float = 0.0) -> None:
     with stage.service(name, skew) as service:
         service.emulator.fail(START, kind="hang", processed=True, seconds=100)
         play = stage.begin("crash_on_worker", name)
@@ -51,7 +51,7 @@ def worker_lost_before_the_answer(stage: Stage, name: str = "before_the_answer",
         assert service.count(START) == 1, "nothing was asked for twice"
 
 
-def run_ended_before_the_retry(stage: Stage) -> None:
+def run_ended_before_the_retry(stage: CrashDeployment) -> None:
     with stage.service("ended_before_the_retry") as service:
         service.emulator.fail(START, kind="hang", processed=True, seconds=100)
         play = stage.begin("crash_deferred", "ended_before_the_retry")
@@ -63,18 +63,18 @@ def run_ended_before_the_retry(stage: Stage) -> None:
         assert [play.xcom()] == service.run_ids()
 
 
-def worker_lost_after_the_answer(stage: Stage) -> None:
+def worker_lost_after_the_answer(stage: CrashDeployment) -> None:
     lost_at(stage, "answered", FOUND)
 
 
-def worker_lost_before_the_run_is_told(stage: Stage) -> None:
+def worker_lost_before_the_run_is_told(stage: CrashDeployment) -> None:
     lost_at(stage, "kept", REMEMBERED)
 
 
-def lost_at(stage: Stage, moment: str, words: str) -> None:
+def lost_at(stage: CrashDeployment, moment: str, words: str) -> None:
     name = f"lost_when_{moment}"
     with stage.service(name) as service:
-        play, sign = Play.stalling(stage, "crash_on_worker", name, moment)
+        play, sign = Scenario.stalling(stage, "crash_on_worker", name, moment)
         assert wait_until(sign.exists, 180.0)
         assert play.xcom("run_ref") is None
         play.kill_worker()
@@ -82,9 +82,9 @@ def lost_at(stage: Stage, moment: str, words: str) -> None:
         assert service.count(START) == 1
 
 
-def worker_lost_before_the_deferral(stage: Stage) -> None:
+def worker_lost_before_the_deferral(stage: CrashDeployment) -> None:
     with stage.service("before_the_deferral") as service:
-        play, sign = Play.stalling(stage, "crash_deferred", "before_the_deferral", "kept")
+        play, sign = Scenario.stalling(stage, "crash_deferred", "before_the_deferral", "kept")
         assert wait_until(sign.exists, 180.0)
         play.kill_task()
         play.wait_for("deferred", tries=2)
@@ -95,9 +95,9 @@ def worker_lost_before_the_deferral(stage: Stage) -> None:
         assert service.run_ids() == [play.xcom()]
 
 
-def worker_lost_after_the_deferral(stage: Stage) -> None:
+def worker_lost_after_the_deferral(stage: CrashDeployment) -> None:
     with stage.service("after_the_deferral") as service:
-        play, sign = Play.stalling(stage, "crash_deferred", "after_the_deferral", "judging")
+        play, sign = Scenario.stalling(stage, "crash_deferred", "after_the_deferral", "judging")
         play.wait_for("deferred")
         service.finish()
         assert wait_until(sign.exists, 180.0)
@@ -107,7 +107,7 @@ def worker_lost_after_the_deferral(stage: Stage) -> None:
         assert REMEMBERED.format(run=play.xcom()) in play.log(2)
 
 
-def task_killed_during_the_wait(stage: Stage) -> None:
+def task_killed_during_the_wait(stage: CrashDeployment) -> None:
     with stage.service("during_the_wait") as service:
         play = stage.begin("crash_on_worker", "during_the_wait")
         service.wait_for_more(LOOK)
@@ -121,7 +121,7 @@ def task_killed_during_the_wait(stage: Stage) -> None:
         assert service.run_ids()[1:] == [play.xcom()], "a cleared task has a run of its own"
 
 
-def worker_lost_in_the_queue(stage: Stage) -> None:
+def worker_lost_in_the_queue(stage: CrashDeployment) -> None:
     with stage.service("in_the_queue") as service:
         service.emulator.start_run(RIVAL)
         play = stage.begin("crash_on_worker", "in_the_queue")
@@ -138,7 +138,7 @@ def worker_lost_in_the_queue(stage: Stage) -> None:
         assert len(service.run_ids(RIVAL)) == 1
 
 
-def cleared_after_its_last_try_was_lost(stage: Stage) -> None:
+def cleared_after_its_last_try_was_lost(stage: CrashDeployment) -> None:
     with stage.service("no_try_left") as service:
         play = stage.begin("crash_on_worker_once", "no_try_left")
         service.wait_for_more(LOOK)
@@ -149,7 +149,7 @@ def cleared_after_its_last_try_was_lost(stage: Stage) -> None:
         starts_anew_behind(lost, play, service)
 
 
-def cleared_while_it_ran(stage: Stage) -> None:
+def cleared_while_it_ran(stage: CrashDeployment) -> None:
     with stage.service("cleared_while_it_ran") as service:
         play = stage.begin("crash_on_worker", "cleared_while_it_ran")
         service.wait_for_more(LOOK)
@@ -158,7 +158,7 @@ def cleared_while_it_ran(stage: Stage) -> None:
         starts_anew_behind(old, play, service)
 
 
-def cleared_after_its_worker_was_lost(stage: Stage) -> None:
+def cleared_after_its_worker_was_lost(stage: CrashDeployment) -> None:
     """Somebody sees that it hangs and clears it, before Airflow notices the loss."""
     with stage.service("cleared_after_the_loss") as service:
         play = stage.begin("crash_on_worker", "cleared_after_the_loss")
@@ -170,7 +170,7 @@ def cleared_after_its_worker_was_lost(stage: Stage) -> None:
         starts_anew_behind(old, play, service)
 
 
-def starts_anew_behind(old: str, play: Play, service: Service) -> None:
+def starts_anew_behind(old: str, play: Scenario, service: Service) -> None:
     """A cleared task waits for the run that it no longer wants, and then has one of its own."""
     play.wait_for("running", tries=2)
     play.wait_for_words(f"The iModel is being synchronized by run storage/night/{old}; queueing behind it")
@@ -198,6 +198,6 @@ def starts_anew_behind(old: str, play: Play, service: Service) -> None:
     ],
 )
 def test_no_lost_worker_loses_a_run(
-    scene: Callable[[Stage], None], play: Callable[[Callable[[Stage], None]], None]
+    scene: Callable[[CrashDeployment], None], play: Callable[[Callable[[CrashDeployment], None]], None]
 ) -> None:
     play(scene)

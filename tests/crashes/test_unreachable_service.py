@@ -11,7 +11,7 @@ from .service import LOOK, Service
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .stage import Play, Stage
+    from .crash_deployment import CrashDeployment, Scenario
 
 pytestmark = pytest.mark.system
 
@@ -21,14 +21,14 @@ GIVEN_UP = (
 )
 
 
-def ends_well(play: Play, service: Service) -> None:
+def ends_well(play: Scenario, service: Service) -> None:
     [run] = service.run_ids()
     service.finish()
     assert play.end() == "success"
     assert service.run_ids() == [run] == [play.xcom()], "one run was wanted, and one was started"
 
 
-def away_for_a_few_looks(stage: Stage, dag_id: str) -> None:
+def away_for_a_few_looks(stage: CrashDeployment, dag_id: str) -> None:
     name = f"away_a_little_{dag_id}"
     with stage.service(name) as service:
         play = stage.begin(dag_id, name)
@@ -41,7 +41,7 @@ def away_for_a_few_looks(stage: Stage, dag_id: str) -> None:
         assert play.task["try_number"] == 1
 
 
-def away_for_longer_than_is_tolerated(stage: Stage, dag_id: str) -> None:
+def away_for_longer_than_is_tolerated(stage: CrashDeployment, dag_id: str) -> None:
     name = f"away_for_long_{dag_id}"
     with stage.service(name) as service:
         play = stage.begin(dag_id, name)
@@ -55,7 +55,7 @@ def away_for_longer_than_is_tolerated(stage: Stage, dag_id: str) -> None:
         assert play.task["try_number"] == 2
 
 
-def away_for_good(stage: Stage) -> None:
+def away_for_good(stage: CrashDeployment) -> None:
     with stage.service("away_for_good") as service:
         play = stage.begin("crash_deferred_once", "away_for_good")
         service.wait_for_more(LOOK)
@@ -66,7 +66,7 @@ def away_for_good(stage: Stage) -> None:
         assert len(service.run_ids()) == 1
 
 
-def no_tokens_at_the_start(stage: Stage) -> None:
+def no_tokens_at_the_start(stage: CrashDeployment) -> None:
     with stage.service("no_tokens_at_first") as service:
         service.emulator.fail("token", times=None, status=503)
         play = stage.begin("crash_on_worker", "no_tokens_at_first")
@@ -77,7 +77,7 @@ def no_tokens_at_the_start(stage: Stage) -> None:
         ends_well(play, service)
 
 
-def tokens_revoked(stage: Stage, dag_id: str) -> None:
+def tokens_revoked(stage: CrashDeployment, dag_id: str) -> None:
     """While the token endpoint is down, too: so a new token is not to be had at once."""
     name = f"revoked_{dag_id}"
     with stage.service(name) as service:
@@ -92,7 +92,7 @@ def tokens_revoked(stage: Stage, dag_id: str) -> None:
         assert play.task["try_number"] == 1
 
 
-def secret_rotated(stage: Stage, dag_id: str) -> None:
+def secret_rotated(stage: CrashDeployment, dag_id: str) -> None:
     """The Airflow connection gets the new secret, then the old one stops to be good."""
     name = f"rotated_{dag_id}"
     with stage.service(name) as service:
@@ -107,8 +107,8 @@ def secret_rotated(stage: Stage, dag_id: str) -> None:
         assert "a-new-secret" not in play.log()
 
 
-def each_way(name: str, scene: Callable[[Stage, str], None]) -> list[object]:
-    def played(dag_id: str) -> Callable[[Stage], None]:
+def each_way(name: str, scene: Callable[[CrashDeployment, str], None]) -> list[object]:
+    def played(dag_id: str) -> Callable[[CrashDeployment], None]:
         return lambda stage: scene(stage, dag_id)
 
     return [pytest.param(played(dag_id), id=f"{name}-{dag_id}") for dag_id in WAYS]
@@ -126,6 +126,6 @@ def each_way(name: str, scene: Callable[[Stage, str], None]) -> list[object]:
     ],
 )
 def test_what_can_pass_is_waited_out(
-    scene: Callable[[Stage], None], play: Callable[[Callable[[Stage], None]], None]
+    scene: Callable[[CrashDeployment], None], play: Callable[[Callable[[CrashDeployment], None]], None]
 ) -> None:
     play(scene)

@@ -42,7 +42,7 @@ class Loss:
     down: float
 
 
-def draw_losses(lot: Random, counts: Mapping[str, int]) -> list[Loss]:
+def draw_losses(seeded_random: Random, counts: Mapping[str, int]) -> list[Loss]:
     """
     Draw the losses of a night, in their order.
 
@@ -51,8 +51,15 @@ def draw_losses(lot: Random, counts: Mapping[str, int]) -> list[Loss]:
     losses = []
     for kind, count in counts.items():
         for number in range(count):
-            progress = 0.05 + 0.8 * (number + lot.random()) / count
-            losses.append(Loss(progress, lot.uniform(0, PAUSES[kind]), lot.choice(KINDS[kind]), lot.uniform(0, 8)))
+            progress = 0.05 + 0.8 * (number + seeded_random.random()) / count
+            losses.append(
+                Loss(
+                    progress,
+                    seeded_random.uniform(0, PAUSES[kind]),
+                    seeded_random.choice(KINDS[kind]),
+                    seeded_random.uniform(0, 8),
+                )
+            )
     return sorted(losses)
 
 

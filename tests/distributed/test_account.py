@@ -14,7 +14,7 @@ from itwin_emulator import Emulator, ManualClock
 
 from .cluster import Attempts
 from .losses import draw_losses
-from .night import Account, Night, Size
+from .nightly_run import Account, Night, Size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

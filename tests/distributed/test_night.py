@@ -16,11 +16,11 @@ import pytest
 
 from scripts.airflow_home import itwin_connection
 from scripts.processes import wait_until
-from tests.lots import lot, seed
+from tests.seeded_random import seed, seeded_random
 
 from .cluster import Cluster
 from .losses import Fate, draw_losses
-from .night import Account, Night, Size, Stopwatch
+from .nightly_run import Account, Night, Size, Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +47,8 @@ LOOKS_BETWEEN = 20
 @pytest.mark.usefixtures("services")
 def test_every_connection_is_synchronized_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     size = SIZES[os.environ.get("TEST_NIGHT", "small")]
-    night = Night(size, lot("night"))
-    losses = draw_losses(lot("losses"), size.losses)
+    night = Night(size, seeded_random("night"))
+    losses = draw_losses(seeded_random("losses"), size.losses)
     with night.emulator as emulator:
         settings = itwin_connection(emulator.url, emulator.client_id, emulator.client_secret) | {
             "AIRFLOW__ITWIN__REQUESTS_PER_MINUTE": str(size.share),

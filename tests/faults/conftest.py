@@ -13,11 +13,11 @@ from itwin_emulator import Emulator
 
 # Before all else: it gives Airflow a home of its own.
 from tests.airflow import conftest as airflow_home  # noqa: F401
-from tests.airflow.leaping_time import LeapingClock, leap
+from tests.airflow.fake_clock import FakeClock, use_fake_clock
 
 from . import table
-from .stage import OUTAGE_TOLERANCE, Stage
-from .troubles import MEBIBYTE
+from .environment import OUTAGE_TOLERANCE, CrashDeployment
+from .faults import MEBIBYTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,11 +32,11 @@ def seen(pytestconfig: pytest.Config) -> table.Cells:
 
 
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
+def stage() -> Iterator[CrashDeployment]:
     """One stage for all plays, on which bodies are large from a mebibyte on."""
-    clock = LeapingClock()
+    clock = FakeClock()
     with pytest.MonkeyPatch.context() as patch, Emulator(clock=clock, token_lifetime=1e9) as emulator:
-        leap(clock, patch)
+        use_fake_clock(clock, patch)
         for module in (client, async_client):
             patch.setattr(module, "LARGEST_BODY", MEBIBYTE)
         patch.setenv("AIRFLOW__ITWIN__OUTAGE_TOLERANCE", str(OUTAGE_TOLERANCE))
@@ -45,7 +45,7 @@ def stage() -> Iterator[Stage]:
         sys.setswitchinterval(0.0005)
         # What is told of thousands of plays is of no use to anybody.
         logging.disable(logging.CRITICAL)
-        yield Stage(emulator, clock, patch)
+        yield CrashDeployment(emulator, clock, patch)
         logging.disable(logging.NOTSET)
         sys.setswitchinterval(interval)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeAlias
 
-from .plays import OPERATIONS, PLAYS
-from .stage import LEGEND
+from .environment import LEGEND
+from .scenarios import OPERATIONS, PLAYS
 
 Cells: TypeAlias = dict[str, dict[tuple[str, str], str]]
 """By trouble, and then by play and operation."""

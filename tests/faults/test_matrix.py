@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from . import table
-from .plays import PLAYS
-from .stage import LEGEND
-from .troubles import TROUBLES, Trouble
+from .environment import LEGEND
+from .faults import TROUBLES, Fault
+from .scenarios import PLAYS
 
 if TYPE_CHECKING:
-    from .stage import Stage
+    from .environment import CrashDeployment
 
 EXPECTED = table.read()
 
@@ -40,19 +40,17 @@ def no_collection() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_collection")
 @pytest.mark.parametrize("failure", TROUBLES, ids=lambda failure: failure.name)
-def test_what_comes_of_a_trouble(failure: Trouble, stage: Stage, seen: table.Cells) -> None:
+def test_what_comes_of_a_trouble(failure: Fault, stage: CrashDeployment, seen: table.Cells) -> None:
     row = seen.setdefault(failure.name, {})
-    complaints = []
+    problems = []
     for play, operation in table.COLUMNS:
         once, always = (stage.perform(play, operation, failure, always=always) for always in (failure.is_lasting, True))
         row[play, operation] = table.cell(once.code, always.code)
-        complaints += [
-            f"{play}, {operation}: {complaint}"
-            for performance in (once, always)
-            for complaint in performance.complaints
+        problems += [
+            f"{play}, {operation}: {complaint}" for performance in (once, always) for complaint in performance.problems
         ]
 
-    assert complaints == []
+    assert problems == []
     assert row == EXPECTED.get(failure.name)
 
 

@@ -24,7 +24,7 @@ _START = 1_790_000_000.0
 
 
 def main() -> int:
-    """Play the nights; give 0 if all was well."""
+    """Scenario the nights; give 0 if all was well."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--nights", type=int, default=30)
     parser.add_argument("--connections", type=int, default=500)
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def soak(nights: int, connections: int, seed: int) -> int:
-    """Play the nights in this process."""
+    """Scenario the nights in this process."""
     from itwin_emulator import Emulator
 
     from .nights import Soak

@@ -21,8 +21,8 @@ from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOper
 from itwin_emulator.http import server
 from tests.airflow.single_task import FakeStore, FakeTaskInstance
 
-from .drift import State, open_sessions, sockets
-from .workshop import LOSSES, WorkerLostError, Workshop
+from .resource_growth import State, open_sessions, sockets
+from .simulated_airflow import LOSSES, SimulatedAirflow, WorkerLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,13 +90,13 @@ class Soak:
     ) -> None:
         self._emulator, self._clock, self._connections = emulator, clock, connections
         self._chance = random.Random(seed)
-        self.workshop = Workshop(clock, loop, self._asked)
+        self.workshop = SimulatedAirflow(clock, loop, self._asked)
         self._jobs: dict[str, _Job] = {}
         self._night = Night(0)
         self._secret = emulator.client_secret
 
     async def night(self, number: int) -> Night:
-        """Play one night, and check that no run was started twice and none was lost."""
+        """Scenario one night, and check that no run was started twice and none was lost."""
         night = self._night = Night(number)
         began, requests = self._clock.now(), self.workshop.requests
         # Every fifth night there is no task state store, as before Airflow 3.3.

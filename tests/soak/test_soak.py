@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak.drift import State
+from tests.soak.resource_growth import State
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTLED = State(blocks=700_000, objects=200_000, sessions=0, sockets=5, files=20, threads=3, tasks=1, rss=150)

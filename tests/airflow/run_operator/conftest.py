@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .night import (
+from .operators import (
     IMODEL,
     NIGHT,
     RIVAL,

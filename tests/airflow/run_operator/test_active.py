@@ -11,7 +11,7 @@ from airflow_provider_itwin.exceptions import (
 )
 from tests.airflow.single_task import Outcome
 
-from .night import (
+from .operators import (
     ALL_MODES,
     LEAVING_DEFERRABLE,
     NIGHT,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from itwin_emulator import Emulator
-    from tests.airflow.leaping_time import LeapingClock
+    from tests.airflow.fake_clock import FakeClock
 
     RunTask = Callable[..., Outcome]
 
@@ -42,7 +42,7 @@ SKEWS = pytest.mark.parametrize("skew", [0.0, 3600.0, -3600.0], ids=["clocks agr
 def test_takes_the_run_that_it_started_itself_for_its_own_when_the_answer_is_lost(
     emulator: Emulator,
     run_task: RunTask,
-    clock: LeapingClock,
+    clock: FakeClock,
     policy: str,
     mode: dict[str, Any],
     skew: float,
@@ -72,7 +72,7 @@ def test_a_run_that_ends_before_its_lost_answer_is_asked_for_again_is_not_starte
 @ALL_MODES
 @pytest.mark.parametrize("policy", ["queue", "attach", "fail", "skip"])
 def test_an_older_run_of_its_own_connection(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, policy: str, mode: dict[str, Any], skew: float
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, policy: str, mode: dict[str, Any], skew: float
 ) -> None:
     clock.skew = skew
     older = emulator.start_run(NIGHT)
@@ -95,7 +95,7 @@ def test_an_older_run_of_its_own_connection(
 @ALL_MODES
 @pytest.mark.parametrize("policy", ["queue", "attach", "fail", "skip"])
 def test_a_run_of_another_connection_is_never_taken_for_ours(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, policy: str, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, policy: str, mode: dict[str, Any]
 ) -> None:
     foreign = emulator.start_run(RIVAL)
     outcome = run_task(operator(if_active=policy, **mode))
@@ -132,7 +132,7 @@ def test_queues_deferred_when_deferrable_even_if_it_does_not_wait_for_its_own_ru
 
 @WAITING
 def test_queues_again_when_somebody_else_was_faster(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any]
 ) -> None:
     emulator.plan_run(RIVAL, "Success", duration=600)
     emulator.start_run(RIVAL)

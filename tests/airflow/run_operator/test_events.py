@@ -10,10 +10,10 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow_provider_itwin.api.wait.waiter import WaitEvent
 from airflow_provider_itwin.exceptions import ITwinPermanentError, ITwinTriggerEventError
 from airflow_provider_itwin.utils import run_outcome
-from tests.airflow.run_sensor.night import sensor
+from tests.airflow.run_sensor.sensors import sensor
 from tests.airflow.single_task import Outcome, resumed
 
-from .night import (
+from .operators import (
     DEFERRED,
     NIGHT,
     operator,

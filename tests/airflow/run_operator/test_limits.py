@@ -12,7 +12,7 @@ from airflow_provider_itwin.exceptions import (
 )
 from tests.airflow.single_task import Outcome
 
-from .night import (
+from .operators import (
     DEFERRED,
     NIGHT,
     RIVAL,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from itwin_emulator import Emulator
-    from tests.airflow.leaping_time import LeapingClock
+    from tests.airflow.fake_clock import FakeClock
 
     RunTask = Callable[..., Outcome]
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @WAITING
 @pytest.mark.parametrize("timeout", [1800, 1800.0, timedelta(minutes=30)], ids=str)
 def test_the_time_limit(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any], timeout: Any
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any], timeout: Any
 ) -> None:
     emulator.plan_run(NIGHT, "Success", 7200)
     outcome = run_task(operator(timeout=timeout, **mode))
@@ -49,7 +49,7 @@ def test_the_time_limit(
 
 @WAITING
 def test_the_time_limit_counts_the_time_in_the_queue(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any]
 ) -> None:
     emulator.plan_run(RIVAL, "Success", 1200)
     emulator.plan_run(NIGHT, "Success", 1200)
@@ -68,7 +68,7 @@ def test_the_time_limit_counts_the_time_in_the_queue(
 def test_being_told_to_hold_off_does_not_put_the_time_limit_off(
     emulator: Emulator,
     run_task: RunTask,
-    clock: LeapingClock,
+    clock: FakeClock,
     mode: dict[str, Any],
     asked_for: int,
     sees_the_end: bool,
@@ -92,7 +92,7 @@ def test_being_told_to_hold_off_does_not_put_the_time_limit_off(
 
 @WAITING
 def test_the_time_limit_can_pass_in_the_queue(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any]
 ) -> None:
     emulator.plan_run(RIVAL, "Success", 7200)
     foreign = emulator.start_run(RIVAL)
@@ -106,7 +106,7 @@ def test_the_time_limit_can_pass_in_the_queue(
 
 @WAITING
 def test_the_time_limit_can_pass_behind_a_run_that_it_may_not_see(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any]
 ) -> None:
     emulator.plan_run(RIVAL, "Success", 7200)
     foreign = emulator.start_run(RIVAL)
@@ -136,7 +136,7 @@ def test_a_run_that_ended_before_anybody_looked_counts_as_ended_however_late_it_
     ],
 )
 def test_the_execution_timeout_holds_while_deferred(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, limits: dict[str, Any], seconds: float
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, limits: dict[str, Any], seconds: float
 ) -> None:
     emulator.plan_run(NIGHT, "Success", 7200)
     outcome = run_task(operator(**limits, **DEFERRED))

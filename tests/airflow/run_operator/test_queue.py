@@ -9,19 +9,19 @@ import pytest
 
 from airflow_provider_itwin.exceptions import ITwinWaitTimeLimitError
 
-from .night import NIGHT, RIVAL, WAITING, operator, run_ids, starts
+from .operators import NIGHT, RIVAL, WAITING, operator, run_ids, starts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from itwin_emulator import Emulator
-    from tests.airflow.leaping_time import LeapingClock
+    from tests.airflow.fake_clock import FakeClock
     from tests.airflow.single_task import Outcome
 
     RunTask = Callable[..., Outcome]
 
 
-def ended_run(emulator: Emulator, clock: LeapingClock, connection_id: str) -> str:
+def ended_run(emulator: Emulator, clock: FakeClock, connection_id: str) -> str:
     """Make a run that has ended."""
     emulator.plan_run(connection_id, "Success", 60)
     run_id = emulator.start_run(connection_id)
@@ -40,7 +40,7 @@ def stay_locked(emulator: Emulator, connection_id: str, run_id: str, times: int 
 @WAITING
 @pytest.mark.parametrize("owner", [NIGHT, RIVAL])
 def test_the_requests_of_a_queue_that_does_not_move_become_rare(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any], owner: str
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any], owner: str
 ) -> None:
     stay_locked(emulator, owner, ended_run(emulator, clock, owner))
 
@@ -54,7 +54,7 @@ def test_the_requests_of_a_queue_that_does_not_move_become_rare(
 
 @WAITING
 def test_the_timeout_holds_in_a_queue_that_does_not_move(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any]
 ) -> None:
     stale = ended_run(emulator, clock, RIVAL)
     stay_locked(emulator, RIVAL, stale)
@@ -70,7 +70,7 @@ def test_the_timeout_holds_in_a_queue_that_does_not_move(
 
 @WAITING
 def test_a_lock_that_goes_a_little_later_than_its_run_costs_seconds(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any]
 ) -> None:
     stay_locked(emulator, RIVAL, ended_run(emulator, clock, RIVAL), times=2)
     began = clock.now()
@@ -84,7 +84,7 @@ def test_a_lock_that_goes_a_little_later_than_its_run_costs_seconds(
 
 
 def test_a_deferrable_task_holds_no_worker_between_two_requests(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock
+    emulator: Emulator, run_task: RunTask, clock: FakeClock
 ) -> None:
     stay_locked(emulator, RIVAL, ended_run(emulator, clock, RIVAL))
 
@@ -98,7 +98,7 @@ def test_a_deferrable_task_holds_no_worker_between_two_requests(
 def test_a_queue_that_does_not_move_is_logged_once_a_change(
     emulator: Emulator,
     run_task: RunTask,
-    clock: LeapingClock,
+    clock: FakeClock,
     mode: dict[str, Any],
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
@@ -116,7 +116,7 @@ def test_a_queue_that_does_not_move_is_logged_once_a_change(
 
 @WAITING
 def test_attach_does_not_take_a_run_that_has_ended_for_its_own(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any]
 ) -> None:
     stale = ended_run(emulator, clock, NIGHT)
     stay_locked(emulator, NIGHT, stale, times=1)
@@ -129,7 +129,7 @@ def test_attach_does_not_take_a_run_that_has_ended_for_its_own(
 
 @WAITING
 def test_a_long_run_ahead_in_the_queue_delays_nothing_after_its_end(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any]
 ) -> None:
     emulator.plan_run(RIVAL, "Success", 1800)
     emulator.start_run(RIVAL)

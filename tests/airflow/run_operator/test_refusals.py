@@ -13,7 +13,7 @@ from airflow_provider_itwin.exceptions import (
 )
 from tests.airflow.single_task import Outcome
 
-from .night import (
+from .operators import (
     DEFERRED,
     LEAVING,
     operator,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from itwin_emulator import Emulator
-    from tests.airflow.leaping_time import LeapingClock
+    from tests.airflow.fake_clock import FakeClock
 
     RunTask = Callable[..., Outcome]
 
@@ -144,7 +144,7 @@ def test_what_no_retry_heals_fails_for_good(
     ids=str,
 )
 def test_trouble_that_can_pass_may_be_retried(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, failure: dict[str, Any], mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, failure: dict[str, Any], mode: dict[str, Any]
 ) -> None:
     emulator.fail("run-storage-connection", **failure)
     outcome = run_task(operator(**mode))

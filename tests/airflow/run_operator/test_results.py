@@ -13,7 +13,7 @@ from airflow_provider_itwin.exceptions import (
 )
 from tests.airflow.single_task import Outcome
 
-from .night import (
+from .operators import (
     NIGHT,
     WAITING,
     operator,

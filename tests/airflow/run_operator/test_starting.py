@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
 from tests.airflow.single_task import Outcome
 
-from .night import (
+from .operators import (
     ALL_MODES,
     DEFERRED,
     NIGHT,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from itwin_emulator import Emulator
-    from tests.airflow.leaping_time import LeapingClock
+    from tests.airflow.fake_clock import FakeClock
 
     RunTask = Callable[..., Outcome]
 
@@ -91,7 +91,7 @@ def test_does_not_defer_for_a_run_that_has_ended_already(emulator: Emulator, run
 
 @WAITING
 def test_waits_as_often_as_it_is_told(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any]
 ) -> None:
     emulator.plan_run(NIGHT, "Success", duration=600)
     run_task(operator(poll_interval=100, **mode))

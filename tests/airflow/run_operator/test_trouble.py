@@ -13,7 +13,7 @@ from airflow_provider_itwin.exceptions import (
 )
 from tests.airflow.single_task import Outcome
 
-from .night import (
+from .operators import (
     ALL_MODES,
     NIGHT,
     RIVAL,
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from itwin_emulator import Emulator
-    from tests.airflow.leaping_time import LeapingClock
+    from tests.airflow.fake_clock import FakeClock
 
     RunTask = Callable[..., Outcome]
 
 
 @WAITING
 def test_rides_out_an_outage_while_waiting(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any]
 ) -> None:
     emulator.plan_run(NIGHT, "Success", 600)
     emulator.fail("get-storage-connection-run", None, 503, after=3, lasting=800)
@@ -43,7 +43,7 @@ def test_rides_out_an_outage_while_waiting(
 
 @WAITING
 def test_gives_up_after_an_outage_that_is_longer_than_tolerated_and_says_so(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any]
 ) -> None:
     emulator.plan_run(NIGHT, "Success", 600)
     emulator.fail("get-storage-connection-run", None, 503, after=1)
@@ -78,7 +78,7 @@ def test_a_new_run_may_be_invisible_for_a_while(emulator: Emulator, run_task: Ru
 
 @WAITING
 def test_uses_a_secret_that_was_changed_while_it_waited(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, connection: Callable[..., None], mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, connection: Callable[..., None], mode: dict[str, Any]
 ) -> None:
     client_id, _ = emulator.add_client("service-rotated", "first", everywhere=True)
     connection(host=emulator.url, login=client_id, password="first")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .night import NIGHT
+from .sensors import NIGHT
 
 if TYPE_CHECKING:
     from itwin_emulator import Emulator

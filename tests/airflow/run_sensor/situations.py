@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .night import DAWN, NIGHT
+from .sensors import DAWN, NIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +81,7 @@ GOOD = ("success", "success", "success", "success")
 BAD_FOR_EVER = ("failed", "skipped", "skipped", "failed")
 """What can never become good: a run that failed, a limit that passed, a refusal. Silence does not heal it."""
 BAD_FOR_NOW = ("up_for_retry", "up_for_retry", "skipped", "failed")
-"""Trouble that may pass: ``soft_fail`` is not about it, and with ``silent_fail`` the limit passes in the end."""
+"""Fault that may pass: ``soft_fail`` is not about it, and with ``silent_fail`` the limit passes in the end."""
 
 SITUATIONS = {
     "Success": Situation(ends_with("Success"), *GOOD),

@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import Asset
 from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
 from tests.airflow.single_task import Outcome
 
-from .night import NIGHT, only_3_3, sensor
+from .sensors import NIGHT, only_3_3, sensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

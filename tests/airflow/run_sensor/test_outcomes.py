@@ -14,7 +14,7 @@ from airflow_provider_itwin.exceptions import (
 )
 from tests.airflow.single_task import Outcome
 
-from .night import EACH_MODE, FLAGS, sensor
+from .sensors import EACH_MODE, FLAGS, sensor
 from .situations import SITUATIONS
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ from airflow_provider_itwin.exceptions import (
 from airflow_provider_itwin.utils import run_outcome
 from tests.airflow.single_task import Outcome
 
-from .night import DAWN, EACH_MODE, MODES, NIGHT, sensor
+from .sensors import DAWN, EACH_MODE, MODES, NIGHT, sensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from itwin_emulator import Emulator
-    from tests.airflow.leaping_time import LeapingClock
+    from tests.airflow.fake_clock import FakeClock
 
     RunTask = Callable[..., Outcome]
 
@@ -61,7 +61,7 @@ def test_a_failed_run_reads_the_same_in_each_mode(emulator: Emulator, run_task: 
 
 @EACH_MODE
 def test_defers_or_pokes_as_it_is_told(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any]
 ) -> None:
     emulator.plan_run(NIGHT, "Success", 600)
     outcome = run_task(sensor(run_id=emulator.start_run(NIGHT), poll_interval=100, **mode))
@@ -94,7 +94,7 @@ def test_a_run_that_came_through_in_part_warns_and_names_the_files(
 @EACH_MODE
 @pytest.mark.parametrize("timeout", [1800, 1800.0, timedelta(minutes=30)], ids=str)
 def test_the_time_limit_tells_what_the_run_was_doing(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any], timeout: Any
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any], timeout: Any
 ) -> None:
     emulator.plan_run(NIGHT, "Success", 7200)
     run_id = emulator.start_run(NIGHT)
@@ -138,7 +138,7 @@ def test_a_new_run_may_be_invisible_for_a_while(emulator: Emulator, run_task: Ru
 
 @EACH_MODE
 def test_a_run_that_nobody_knows_is_given_up_after_a_minute(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any]
 ) -> None:
     outcome = run_task(sensor(run_id="no-such-run", poll_interval=7, **mode))
     assert isinstance(outcome.error, ITwinPermanentError)
@@ -170,7 +170,7 @@ def test_a_success_with_failures_in_it(
 
 @EACH_MODE
 def test_uses_a_secret_that_was_changed_while_it_waited(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, connection: Callable[..., None], mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, connection: Callable[..., None], mode: dict[str, Any]
 ) -> None:
     client_id, _ = emulator.add_client("service-rotated", "first", everywhere=True)
     connection(host=emulator.url, login=client_id, password="first")

@@ -16,13 +16,13 @@ from airflow.providers.common.compat.sdk import (
 
 from tests.airflow.single_task import FakeTaskInstance, Outcome, outside_of_task_runner, resumed
 
-from .night import FLAGS, NIGHT, only_3_3, sensor
+from .sensors import FLAGS, NIGHT, only_3_3, sensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from itwin_emulator import Emulator
-    from tests.airflow.leaping_time import LeapingClock
+    from tests.airflow.fake_clock import FakeClock
 
     RunTask = Callable[..., Outcome]
 
@@ -157,7 +157,7 @@ def test_the_default_arguments_of_a_dag_are_heeded() -> None:
     assert (task.poll_interval, task.poke_interval) == (20, 20)
 
 
-def test_can_be_poked_by_itself(emulator: Emulator, clock: LeapingClock) -> None:
+def test_can_be_poked_by_itself(emulator: Emulator, clock: FakeClock) -> None:
     task: Any = sensor(run_id=emulator.start_run(NIGHT))
     instance = FakeTaskInstance()
     with outside_of_task_runner(instance):

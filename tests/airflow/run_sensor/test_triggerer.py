@@ -15,14 +15,14 @@ from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOper
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
 from tests.airflow.single_task import Outcome, event_of
 
-from .night import FLAGS, MODES, NIGHT, only_3_3, sensor
+from .sensors import FLAGS, MODES, NIGHT, only_3_3, sensor
 from .situations import SITUATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from itwin_emulator import Emulator
-    from tests.airflow.leaping_time import LeapingClock
+    from tests.airflow.fake_clock import FakeClock
 
     RunTask = Callable[..., Outcome]
 
@@ -53,7 +53,7 @@ def test_does_not_end_in_the_triggerer_what_is_no_success_for_this_task(
     assert (outcome.state, outcome.parts) == ("failed" if "fail_on" in arguments else "skipped", 2)
 
 
-def started_in_triggerer(task: Any, clock: LeapingClock) -> Any:
+def started_in_triggerer(task: Any, clock: FakeClock) -> Any:
     """Give what the trigger fires with, with which the scheduler starts a task."""
     from airflow.sdk._shared.module_loading import import_string
 
@@ -68,7 +68,7 @@ def started_in_triggerer(task: Any, clock: LeapingClock) -> Any:
 @pytest.mark.parametrize("situation", [name for name in SITUATIONS if name != "no Airflow connection"])
 def test_the_same_outcome_when_it_starts_in_the_triggerer(
     emulator: Emulator,
-    clock: LeapingClock,
+    clock: FakeClock,
     run_task: RunTask,
     connection: Callable[..., None],
     situation: str,
@@ -82,7 +82,7 @@ def test_the_same_outcome_when_it_starts_in_the_triggerer(
 
 @only_3_3
 def test_heeds_the_settings_when_it_starts_in_the_triggerer(
-    emulator: Emulator, clock: LeapingClock, monkeypatch: pytest.MonkeyPatch
+    emulator: Emulator, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__ITWIN__OUTAGE_TOLERANCE", "60")
     emulator.fail("get-storage-connection-run", None, 503)
@@ -94,7 +94,7 @@ def test_heeds_the_settings_when_it_starts_in_the_triggerer(
 
 @pytest.mark.parametrize("mode", [*MODES, pytest.param("triggerer", marks=only_3_3)])
 def test_a_setting_that_makes_no_sense_is_told(
-    emulator: Emulator, clock: LeapingClock, run_task: RunTask, monkeypatch: pytest.MonkeyPatch, mode: str
+    emulator: Emulator, clock: FakeClock, run_task: RunTask, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     monkeypatch.setenv("AIRFLOW__ITWIN__OUTAGE_TOLERANCE", "soon")
     run_id = emulator.start_run(NIGHT)

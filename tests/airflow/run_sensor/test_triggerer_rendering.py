@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import DAG, TaskDeferred, task, task_gr
 from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
 from tests.airflow.single_task import FakeTaskInstance, event_of, rebuilt, through_json
 
-from .night import NIGHT, only_3_3, sensor
+from .sensors import NIGHT, only_3_3, sensor
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,20 +12,20 @@ from airflow.providers.common.compat.sdk import (
 
 from tests.airflow.single_task import Outcome
 
-from .night import DAWN, EACH_MODE, NIGHT, sensor
+from .sensors import DAWN, EACH_MODE, NIGHT, sensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from itwin_emulator import Emulator
-    from tests.airflow.leaping_time import LeapingClock
+    from tests.airflow.fake_clock import FakeClock
 
     RunTask = Callable[..., Outcome]
 
 
 @EACH_MODE
 def test_waits_for_a_run_that_begins_later(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any]
 ) -> None:
     emulator.plan_run(NIGHT, "Success", 600)
     old = emulator.start_run(NIGHT)
@@ -39,7 +39,7 @@ def test_waits_for_a_run_that_begins_later(
 
 @EACH_MODE
 def test_does_not_take_an_older_run_that_is_still_going_on(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any]
 ) -> None:
     emulator.plan_run(NIGHT, "Success", 600)
     emulator.start_run(NIGHT)
@@ -50,7 +50,7 @@ def test_does_not_take_an_older_run_that_is_still_going_on(
 
 @EACH_MODE
 def test_takes_a_run_that_has_ended_already(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any]
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any]
 ) -> None:
     moment = clock.utcnow()
     clock.sleep(60)
@@ -77,7 +77,7 @@ def moments(moment: datetime) -> dict[str, Any]:
 @EACH_MODE
 @pytest.mark.parametrize("form", moments(datetime(2026, 1, 1, tzinfo=UTC)))
 def test_however_the_moment_is_said(
-    emulator: Emulator, run_task: RunTask, clock: LeapingClock, mode: dict[str, Any], form: str
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any], form: str
 ) -> None:
     emulator.plan_run(NIGHT, "Success", 600)
     run_id = emulator.start_run(NIGHT)

@@ -34,7 +34,7 @@ from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.runs import endpoints
 from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
 from tests.api.drivers import DRIVERS, World, call, driver
-from tests.api.script import CREDENTIALS, PRODUCTION
+from tests.api.scripted_service import CREDENTIALS, PRODUCTION
 
 STORAGE = ConnectionKind.STORAGE
 LOOK = endpoints.get_connection(STORAGE, "c1")

@@ -26,8 +26,8 @@ from airflow_provider_itwin.api.http.config import (
     Network,
 )
 from airflow_provider_itwin.api.http.messages import Token
-from tests.api.answers import response
-from tests.api.script import CREDENTIALS, PRODUCTION
+from tests.api.responses import response
+from tests.api.scripted_service import CREDENTIALS, PRODUCTION
 
 NOW = 1000.0
 

@@ -17,8 +17,8 @@ from airflow_provider_itwin.api.errors import ErrorDetail, ITwinError
 from airflow_provider_itwin.api.http.auth import Credentials, ReadyToken
 from airflow_provider_itwin.api.http.error_mapping import refusal
 from airflow_provider_itwin.api.http.messages import Request, Response
-from tests.api.answers import DATA, documented, response
-from tests.api.script import CREDENTIALS
+from tests.api.responses import DATA, documented, response
+from tests.api.scripted_service import CREDENTIALS
 
 REQUEST = Request(
     "GET",

@@ -21,8 +21,8 @@ from airflow_provider_itwin.api.http.messages import Request, Response
 from airflow_provider_itwin.api.http.request_flow import obtain_token, perform_call
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.runs.endpoints import get_run
-from tests.api.answers import finished, response
-from tests.api.script import CREDENTIALS, Script
+from tests.api.responses import finished, response
+from tests.api.scripted_service import CREDENTIALS, ScriptedService
 
 REQUEST = Request("GET", "https://api.bentley.com/x", {})
 CALL = get_run(ConnectionKind.STORAGE, "c1", "r1")
@@ -104,7 +104,7 @@ def test_any_other_answer_passes(status: int, name: str) -> None:
 @pytest.mark.parametrize("status", REFUSALS)
 def test_a_call_rides_out_what_stands_in_between(status: int, name: str) -> None:
     answer = response(status, body_of(name))
-    script = Script(answer, answer, finished())
+    script = ScriptedService(answer, answer, finished())
 
     assert script.play(perform_call(script.account(), CALL)).result == "Success"
 
@@ -113,7 +113,7 @@ def test_a_call_rides_out_what_stands_in_between(status: int, name: str) -> None
 @pytest.mark.parametrize("status", REFUSALS)
 def test_the_token_request_rides_out_what_stands_in_between(status: int, name: str) -> None:
     answer = response(status, body_of(name))
-    script = Script(answer, answer, response(200, TOKEN))
+    script = ScriptedService(answer, answer, response(200, TOKEN))
 
     assert script.play(obtain_token(script.account(), CREDENTIALS)).value == "t0ken"
 
@@ -121,7 +121,7 @@ def test_the_token_request_rides_out_what_stands_in_between(status: int, name: s
 @pytest.mark.parametrize("body", [{"error": "invalid_client"}, {"error": {"code": "InvalidClient"}}])
 @pytest.mark.parametrize("status", [400, 401, 403])
 def test_the_issuer_refuses_in_the_shape_of_oauth_or_in_that_of_the_api(status: int, body: object) -> None:
-    script = Script(response(status, body))
+    script = ScriptedService(response(status, body))
 
     with pytest.raises(ITwinAuthenticationError):
         script.play(obtain_token(script.account(), CREDENTIALS))
@@ -136,12 +136,12 @@ def test_the_api_does_not_refuse_in_the_shape_of_oauth() -> None:
 @pytest.mark.parametrize("location", ["https://evil.example/", "/login", "https://[", ""])
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 305, 307, 308])
 def test_a_redirect_is_no_refusal_either(status: int, location: str) -> None:
-    script = Script(response(status, location=location), finished())
+    script = ScriptedService(response(status, location=location), finished())
 
     assert script.play(perform_call(script.account(), CALL)).result == "Success"
 
 
-def refused_token(script: Script) -> ITwinError | None:
+def refused_token(script: ScriptedService) -> ITwinError | None:
     try:
         script.play(perform_call(script.account(), CALL, retry_budget=0.0))
     except ITwinError as error:
@@ -153,8 +153,8 @@ def refused_token(script: Script) -> ITwinError | None:
 def test_a_401_of_any_shape_is_answered_with_a_new_token_once(name: str) -> None:
     answer = response(401, body_of(name))
 
-    assert refused_token(Script(answer, finished())) is None
-    assert type(refused_token(Script(answer, answer))) is ITwinProtocolError
+    assert refused_token(ScriptedService(answer, finished())) is None
+    assert type(refused_token(ScriptedService(answer, answer))) is ITwinProtocolError
 
 
 def test_an_answer_that_is_not_the_services_own_leaves_doubt_about_a_start() -> None:

@@ -32,7 +32,7 @@ from airflow_provider_itwin.api.wait.poll_queue import POLLED_LESS_OFTEN
 from airflow_provider_itwin.api.wait.poller import Poller
 from airflow_provider_itwin.api.wait.waiter import PollOutcome
 from benchmarks import faketime
-from tests.api.script import CREDENTIALS, PRODUCTION
+from tests.api.scripted_service import CREDENTIALS, PRODUCTION
 
 WHOSE: contextvars.ContextVar[str] = contextvars.ContextVar("whose", default="nobody")
 Lines = list[tuple[str, str, str]]

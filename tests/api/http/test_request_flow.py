@@ -38,7 +38,7 @@ from airflow_provider_itwin.api.http.request_flow import (
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.runs import endpoints, start
 from airflow_provider_itwin.api.runs.start import StartedRun
-from tests.api.script import CREDENTIALS, PRODUCTION, WALL
+from tests.api.scripted_service import CREDENTIALS, PRODUCTION, WALL
 
 SECRET = "s3cret%2Bof%2Fa1%3D"
 READY = ReadyToken("somebodys-token")

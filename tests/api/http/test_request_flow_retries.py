@@ -21,8 +21,8 @@ from airflow_provider_itwin.api.http.messages import Call, NoResponse, Response
 from airflow_provider_itwin.api.http.request_flow import DEFAULT_RETRY_BUDGET, perform_call
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.runs import endpoints
-from tests.api.answers import SILENCE, accepted, error, finished, response
-from tests.api.script import Answer, Script
+from tests.api.responses import SILENCE, accepted, error, finished, response
+from tests.api.scripted_service import Answer, ScriptedService
 
 LOOK = endpoints.get_run(ConnectionKind.STORAGE, "c1", "r1")
 START = endpoints.start_run(ConnectionKind.STORAGE, "c1")
@@ -60,7 +60,7 @@ FINAL = [
 ]
 
 
-def failed(script: Script, call: Call[Any], retry_budget: float = DEFAULT_RETRY_BUDGET) -> ITwinError:
+def failed(script: ScriptedService, call: Call[Any], retry_budget: float = DEFAULT_RETRY_BUDGET) -> ITwinError:
     with pytest.raises(ITwinError) as caught:
         script.play(perform_call(script.account(), call, retry_budget))
     return caught.value
@@ -68,7 +68,7 @@ def failed(script: Script, call: Call[Any], retry_budget: float = DEFAULT_RETRY_
 
 @pytest.mark.parametrize(("failure", "meaning"), PASSING)
 def test_trouble_that_passes_is_ridden_out(failure: Answer, meaning: type[ITwinError]) -> None:
-    script = Script(failure, failure, failure, finished())
+    script = ScriptedService(failure, failure, failure, finished())
 
     assert script.play(perform_call(script.account(), LOOK)).result == "Success"
     assert len(set(script.lines)) == 1
@@ -77,7 +77,7 @@ def test_trouble_that_passes_is_ridden_out(failure: Answer, meaning: type[ITwinE
 
 @pytest.mark.parametrize(("failure", "meaning"), PASSING)
 def test_trouble_that_does_not_pass_is_raised_when_patience_ends(failure: Answer, meaning: type[ITwinError]) -> None:
-    script = Script(always=failure)
+    script = ScriptedService(always=failure)
 
     raised = failed(script, LOOK, retry_budget=100.0)
 
@@ -93,7 +93,7 @@ def test_trouble_that_does_not_pass_is_raised_when_patience_ends(failure: Answer
 
 @pytest.mark.parametrize(("failure", "meaning"), PASSING)
 def test_no_patience_means_one_try(failure: Answer, meaning: type[ITwinError]) -> None:
-    script = Script(failure)
+    script = ScriptedService(failure)
 
     raised = failed(script, LOOK, retry_budget=0.0)
 
@@ -104,7 +104,7 @@ def test_no_patience_means_one_try(failure: Answer, meaning: type[ITwinError]) -
 
 @pytest.mark.parametrize(("failure", "meaning"), FINAL)
 def test_a_refusal_is_raised_at_once(failure: Response, meaning: type[ITwinError]) -> None:
-    script = Script(failure)
+    script = ScriptedService(failure)
 
     raised = failed(script, LOOK)
 
@@ -115,7 +115,7 @@ def test_a_refusal_is_raised_at_once(failure: Response, meaning: type[ITwinError
 
 
 def test_a_call_without_trouble_makes_no_pause() -> None:
-    script = Script(finished())
+    script = ScriptedService(finished())
 
     script.play(perform_call(script.account(), LOOK))
 
@@ -127,7 +127,7 @@ def test_a_call_without_trouble_makes_no_pause() -> None:
     ("chance", "expected"), [(0.0, [0.5, 1, 2, 4, 8, 16, 30, 30]), (1.0, [1, 2, 4, 8, 16, 32, 60, 60])]
 )
 def test_pauses_double_up_to_a_minute_and_vary_by_half(chance: float, expected: list[float]) -> None:
-    script = Script(*[SILENCE] * 8, finished(), chance=chance)
+    script = ScriptedService(*[SILENCE] * 8, finished(), chance=chance)
 
     script.play(perform_call(script.account(), LOOK, retry_budget=1000.0))
 
@@ -135,7 +135,7 @@ def test_pauses_double_up_to_a_minute_and_vary_by_half(chance: float, expected: 
 
 
 def test_pauses_stay_bounded_through_a_very_long_outage() -> None:
-    script = Script(*[SILENCE] * 2000, finished(), chance=1.0)
+    script = ScriptedService(*[SILENCE] * 2000, finished(), chance=1.0)
 
     script.play(perform_call(script.account(), LOOK, retry_budget=1e9))
 
@@ -143,7 +143,7 @@ def test_pauses_stay_bounded_through_a_very_long_outage() -> None:
 
 
 def test_the_last_try_is_made_when_patience_ends_and_not_before() -> None:
-    script = Script(always=SILENCE, chance=1.0)
+    script = ScriptedService(always=SILENCE, chance=1.0)
 
     failed(script, LOOK, retry_budget=10.0)
 
@@ -151,7 +151,7 @@ def test_the_last_try_is_made_when_patience_ends_and_not_before() -> None:
 
 
 def test_the_time_that_requests_take_counts() -> None:
-    script = Script(always=SILENCE, takes=60.0)
+    script = ScriptedService(always=SILENCE, takes=60.0)
 
     failed(script, LOOK, retry_budget=100.0)
 
@@ -159,7 +159,7 @@ def test_the_time_that_requests_take_counts() -> None:
 
 
 def test_a_conflict_passes_where_a_run_is_being_started() -> None:
-    script = Script(
+    script = ScriptedService(
         error(409, "ConflictWithAnotherIModelRequest"), error(409, "IModelAlreadyProcessingRequest"), accepted()
     )
 
@@ -171,7 +171,7 @@ def test_a_conflict_passes_where_a_run_is_being_started() -> None:
 
 
 def test_a_conflict_ends_with_the_run_that_got_there_first() -> None:
-    script = Script(error(409), accepted("/runs/elsewhere/other", status=303))
+    script = ScriptedService(error(409), accepted("/runs/elsewhere/other", status=303))
 
     answer = script.play(perform_call(script.account(), START))
 
@@ -180,7 +180,7 @@ def test_a_conflict_ends_with_the_run_that_got_there_first() -> None:
 
 
 def test_a_conflict_that_stays_is_raised_when_patience_ends() -> None:
-    script = Script(
+    script = ScriptedService(
         always=error(409, "ConflictWithAnotherIModelRequest", "The iModel is already processing this request.")
     )
 
@@ -192,7 +192,7 @@ def test_a_conflict_that_stays_is_raised_when_patience_ends() -> None:
 
 
 def test_different_troubles_share_one_patience() -> None:
-    script = Script(SILENCE, error(503), error(429), response(200, b"{"), always=error(500), chance=1.0)
+    script = ScriptedService(SILENCE, error(503), error(429), response(200, b"{"), always=error(500), chance=1.0)
 
     raised = failed(script, LOOK, retry_budget=60.0)
 
@@ -201,7 +201,7 @@ def test_different_troubles_share_one_patience() -> None:
 
 
 def test_the_reason_for_no_answer_is_told() -> None:
-    script = Script(NoResponse("ConnectTimeout: no route"))
+    script = ScriptedService(NoResponse("ConnectTimeout: no route"))
 
     raised = failed(script, LOOK, retry_budget=0.0)
 
@@ -212,7 +212,7 @@ def test_the_reason_for_no_answer_is_told() -> None:
 
 
 def test_an_unreadable_answer_is_located() -> None:
-    script = Script(response(200, b"[]", x_correlation_id="0af7-71"))
+    script = ScriptedService(response(200, b"[]", x_correlation_id="0af7-71"))
 
     raised = failed(script, LOOK, retry_budget=0.0)
 

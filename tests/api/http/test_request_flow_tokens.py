@@ -19,20 +19,20 @@ from airflow_provider_itwin.api.http.messages import Response, Token
 from airflow_provider_itwin.api.http.request_flow import obtain_token, perform_call
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.runs import endpoints
-from tests.api.answers import SILENCE, documented, error, finished, response
-from tests.api.script import CREDENTIALS, Script
+from tests.api.responses import SILENCE, documented, error, finished, response
+from tests.api.scripted_service import CREDENTIALS, ScriptedService
 
 LOOK = endpoints.get_run(ConnectionKind.STORAGE, "c1", "r1")
 UNAUTHORIZED = documented("get-storage-connection-run", 401)
 TOKEN = {"access_token": "abc.def", "expires_in": 3600, "token_type": "Bearer"}
 
 
-def bearers(script: Script) -> list[str]:
+def bearers(script: ScriptedService) -> list[str]:
     return [request.headers["authorization"] for request in script.requests]
 
 
 def test_the_token_is_asked_for_before_each_try_and_sent_along() -> None:
-    script = Script(SILENCE, finished())
+    script = ScriptedService(SILENCE, finished())
 
     script.play(perform_call(script.account(), LOOK, retry_budget=60.0))
 
@@ -43,7 +43,7 @@ def test_the_token_is_asked_for_before_each_try_and_sent_along() -> None:
 
 
 def test_a_refused_token_is_renewed_once_without_a_pause() -> None:
-    script = Script(UNAUTHORIZED, finished())
+    script = ScriptedService(UNAUTHORIZED, finished())
 
     script.play(perform_call(script.account(), LOOK))
 
@@ -55,7 +55,7 @@ def test_a_refused_token_is_renewed_once_without_a_pause() -> None:
 
 
 def test_a_refused_token_is_renewed_even_without_patience() -> None:
-    script = Script(UNAUTHORIZED, finished())
+    script = ScriptedService(UNAUTHORIZED, finished())
 
     script.play(perform_call(script.account(), LOOK, retry_budget=0.0))
 
@@ -63,7 +63,7 @@ def test_a_refused_token_is_renewed_even_without_patience() -> None:
 
 
 def test_the_second_refusal_is_final() -> None:
-    script = Script(UNAUTHORIZED, UNAUTHORIZED)
+    script = ScriptedService(UNAUTHORIZED, UNAUTHORIZED)
 
     with pytest.raises(ITwinAuthenticationError) as caught:
         script.play(perform_call(script.account(), LOOK))
@@ -74,7 +74,7 @@ def test_the_second_refusal_is_final() -> None:
 
 
 def test_the_second_refusal_is_final_even_if_other_trouble_lies_between() -> None:
-    script = Script(UNAUTHORIZED, error(503), SILENCE, UNAUTHORIZED)
+    script = ScriptedService(UNAUTHORIZED, error(503), SILENCE, UNAUTHORIZED)
 
     with pytest.raises(ITwinAuthenticationError):
         script.play(perform_call(script.account(), LOOK))
@@ -82,14 +82,14 @@ def test_the_second_refusal_is_final_even_if_other_trouble_lies_between() -> Non
 
 def test_an_issuer_that_gives_the_same_token_again_is_not_asked_forever() -> None:
     same = Token("same", renew_at=9e9)
-    script = Script(UNAUTHORIZED, UNAUTHORIZED, tokens=[same, Token("same", renew_at=9e9)])
+    script = ScriptedService(UNAUTHORIZED, UNAUTHORIZED, tokens=[same, Token("same", renew_at=9e9)])
 
     with pytest.raises(ITwinAuthenticationError):
         script.play(perform_call(script.account(), LOOK))
 
 
 def test_a_ready_token_cannot_be_renewed() -> None:
-    script = Script(UNAUTHORIZED, tokens=[Token("ready")])
+    script = ScriptedService(UNAUTHORIZED, tokens=[Token("ready")])
 
     with pytest.raises(ITwinAuthenticationError) as caught:
         script.play(perform_call(script.account(credentials=ReadyToken("ready")), LOOK))
@@ -111,7 +111,7 @@ def test_a_client_that_is_not_registered_is_told_where_to_register() -> None:
             }
         },
     )
-    script = Script(unknown, unknown)
+    script = ScriptedService(unknown, unknown)
 
     with pytest.raises(ITwinAuthenticationError, match=r"Register the client at https://developer\.bentley\.com"):
         script.play(perform_call(script.account(), LOOK))
@@ -119,7 +119,7 @@ def test_a_client_that_is_not_registered_is_told_where_to_register() -> None:
 
 @pytest.mark.parametrize("failure", [ITwinConnectionError("no issuer"), ITwinAuthenticationError("refused")])
 def test_a_token_that_cannot_be_had_ends_the_exchange(failure: ITwinError) -> None:
-    script = Script(tokens=[failure])
+    script = ScriptedService(tokens=[failure])
 
     with pytest.raises(type(failure)):
         script.play(perform_call(script.account(), LOOK))
@@ -128,7 +128,7 @@ def test_a_token_that_cannot_be_had_ends_the_exchange(failure: ITwinError) -> No
 
 
 def test_the_request_for_a_token_is_the_documented_form() -> None:
-    script = Script(response(200, TOKEN))
+    script = ScriptedService(response(200, TOKEN))
 
     token = script.play(obtain_token(script.account(), CREDENTIALS))
 
@@ -147,7 +147,7 @@ def test_the_request_for_a_token_is_the_documented_form() -> None:
 
 
 def test_a_token_lives_from_when_it_was_asked_for() -> None:
-    script = Script(response(200, TOKEN), takes=50.0)
+    script = ScriptedService(response(200, TOKEN), takes=50.0)
 
     token = script.play(obtain_token(script.account(), CREDENTIALS))
 
@@ -156,7 +156,7 @@ def test_a_token_lives_from_when_it_was_asked_for() -> None:
 
 def test_the_issuer_is_asked_under_its_own_path() -> None:
     environment = Environment.of("https://gateway.example/itwin", "https://login.example/realm/")
-    script = Script(response(200, TOKEN))
+    script = ScriptedService(response(200, TOKEN))
 
     script.play(obtain_token(script.account(environment), CREDENTIALS))
 
@@ -167,7 +167,7 @@ def test_the_issuer_is_asked_under_its_own_path() -> None:
     "failure", [SILENCE, error(500), error(429), response(200, b"<html>"), response(200, {"expires_in": 1})]
 )
 def test_the_issuer_gets_patience_too(failure: Response) -> None:
-    script = Script(failure, failure, response(200, TOKEN), chance=1.0)
+    script = ScriptedService(failure, failure, response(200, TOKEN), chance=1.0)
 
     assert script.play(obtain_token(script.account(), CREDENTIALS)).value == "abc.def"
     assert script.seconds == pytest.approx([1, 2])
@@ -184,7 +184,7 @@ def test_the_issuer_gets_patience_too(failure: Response) -> None:
     ],
 )
 def test_patience_with_the_issuer_ends(failure: Response, meaning: type[ITwinError]) -> None:
-    script = Script(always=failure)
+    script = ScriptedService(always=failure)
 
     with pytest.raises(ITwinError) as caught:
         script.play(obtain_token(script.account(), CREDENTIALS, retry_budget=20.0))
@@ -209,7 +209,7 @@ def test_patience_with_the_issuer_ends(failure: Response, meaning: type[ITwinErr
     ],
 )
 def test_a_refused_client_is_told_what_to_look_at(status: int, body: object, hint: str) -> None:
-    script = Script(response(status, body, x_correlation_id="corr-1"))
+    script = ScriptedService(response(status, body, x_correlation_id="corr-1"))
 
     with pytest.raises(ITwinAuthenticationError) as caught:
         script.play(obtain_token(script.account(), CREDENTIALS))
@@ -224,7 +224,7 @@ def test_a_refused_client_is_told_what_to_look_at(status: int, body: object, hin
 
 def test_what_oauth_says_is_told() -> None:
     body = {"error": "invalid_client", "error_description": "Invalid client or client credentials."}
-    script = Script(response(400, body))
+    script = ScriptedService(response(400, body))
 
     with pytest.raises(ITwinAuthenticationError) as caught:
         script.play(obtain_token(script.account(), CREDENTIALS))
@@ -235,7 +235,7 @@ def test_what_oauth_says_is_told() -> None:
 
 @pytest.mark.parametrize("status", [404, 405, 410, 422])
 def test_an_issuer_without_a_token_endpoint_is_told_apart_from_a_connection_that_does_not_exist(status: int) -> None:
-    script = Script(response(status, {"error": "not_here"}))
+    script = ScriptedService(response(status, {"error": "not_here"}))
 
     with pytest.raises(ITwinAuthenticationError) as caught:
         script.play(obtain_token(script.account(), CREDENTIALS))
@@ -248,7 +248,7 @@ def test_an_issuer_without_a_token_endpoint_is_told_apart_from_a_connection_that
 
 
 def test_the_issuer_may_not_send_the_secret_elsewhere() -> None:
-    script = Script(always=response(307, location="https://elsewhere.example/connect/token"))
+    script = ScriptedService(always=response(307, location="https://elsewhere.example/connect/token"))
 
     with pytest.raises(ITwinProtocolError):
         script.play(obtain_token(script.account(), CREDENTIALS))
@@ -257,7 +257,7 @@ def test_the_issuer_may_not_send_the_secret_elsewhere() -> None:
 
 
 def test_a_scope_of_ones_own_is_asked_for() -> None:
-    script = Script(response(200, TOKEN))
+    script = ScriptedService(response(200, TOKEN))
 
     script.play(obtain_token(script.account(), ClientCredentials("id", "secret", "imodels:read")))
 

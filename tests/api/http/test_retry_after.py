@@ -12,8 +12,8 @@ from airflow_provider_itwin.api.http.messages import Response, http_date
 from airflow_provider_itwin.api.http.request_flow import perform_call
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.runs import endpoints
-from tests.api.answers import documented, error, finished
-from tests.api.script import Script
+from tests.api.responses import documented, error, finished
+from tests.api.scripted_service import ScriptedService
 
 LOOK = endpoints.get_run(ConnectionKind.STORAGE, "c1", "r1")
 
@@ -96,7 +96,7 @@ def limited(retry: str | None, **headers: str) -> Response:
 def test_the_wish_of_the_service_is_obeyed_with_some_jitter_and_within_reason(
     retry: str | None, chance: float, pause: float
 ) -> None:
-    script = Script(limited(retry), finished(), chance=chance)
+    script = ScriptedService(limited(retry), finished(), chance=chance)
 
     script.play(perform_call(script.account(), LOOK, retry_budget=1000.0))
 
@@ -105,7 +105,7 @@ def test_the_wish_of_the_service_is_obeyed_with_some_jitter_and_within_reason(
 
 def test_never_sooner_than_asked_for() -> None:
     for chance in (0.0, 0.25, 0.5, 0.99):
-        script = Script(limited("11"), limited("13"), finished(), chance=chance)
+        script = ScriptedService(limited("11"), limited("13"), finished(), chance=chance)
 
         script.play(perform_call(script.account(), LOOK))
 
@@ -114,7 +114,7 @@ def test_never_sooner_than_asked_for() -> None:
 
 
 def test_a_date_is_obeyed_whatever_this_machine_thinks_the_time_is() -> None:
-    script = Script(limited("Sun, 06 Nov 1994 12:00:20 GMT", date=NOON), finished(), chance=0.0)
+    script = ScriptedService(limited("Sun, 06 Nov 1994 12:00:20 GMT", date=NOON), finished(), chance=0.0)
 
     script.play(perform_call(script.account(), LOOK))
 
@@ -122,7 +122,7 @@ def test_a_date_is_obeyed_whatever_this_machine_thinks_the_time_is() -> None:
 
 
 def test_a_longer_wish_than_patience_ends_the_call_at_once() -> None:
-    script = Script(limited("60"), chance=0.0)
+    script = ScriptedService(limited("60"), chance=0.0)
 
     with pytest.raises(ITwinRateLimitError) as caught:
         script.play(perform_call(script.account(), LOOK, retry_budget=59.0))
@@ -132,7 +132,7 @@ def test_a_longer_wish_than_patience_ends_the_call_at_once() -> None:
 
 
 def test_the_backoff_goes_on_growing_beneath_the_wish() -> None:
-    script = Script(*[limited("1")] * 5, finished(), chance=1.0)
+    script = ScriptedService(*[limited("1")] * 5, finished(), chance=1.0)
 
     script.play(perform_call(script.account(), LOOK))
 
@@ -150,7 +150,7 @@ def test_the_backoff_goes_on_growing_beneath_the_wish() -> None:
     ],
 )
 def test_both_documented_codes_pass(operation: str, code: str) -> None:
-    script = Script(documented(operation, 429, retry_after="4"), finished(), chance=0.0)
+    script = ScriptedService(documented(operation, 429, retry_after="4"), finished(), chance=0.0)
 
     script.play(perform_call(script.account(), LOOK))
 
@@ -161,7 +161,7 @@ def test_both_documented_codes_pass(operation: str, code: str) -> None:
 
 
 def test_a_server_error_may_ask_for_time_too() -> None:
-    script = Script(error(503, retry_after="9"), finished(), chance=0.0)
+    script = ScriptedService(error(503, retry_after="9"), finished(), chance=0.0)
 
     script.play(perform_call(script.account(), LOOK))
 

@@ -28,8 +28,8 @@ from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.runs import endpoints
 from airflow_provider_itwin.api.wait.models import WaitEnd, WaitSpec
 from airflow_provider_itwin.api.wait.waiter import wait
-from tests.api.answers import response
-from tests.api.script import WALL, Script
+from tests.api.responses import response
+from tests.api.scripted_service import WALL, ScriptedService
 
 SECRET = "hunter2+of/a1="
 OPAQUE = "0paque-t0ken_0123456789abcdef"
@@ -92,7 +92,7 @@ def test_a_call_whose_answer_echoes_secrets(
     caplog.set_level(logging.DEBUG)
     said = WITH_TOKEN if isinstance(credentials, ClientCredentials) else WITH_TOKEN.replace("hunter2", "h")
     answer = response(status, body(said), x_correlation_id=said, location=SIGNED, content_type=said)
-    script = Script(always=answer, tokens=[Token(OPAQUE, renew_at=9e9 if credentials is CLIENT else None)] * 3)
+    script = ScriptedService(always=answer, tokens=[Token(OPAQUE, renew_at=9e9 if credentials is CLIENT else None)] * 3)
 
     with pytest.raises(ITwinError) as caught:
         script.play(perform_call(script.account(credentials=credentials), LOOK, retry_budget=5.0))
@@ -106,7 +106,7 @@ def test_a_call_whose_answer_echoes_secrets(
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 429, 500])
 @pytest.mark.parametrize("body", BODIES)
 def test_a_token_endpoint_that_echoes_secrets(status: int, body: Callable[[str], Any]) -> None:
-    script = Script(always=response(status, body(EVERYTHING), x_correlation_id=EVERYTHING, location=SIGNED))
+    script = ScriptedService(always=response(status, body(EVERYTHING), x_correlation_id=EVERYTHING, location=SIGNED))
 
     with pytest.raises(ITwinError) as caught:
         script.play(obtain_token(script.account(credentials=CLIENT), CLIENT, retry_budget=5.0))
@@ -124,7 +124,7 @@ def test_a_token_endpoint_that_echoes_secrets(status: int, body: Callable[[str],
     ],
 )
 def test_a_token_that_cannot_be_used_is_not_shown(body: Any) -> None:
-    script = Script(always=response(200, body))
+    script = ScriptedService(always=response(200, body))
 
     with pytest.raises(ITwinError) as caught:
         script.play(obtain_token(script.account(credentials=CLIENT), CLIENT, retry_budget=0.0))
@@ -134,7 +134,7 @@ def test_a_token_that_cannot_be_used_is_not_shown(body: Any) -> None:
 
 def test_a_wait_that_ends_with_secrets_in_the_answer(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    script = Script(always=response(500, in_message(WITH_TOKEN)), tokens=[Token(OPAQUE, renew_at=9e9)])
+    script = ScriptedService(always=response(500, in_message(WITH_TOKEN)), tokens=[Token(OPAQUE, renew_at=9e9)])
     spec = WaitSpec(ConnectionKind.STORAGE, "c1", "r1", began=WALL)
 
     outcome = script.play(wait(script.account(credentials=CLIENT), spec))
@@ -145,7 +145,7 @@ def test_a_wait_that_ends_with_secrets_in_the_answer(caplog: pytest.LogCaptureFi
 
 
 def test_the_url_in_an_error_has_no_query() -> None:
-    script = Script(response(404, {"error": {"code": "NotFound"}}))
+    script = ScriptedService(response(404, {"error": {"code": "NotFound"}}))
     call = endpoints.get_connections(ConnectionKind.STORAGE, SECRET.replace("/", ""), 1, 0)
 
     with pytest.raises(ITwinError) as caught:

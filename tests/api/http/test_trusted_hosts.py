@@ -13,10 +13,10 @@ from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.runs import endpoints, start
 from airflow_provider_itwin.api.runs.pagination import Pages
 from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
-from tests.api.answers import accepted, connection, response
 from tests.api.drivers import DRIVERS, Driver, World, call, driver
 from tests.api.recorder import Recorder
-from tests.api.script import CREDENTIALS, Script
+from tests.api.responses import accepted, connection, response
+from tests.api.scripted_service import CREDENTIALS, ScriptedService
 
 STORAGE = ConnectionKind.STORAGE
 
@@ -127,7 +127,7 @@ def test_the_issuer_gets_the_secret_and_the_api_the_token(world: World, name: st
     ],
 )
 def test_no_redirect_is_followed_and_every_one_passes(location: str) -> None:
-    script = Script(response(302, location=location), connection("r1"))
+    script = ScriptedService(response(302, location=location), connection("r1"))
 
     assert script.play(start.take_baseline(script.account(), STORAGE, "c1")).last_run is not None
     assert len(set(script.lines)) == 1
@@ -136,7 +136,7 @@ def test_no_redirect_is_followed_and_every_one_passes(location: str) -> None:
 def test_an_account_of_another_platform_stays_there() -> None:
     environment = Environment.of("https://gateway.example:8443/itwin", "https://login.example")
     production = "https://api.bentley.com/synchronization/imodels/storageconnections/c1/runs/new"
-    script = Script(connection("old"), accepted(None), connection(production))
+    script = ScriptedService(connection("old"), accepted(None), connection(production))
 
     started = script.play(start.start_run(script.account(environment, CREDENTIALS), STORAGE, "c1"))
 

@@ -26,7 +26,7 @@ from airflow_provider_itwin.api.models.timeline import (
     TaskSpan,
     Timeline,
 )
-from tests.api.answers import DATA
+from tests.api.responses import DATA
 
 REF = RunRef(ConnectionKind.STORAGE, "c1", "r1")
 

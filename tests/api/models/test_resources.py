@@ -33,7 +33,7 @@ from airflow_provider_itwin.api.models.resources import (
     decoded,
     read_moment,
 )
-from tests.api.answers import DATA
+from tests.api.responses import DATA
 
 STARTED = datetime(2020, 10, 24, 2, 44, 13, 410966, tzinfo=UTC)
 

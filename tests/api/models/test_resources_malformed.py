@@ -24,7 +24,7 @@ from airflow_provider_itwin.api.models.resources import (
     decoded,
     read_moment,
 )
-from tests.api.answers import DATA
+from tests.api.responses import DATA
 
 SHAPES: list[type[Any]] = [RunEnvelope, RunSummaryEnvelope, ConnectionEnvelope, RunPage, SourceFilePage, ConnectionPage]
 DOCUMENTED = json.loads((DATA / "get-storage-connection-run.200.json").read_bytes())

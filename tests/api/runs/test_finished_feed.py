@@ -21,8 +21,8 @@ from airflow_provider_itwin.api.runs.finished_feed import (
     look_for_ended,
     neighbours,
 )
-from tests.api.answers import error, response
-from tests.api.script import Script
+from tests.api.responses import error, response
+from tests.api.scripted_service import ScriptedService
 
 KIND = ConnectionKind.STORAGE
 NOW = datetime(2026, 9, 21, 14, 0, tzinfo=UTC)
@@ -57,7 +57,7 @@ class Service:
 
     def look(self, cursor: Cursor | None, **arguments: Any) -> PollOutcome:
         self.requests.clear()
-        script = Script(always=self.answer)
+        script = ScriptedService(always=self.answer)
         return script.play(look_for_ended(script.account(), KIND, "c1", cursor, **arguments))
 
     def answer(self, request: Request) -> Response:
@@ -334,7 +334,7 @@ def test_trouble_with_the_connection_is_raised(status: int) -> None:
 
 
 def test_an_export_is_asked_for_as_it_can_be() -> None:
-    script = Script(
+    script = ScriptedService(
         response(200, {"connection": {"id": "c1"}}),
         response(200, {"runs": [{"id": "r1", "state": "Completed", "jobs": [{"tasks": []}]}]}),
     )

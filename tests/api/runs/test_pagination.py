@@ -12,8 +12,8 @@ from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.resources import SourceFile
 from airflow_provider_itwin.api.runs import endpoints
 from airflow_provider_itwin.api.runs.pagination import Pages
-from tests.api.answers import STORAGE, documented, response
-from tests.api.script import Script, first
+from tests.api.responses import STORAGE, documented, response
+from tests.api.scripted_service import ScriptedService, first
 
 FILES = f"{STORAGE}/c1/sourcefiles"
 
@@ -25,7 +25,7 @@ def source_files() -> Pages[SourceFile]:
     )
 
 
-def read(script: Script, pages: Pages[SourceFile] | None = None) -> list[str | None]:
+def read(script: ScriptedService, pages: Pages[SourceFile] | None = None) -> list[str | None]:
     pages = pages or source_files()
     found: list[str | None] = []
     for _ in range(1000):
@@ -52,14 +52,14 @@ def query(skip: int) -> str:
 
 
 def test_the_documented_page() -> None:
-    script = Script(documented("get-storage-connection-sourcefiles", 200), page(2, 0))
+    script = ScriptedService(documented("get-storage-connection-sourcefiles", 200), page(2, 0))
 
     assert read(script) == ["297c8ab9-53a3-4fe5-adf8-79b4c1a95cbb", "5d22aa94-cde5-48ec-afcc-6c4aca67d51b"]
     assert script.lines == [query(0), query(2)]
 
 
 def test_full_pages_are_followed_by_others() -> None:
-    script = Script(page(0, 100, "x"), page(100, 100, "x"), page(200, 7))
+    script = ScriptedService(page(0, 100, "x"), page(100, 100, "x"), page(200, 7))
 
     assert read(script) == ids(207)
     assert script.lines == [query(0), query(100), query(200)]
@@ -67,12 +67,12 @@ def test_full_pages_are_followed_by_others() -> None:
 
 
 def test_a_full_last_page_costs_one_more_look() -> None:
-    assert read(Script(page(0, 100), page(100, 0))) == ids(100)
+    assert read(ScriptedService(page(0, 100), page(100, 0))) == ids(100)
 
 
 @pytest.mark.parametrize("link", [None, {}, {"href": None}, {"href": ""}])
 def test_a_short_page_without_a_link_is_the_last(link: Any) -> None:
-    assert read(Script(page(0, 99, link))) == ids(99)
+    assert read(ScriptedService(page(0, 99, link))) == ids(99)
 
 
 @pytest.mark.parametrize(
@@ -86,18 +86,18 @@ def test_a_short_page_without_a_link_is_the_last(link: Any) -> None:
     ],
 )
 def test_a_short_page_with_a_link_is_followed_by_another_that_we_count_ourselves(link: str) -> None:
-    script = Script(page(0, 50, link), page(50, 50, link), page(100, 1))
+    script = ScriptedService(page(0, 50, link), page(50, 50, link), page(100, 1))
 
     assert read(script) == ids(101)
     assert script.lines == [query(0), query(50), query(100)]
 
 
 def test_links_that_promise_more_forever_end_with_an_empty_page() -> None:
-    assert read(Script(page(0, 100, "x"), page(100, 3, "x"), page(103, 0, "x"))) == ids(103)
+    assert read(ScriptedService(page(0, 100, "x"), page(100, 3, "x"), page(103, 0, "x"))) == ids(103)
 
 
 def test_a_service_that_gives_the_same_page_forever() -> None:
-    assert read(Script(page(0, 100, "x"), always=page(0, 100, "x"))) == ids(100)
+    assert read(ScriptedService(page(0, 100, "x"), always=page(0, 100, "x"))) == ids(100)
 
 
 def test_a_service_that_gives_the_same_entries_forever_although_they_change() -> None:
@@ -106,7 +106,7 @@ def test_a_service_that_gives_the_same_entries_forever_although_they_change() ->
     def answer(_: Request) -> Response:
         return page(0, 50, "x", lastKnownFileName=f"renamed for the {next(calls)}. time")
 
-    assert read(Script(always=answer)) == ids(50)
+    assert read(ScriptedService(always=answer)) == ids(50)
 
 
 def test_entries_without_ids_are_compared_whole() -> None:
@@ -116,13 +116,13 @@ def test_entries_without_ids_are_compared_whole() -> None:
         )
 
     pages = source_files()
-    script = Script(files("a", "b"), files("c", "d"), files("c", "d"))
+    script = ScriptedService(files("a", "b"), files("c", "d"), files("c", "d"))
 
     assert read(script, pages) == [None] * 4
 
 
 def test_a_service_that_gives_everything_at_once() -> None:
-    assert read(Script(page(0, 250), page(250, 0))) == ids(250)
+    assert read(ScriptedService(page(0, 250), page(250, 0))) == ids(250)
 
 
 @pytest.mark.parametrize(
@@ -135,17 +135,17 @@ def test_a_service_that_gives_everything_at_once() -> None:
     ],
 )
 def test_there_is_nothing(body: Any) -> None:
-    assert read(Script(response(200, body))) == []
+    assert read(ScriptedService(response(200, body))) == []
 
 
 @pytest.mark.parametrize("body", [{}, {"sourceFiles": 5}, {"files": []}, {"sourceFiles": {}, "_links": "none"}])
 def test_what_is_no_page_is_not_taken_for_the_end_of_the_list(body: Any) -> None:
-    script = Script(always=first(page(0, 100), response(200, body), then=page(100, 1)))
+    script = ScriptedService(always=first(page(0, 100), response(200, body), then=page(100, 1)))
 
     assert read(script) == ids(101)
     assert len(script.pauses) == 1
     with pytest.raises(ITwinProtocolError, match="has not the expected content"):
-        read(Script(always=response(200, body)))
+        read(ScriptedService(always=response(200, body)))
 
 
 KINDS = ConnectionKind

@@ -18,8 +18,8 @@ from airflow_provider_itwin.api.wait.waiter import (
     WaitSpec,
     wait,
 )
-from tests.api.answers import finished, response
-from tests.api.script import WALL, Script
+from tests.api.responses import finished, response
+from tests.api.scripted_service import WALL, ScriptedService
 
 KINDS = list(ConnectionKind)
 GUID = "0d0c6d5a-93a6-4d3f-8f5e-2ba6b4e8d1aa"
@@ -58,7 +58,7 @@ ABOUT_THIS_RUN = [
 
 
 def asked(call: Call[Any], body: Any) -> Any:
-    script = Script(response(200, body))
+    script = ScriptedService(response(200, body))
     return script.play(perform_call(script.account(), call, retry_budget=0.0))
 
 
@@ -116,7 +116,7 @@ def test_the_same_form_of_another_id_is_not_believed(asked_for: str, named: str)
 
 def test_a_wait_does_not_end_with_the_success_of_another_run() -> None:
     spec = WaitSpec(ConnectionKind.STORAGE, "C", "A", began=WALL, outage_tolerance=100.0)
-    script = Script(always=finished(id="B", connectionId="D"))
+    script = ScriptedService(always=finished(id="B", connectionId="D"))
 
     outcome = script.play(wait(script.account(), spec))
 

@@ -23,7 +23,7 @@ from airflow_provider_itwin.api.runs.start import (
     StartedRun,
     start_run,
 )
-from tests.api.answers import (
+from tests.api.responses import (
     EXPORT,
     MANIFEST,
     SILENCE,
@@ -36,14 +36,14 @@ from tests.api.answers import (
     response,
     run,
 )
-from tests.api.script import Script, first
+from tests.api.scripted_service import ScriptedService, first
 
 KIND = ConnectionKind.STORAGE
 NEW = RunRef(KIND, "c1", "new")
 KNOWN = Baseline(RunRef(KIND, "c1", "old"))
 
 
-def start(script: Script, baseline: Baseline | None = KNOWN) -> StartedRun:
+def start(script: ScriptedService, baseline: Baseline | None = KNOWN) -> StartedRun:
     return script.play(start_run(script.account(), KIND, "c1", baseline=baseline))
 
 
@@ -65,7 +65,7 @@ def start(script: Script, baseline: Baseline | None = KNOWN) -> StartedRun:
     ],
 )
 def test_the_new_run_is_the_one_that_the_location_names(location: str) -> None:
-    script = Script(accepted(location))
+    script = ScriptedService(accepted(location))
 
     assert start(script) == StartedRun(NEW, created=True)
     assert script.lines == [f"POST {STORAGE}/c1/run"]
@@ -73,12 +73,12 @@ def test_the_new_run_is_the_one_that_the_location_names(location: str) -> None:
 
 @pytest.mark.parametrize("status", [200, 201, 202])
 def test_any_good_status_with_a_location_will_do(status: int) -> None:
-    assert start(Script(accepted(status=status))) == StartedRun(NEW, created=True)
+    assert start(ScriptedService(accepted(status=status))) == StartedRun(NEW, created=True)
 
 
 @pytest.mark.parametrize("status", [200, 201])
 def test_a_good_status_that_names_no_run_may_come_from_what_stands_in_between(status: int) -> None:
-    script = Script(response(status, b"<html>Please sign in</html>"), connection("old"), accepted())
+    script = ScriptedService(response(status, b"<html>Please sign in</html>"), connection("old"), accepted())
 
     assert start(script) == StartedRun(NEW, created=True, in_doubt=True)
 
@@ -93,7 +93,7 @@ def test_a_good_status_that_names_no_run_may_come_from_what_stands_in_between(st
 )
 def test_each_kind_is_started_in_its_own_way(kind: ConnectionKind, url: str, body: dict[str, object] | None) -> None:
     root = url.rsplit("/", 2)[0]
-    script = Script(accepted(f"{root}/c1/runs/new"))
+    script = ScriptedService(accepted(f"{root}/c1/runs/new"))
 
     started = script.play(start_run(script.account(), kind, "c1", body, baseline=Baseline()))
 
@@ -106,7 +106,7 @@ def test_each_kind_is_started_in_its_own_way(kind: ConnectionKind, url: str, bod
 
 
 def test_without_a_baseline_the_connection_is_looked_at_first() -> None:
-    script = Script(connection("old"), accepted(None), connection("old"), connection("new"))
+    script = ScriptedService(connection("old"), accepted(None), connection("old"), connection("new"))
 
     assert start(script, baseline=None) == StartedRun(NEW, created=True)
     assert script.lines == [
@@ -133,20 +133,20 @@ def test_without_a_baseline_the_connection_is_looked_at_first() -> None:
     ],
 )
 def test_without_a_location_that_helps_the_last_run_is_taken_once_it_is_another(location: str | None) -> None:
-    script = Script(accepted(location), connection("old"), connection("old"), connection("new"))
+    script = ScriptedService(accepted(location), connection("old"), connection("old"), connection("new"))
 
     assert start(script) == StartedRun(NEW, created=True)
     assert script.seconds == [1.0, 2.0]
 
 
 def test_a_connection_that_had_never_run() -> None:
-    script = Script(accepted(None), connection(None), connection("new"))
+    script = ScriptedService(accepted(None), connection(None), connection("new"))
 
     assert start(script, Baseline()) == StartedRun(NEW, created=True)
 
 
 def test_a_last_run_that_stays_as_it_was_is_never_taken_for_the_new_one() -> None:
-    script = Script(accepted(None), always=connection("old"))
+    script = ScriptedService(accepted(None), always=connection("old"))
 
     with pytest.raises(ITwinProtocolError, match="was accepted, but neither the answer nor the connection tells which"):
         start(script)
@@ -156,13 +156,13 @@ def test_a_last_run_that_stays_as_it_was_is_never_taken_for_the_new_one() -> Non
 
 @pytest.mark.parametrize("old", ["OLD", "Old", f"{STORAGE}/C1/runs/old"])
 def test_an_old_run_in_another_case_is_never_taken_for_the_new_one(old: str) -> None:
-    script = Script(accepted(None), connection(old), connection(f"{STORAGE}/C1/runs/new"))
+    script = ScriptedService(accepted(None), connection(old), connection(f"{STORAGE}/C1/runs/new"))
 
     assert start(script) == StartedRun(NEW, created=True)
 
 
 def test_an_active_run_of_ours_is_known_in_any_case_and_called_as_we_do() -> None:
-    script = Script(accepted(f"{STORAGE}/C1/runs/OLD", status=303))
+    script = ScriptedService(accepted(f"{STORAGE}/C1/runs/OLD", status=303))
 
     started = start(script)
 
@@ -173,7 +173,7 @@ def test_an_active_run_of_ours_is_known_in_any_case_and_called_as_we_do() -> Non
 
 
 def test_a_last_run_of_another_connection_is_never_taken_for_ours() -> None:
-    script = Script(accepted(None), connection(f"{STORAGE}/another/runs/new"), connection("new"))
+    script = ScriptedService(accepted(None), connection(f"{STORAGE}/another/runs/new"), connection("new"))
 
     assert start(script) == StartedRun(NEW, created=True)
 
@@ -190,7 +190,7 @@ def test_a_last_run_of_another_connection_is_never_taken_for_ours() -> None:
     ],
 )
 def test_a_303_names_the_active_run_and_is_not_followed(location: str, ref: RunRef) -> None:
-    script = Script(accepted(location, status=303))
+    script = ScriptedService(accepted(location, status=303))
 
     assert start(script) == StartedRun(ref, created=False)
     assert len(script.requests) == 1
@@ -198,45 +198,47 @@ def test_a_303_names_the_active_run_and_is_not_followed(location: str, ref: RunR
 
 @pytest.mark.parametrize("location", [None, "https://api.bentley.com/nowhere"])
 def test_a_303_without_a_run_leads_to_the_last_run_if_that_is_active(location: str | None) -> None:
-    script = Script(accepted(location, status=303), connection("r7"), run("Queued"))
+    script = ScriptedService(accepted(location, status=303), connection("r7"), run("Queued"))
 
     assert start(script) == StartedRun(RunRef(KIND, "c1", "r7"), created=False)
 
 
 def test_a_303_without_a_run_while_no_run_of_ours_is_active() -> None:
-    script = Script(accepted(None, status=303), connection("old"), finished())
+    script = ScriptedService(accepted(None, status=303), connection("old"), finished())
 
     with pytest.raises(ITwinProtocolError, match="is being synchronized by a run that the service does not name"):
         start(script)
 
 
 def test_a_303_without_a_run_for_a_connection_that_never_ran() -> None:
-    script = Script(accepted(None, status=303), connection(None))
+    script = ScriptedService(accepted(None, status=303), connection(None))
 
     with pytest.raises(ITwinProtocolError, match="does not name"):
         start(script)
 
 
 def test_conflicts_are_waited_out() -> None:
-    script = Script(documented("run-storage-connection", 409), documented("run-storage-connection", 409), accepted())
+    script = ScriptedService(
+        documented("run-storage-connection", 409), documented("run-storage-connection", 409), accepted()
+    )
 
     assert start(script) == StartedRun(NEW, created=True)
 
 
 @pytest.mark.parametrize("lost", [SILENCE, error(500), response(204)])
 def test_after_a_lost_answer_the_active_run_may_be_ours(lost: Response) -> None:
-    script = Script(lost, connection("old"), accepted(status=303))
+    script = ScriptedService(lost, connection("old"), accepted(status=303))
 
     assert start(script) == StartedRun(NEW, created=False, in_doubt=True)
 
 
 def test_after_a_lost_answer_a_new_run_is_new_all_the_same() -> None:
-    assert start(Script(SILENCE, connection("old"), accepted())).created
+    assert start(ScriptedService(SILENCE, connection("old"), accepted())).created
 
 
 @pytest.mark.parametrize("passed", [error(429), documented("run-storage-connection", 409), error(401)])
 def test_a_request_that_was_turned_away_started_nothing(passed: Response) -> None:
-    assert start(Script(passed, accepted(status=303))) == StartedRun(NEW, created=False, in_doubt=False)
+    assert start(ScriptedService(passed, accepted(status=303))) == StartedRun(NEW, created=False, in_doubt=False)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +246,7 @@ def test_a_request_that_was_turned_away_started_nothing(passed: Response) -> Non
     [(403, ITwinPermissionError), (404, ITwinNotFoundError), (422, ITwinInvalidRequestError)],
 )
 def test_a_refusal_starts_nothing(status: int, meaning: type[ITwinError]) -> None:
-    script = Script(documented("run-storage-connection", status))
+    script = ScriptedService(documented("run-storage-connection", status))
 
     with pytest.raises(meaning) as caught:
         start(script)
@@ -254,14 +256,14 @@ def test_a_refusal_starts_nothing(status: int, meaning: type[ITwinError]) -> Non
 
 @pytest.mark.parametrize("status", [403, 404])
 def test_who_may_run_a_connection_but_not_read_it_can_start_it(status: int) -> None:
-    script = Script(error(status), accepted())
+    script = ScriptedService(error(status), accepted())
 
     assert start(script, baseline=None) == StartedRun(NEW, created=True)
 
 
 @pytest.mark.parametrize("bad", ["", "a/b", "a?b", "..", "None"])
 def test_an_id_that_is_none_is_found_out_before_anything_is_sent(bad: str) -> None:
-    script = Script()
+    script = ScriptedService()
 
     with pytest.raises(ValueError, match="connection_id"):
         script.play(start_run(script.account(), KIND, bad, baseline=KNOWN))
@@ -269,7 +271,7 @@ def test_an_id_that_is_none_is_found_out_before_anything_is_sent(bad: str) -> No
 
 def test_every_request_goes_to_the_host_of_the_account_whatever_the_links_say() -> None:
     evil = "https://evil.example/synchronization/imodels/storageconnections/c1/runs"
-    script = Script(
+    script = ScriptedService(
         connection(f"{evil}/old"),
         accepted(f"{evil.replace('c1', 'another')}/new"),
         first(connection(f"{evil}/old"), then=connection(f"{evil}/new")),

@@ -22,8 +22,8 @@ from airflow_provider_itwin.api.runs.start import (
     find_started_since,
     take_baseline,
 )
-from tests.api.answers import EXPORT, MANIFEST, STORAGE, connection, error, finished, response, run
-from tests.api.script import Script
+from tests.api.responses import EXPORT, MANIFEST, STORAGE, connection, error, finished, response, run
+from tests.api.scripted_service import ScriptedService
 
 KIND = ConnectionKind.STORAGE
 DATE = "Mon, 21 Sep 2026 14:13:20 GMT"
@@ -33,14 +33,14 @@ BASELINE = Baseline(OLD, ASKED, names_last_run=True)
 
 
 def test_a_baseline_is_the_last_run_and_the_moment_by_the_clock_of_the_service() -> None:
-    script = Script(connection("old", date=DATE))
+    script = ScriptedService(connection("old", date=DATE))
 
     assert script.play(take_baseline(script.account(), KIND, "c1")) == BASELINE
 
 
 @pytest.mark.parametrize("kind", ["User", "Service"])
 def test_a_baseline_tells_in_whose_name_a_connection_runs(kind: str) -> None:
-    script = Script(response(200, {"connection": {"authenticationType": kind}}))
+    script = ScriptedService(response(200, {"connection": {"authenticationType": kind}}))
 
     assert script.play(take_baseline(script.account(), KIND, "c1")) == Baseline(None, None, kind)
 
@@ -50,7 +50,7 @@ def test_a_baseline_tells_in_whose_name_a_connection_runs(kind: str) -> None:
     [(ConnectionKind.STORAGE, STORAGE), (ConnectionKind.MANIFEST, MANIFEST), (ConnectionKind.EXPORT, EXPORT)],
 )
 def test_a_baseline_of_each_kind(kind: ConnectionKind, root: str) -> None:
-    script = Script(connection("old", root=root))
+    script = ScriptedService(connection("old", root=root))
 
     baseline = script.play(take_baseline(script.account(), kind, "c1"))
 
@@ -60,13 +60,13 @@ def test_a_baseline_of_each_kind(kind: ConnectionKind, root: str) -> None:
 
 @pytest.mark.parametrize("status", [403, 404])
 def test_a_baseline_of_what_cannot_be_read_is_empty(status: int) -> None:
-    script = Script(error(status))
+    script = ScriptedService(error(status))
 
     assert script.play(take_baseline(script.account(), KIND, "c1")) == Baseline()
 
 
 def test_a_baseline_hides_no_other_refusal() -> None:
-    script = Script(error(422))
+    script = ScriptedService(error(422))
 
     with pytest.raises(ITwinInvalidRequestError):
         script.play(take_baseline(script.account(), KIND, "c1"))
@@ -107,7 +107,7 @@ def test_whether_a_run_certainly_began_since(
     ],
 )
 def test_a_run_of_another_connection_is_not_ours_and_not_looked_at(location: RunRef, kind: ConnectionKind) -> None:
-    script = Script()
+    script = ScriptedService()
 
     active = script.play(examine_active(script.account(), location, BASELINE, kind, "c1"))
 
@@ -127,7 +127,7 @@ def test_a_run_of_another_connection_is_not_ours_and_not_looked_at(location: Run
 def test_a_run_of_ours_is_fresh_if_it_began_since_and_does_the_same(
     start: str | None, fresh: bool, does_the_same: bool
 ) -> None:
-    script = Script(run("Queued", start=start))
+    script = ScriptedService(run("Queued", start=start))
 
     active = script.play(examine_active(script.account(), NEW, BASELINE, KIND, "c1", does_the_same=does_the_same))
 
@@ -135,7 +135,7 @@ def test_a_run_of_ours_is_fresh_if_it_began_since_and_does_the_same(
 
 
 def test_a_run_that_is_named_but_not_found_yet_is_looked_for_again() -> None:
-    script = Script(error(404), error(404), run("Queued"))
+    script = ScriptedService(error(404), error(404), run("Queued"))
 
     active = script.play(examine_active(script.account(), NEW, BASELINE, KIND, "c1"))
 
@@ -144,7 +144,7 @@ def test_a_run_that_is_named_but_not_found_yet_is_looked_for_again() -> None:
 
 
 def test_a_run_that_is_named_but_never_found() -> None:
-    script = Script(always=error(404, "StorageConnectionRunNotFound"))
+    script = ScriptedService(always=error(404, "StorageConnectionRunNotFound"))
 
     with pytest.raises(ITwinNotFoundError):
         script.play(examine_active(script.account(), NEW, BASELINE, KIND, "c1"))
@@ -167,13 +167,13 @@ def test_a_run_that_is_named_but_never_found() -> None:
 def test_a_run_that_an_earlier_try_may_have_started(
     last_run: str | None, look: Response | None, expected: RunRef | None
 ) -> None:
-    script = Script(connection(last_run), *([look] if look else []))
+    script = ScriptedService(connection(last_run), *([look] if look else []))
 
     assert script.play(find_started_since(script.account(), BASELINE, KIND, "c1")) == expected
 
 
 def test_a_run_that_an_earlier_try_has_started_just_now() -> None:
-    script = Script(connection("new"), error(404), run("NotStarted"))
+    script = ScriptedService(connection("new"), error(404), run("NotStarted"))
 
     assert script.play(find_started_since(script.account(), BASELINE, KIND, "c1")) == NEW
 
@@ -190,7 +190,7 @@ def test_a_run_that_an_earlier_try_has_started_just_now() -> None:
     ],
 )
 def test_the_newest_run_counts_if_it_began_late_enough(start: str | None, seen: bool) -> None:
-    script = Script(connection("new"), run("Executing", start=start))
+    script = ScriptedService(connection("new"), run("Executing", start=start))
 
     poll_result = script.play(poll_newest_run(script.account(), KIND, "c1", ASKED))
 
@@ -200,13 +200,13 @@ def test_the_newest_run_counts_if_it_began_late_enough(start: str | None, seen: 
 
 @pytest.mark.parametrize("last_run", [None, f"{STORAGE}/another/runs/new", f"{MANIFEST}/c1/runs/new", "https://x/y"])
 def test_there_is_no_newest_run_of_the_connection(last_run: str | None) -> None:
-    script = Script(connection(last_run))
+    script = ScriptedService(connection(last_run))
 
     assert script.play(poll_newest_run(script.account(), KIND, "c1", ASKED)) is None
 
 
 def test_a_newest_run_that_is_not_found_yet_is_not_there_yet() -> None:
-    script = Script(connection("new"), error(404))
+    script = ScriptedService(connection("new"), error(404))
 
     assert script.play(poll_newest_run(script.account(), KIND, "c1", ASKED)) is None
 
@@ -215,7 +215,7 @@ def test_a_look_decodes_the_whole_run_only_at_its_end() -> None:
     jobs = [{"tasks": [{"result": "Success"}]}]
 
     def look(answer: Response) -> PollResult:
-        script = Script(answer)
+        script = ScriptedService(answer)
         return script.play(poll_run(script.account(), NEW))
 
     assert look(run("Executing", jobs=jobs)).run is None
@@ -226,7 +226,7 @@ def test_a_look_decodes_the_whole_run_only_at_its_end() -> None:
 
 
 def test_a_finished_run_with_half_a_letter_is_read_all_the_same() -> None:
-    script = Script(response(200, b'{"run":{"state":"Completed","jobs":[{"id":"\\ud800"}]}}'))
+    script = ScriptedService(response(200, b'{"run":{"state":"Completed","jobs":[{"id":"\\ud800"}]}}'))
 
     run = script.play(poll_run(script.account(), NEW, retry_budget=0.0)).run
 
@@ -237,7 +237,7 @@ def test_a_finished_run_with_half_a_letter_is_read_all_the_same() -> None:
 
 def test_a_finished_run_that_cannot_be_read_is_an_answer_that_cannot_be_read() -> None:
     broken = response(200, b'{"run":{"id":"r1","state":"Completed","jobs":[{"id":"\\q"}]}}', x_correlation_id="corr")
-    script = Script(broken)
+    script = ScriptedService(broken)
 
     with pytest.raises(ITwinProtocolError) as caught:
         script.play(poll_run(script.account(), NEW, retry_budget=0.0))

@@ -26,7 +26,7 @@ from airflow_provider_itwin.api.wait.models import (
 )
 from airflow_provider_itwin.api.wait.poller import Poller
 from airflow_provider_itwin.api.wait.waiter import PollOutcome
-from tests.api.script import CREDENTIALS, PRODUCTION
+from tests.api.scripted_service import CREDENTIALS, PRODUCTION
 
 
 class Sky:

@@ -35,7 +35,7 @@ from airflow_provider_itwin.api.wait.poller import (
 )
 from airflow_provider_itwin.api.wait.waiter import DEADLINE_GRACE, PollOutcome
 from benchmarks import faketime
-from tests.api.script import CREDENTIALS, PRODUCTION
+from tests.api.scripted_service import CREDENTIALS, PRODUCTION
 
 FOR_EVER = 1e9
 

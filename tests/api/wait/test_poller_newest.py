@@ -20,8 +20,8 @@ from airflow_provider_itwin.api.wait.models import (
     WaitSpec,
 )
 from benchmarks import faketime
-from tests.api.answers import STORAGE
-from tests.api.script import CREDENTIALS, PRODUCTION
+from tests.api.responses import STORAGE
+from tests.api.scripted_service import CREDENTIALS, PRODUCTION
 
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 

@@ -24,8 +24,8 @@ from airflow_provider_itwin.api.wait.waiter import (
     look,
     wait,
 )
-from tests.api.answers import error, finished, run
-from tests.api.script import WALL, Script
+from tests.api.responses import error, finished, run
+from tests.api.scripted_service import WALL, ScriptedService
 
 ORDER = WaitSpec(ConnectionKind.STORAGE, "c1", "r1", began=WALL - 600.0)
 SEEN = replace(ORDER, seen=True)
@@ -41,13 +41,13 @@ REFUSALS = {
 }
 
 
-def waited(script: Script, spec: WaitSpec = ORDER) -> Any:
+def waited(script: ScriptedService, spec: WaitSpec = ORDER) -> Any:
     return script.play(wait(script.account(), spec))
 
 
 @pytest.mark.parametrize("status", REFUSALS)
 def test_at_the_start_a_refusal_counts_at_once(status: int) -> None:
-    script = Script(error(status))
+    script = ScriptedService(error(status))
 
     assert waited(script).end is WaitEnd.REFUSED
     assert script.pauses == []
@@ -55,7 +55,7 @@ def test_at_the_start_a_refusal_counts_at_once(status: int) -> None:
 
 @pytest.mark.parametrize("status", REFUSALS)
 def test_a_refusal_that_passes_does_not_end_a_good_wait(status: int) -> None:
-    script = Script(run(), *[error(status)] * 4, run(), *[error(status)] * 4, finished())
+    script = ScriptedService(run(), *[error(status)] * 4, run(), *[error(status)] * 4, finished())
 
     assert waited(script).end is WaitEnd.FINISHED
 
@@ -63,7 +63,7 @@ def test_a_refusal_that_passes_does_not_end_a_good_wait(status: int) -> None:
 @pytest.mark.parametrize("status", REFUSALS)
 @pytest.mark.parametrize("is_told", [True, False])
 def test_a_refusal_that_lasts_ends_a_good_wait_after_two_minutes(status: int, is_told: bool) -> None:
-    script = Script(*([] if is_told else [run()]), always=error(status), chance=1.0)
+    script = ScriptedService(*([] if is_told else [run()]), always=error(status), chance=1.0)
 
     outcome = waited(script, SEEN if is_told else ORDER)
 
@@ -74,7 +74,7 @@ def test_a_refusal_that_lasts_ends_a_good_wait_after_two_minutes(status: int, is
 
 
 def test_trouble_in_between_neither_confirms_a_refusal_nor_takes_it_back() -> None:
-    script = Script(run(), *[error(403), error(503)] * 3, always=error(403))
+    script = ScriptedService(run(), *[error(403), error(503)] * 3, always=error(403))
 
     outcome = waited(script)
 
@@ -83,13 +83,13 @@ def test_trouble_in_between_neither_confirms_a_refusal_nor_takes_it_back() -> No
 
 
 def test_a_refusal_after_a_long_outage_is_confirmed_from_its_own_beginning() -> None:
-    script = Script(run(), *[error(503)] * 8, error(403), error(403), finished())
+    script = ScriptedService(run(), *[error(503)] * 8, error(403), error(403), finished())
 
     assert waited(script).end is WaitEnd.FINISHED
 
 
 def test_the_tolerance_of_outages_bounds_the_confirmation() -> None:
-    script = Script(run(), always=error(403))
+    script = ScriptedService(run(), always=error(403))
 
     outcome = waited(script, replace(ORDER, outage_tolerance=20.0))
 
@@ -98,7 +98,7 @@ def test_the_tolerance_of_outages_bounds_the_confirmation() -> None:
 
 
 def test_the_deadline_comes_before_the_confirmation() -> None:
-    script = Script(run(), always=error(403))
+    script = ScriptedService(run(), always=error(403))
 
     outcome = waited(script, replace(ORDER, deadline=WALL + 30.0))
 
@@ -107,7 +107,7 @@ def test_the_deadline_comes_before_the_confirmation() -> None:
 
 
 def test_a_single_poll_goes_on_with_confirming_for_as_long_as_it_has_patience() -> None:
-    script = Script(always=error(403))
+    script = ScriptedService(always=error(403))
 
     outcome = script.play(look(script.account(), SEEN, retry_budget=10.0))
 
@@ -117,7 +117,7 @@ def test_a_single_poll_goes_on_with_confirming_for_as_long_as_it_has_patience() 
 
 
 def test_refused_credentials_end_a_wait_at_once_so_that_they_are_read_again() -> None:
-    script = Script(run(), error(401), error(401))
+    script = ScriptedService(run(), error(401), error(401))
 
     outcome = waited(script)
 
@@ -134,7 +134,7 @@ FINAL = [
 
 @pytest.mark.parametrize("fields", FINAL, ids=lambda fields: str(fields["state"])[:10])
 def test_a_run_that_ended_in_an_unknown_state_fails_the_wait_after_the_tolerance(fields: dict[str, str]) -> None:
-    script = Script(always=run(**fields))
+    script = ScriptedService(always=run(**fields))
 
     outcome = waited(script, replace(ORDER, outage_tolerance=300.0))
 
@@ -156,17 +156,17 @@ def test_a_run_that_ended_in_an_unknown_state_fails_the_wait_after_the_tolerance
     ],
 )
 def test_any_other_run_in_an_unknown_state_is_still_running(fields: dict[str, str]) -> None:
-    script = Script(*[run(**fields)] * 50, finished())
+    script = ScriptedService(*[run(**fields)] * 50, finished())
 
     assert waited(script, replace(ORDER, outage_tolerance=60.0)).end is WaitEnd.FINISHED
 
 
 def test_an_unknown_state_that_becomes_a_known_one_ends_the_wait_well() -> None:
-    script = Script(run(**FINAL[0]), run(**FINAL[0]), finished())
+    script = ScriptedService(run(**FINAL[0]), run(**FINAL[0]), finished())
 
     assert waited(script).end is WaitEnd.FINISHED
 
 
 def test_what_went_wrong_is_named() -> None:
     with pytest.raises(ITwinError, match="has an end time and the result Success, but its state is 'Terminated'"):
-        raise waited(Script(always=run(**FINAL[0]))).error
+        raise waited(ScriptedService(always=run(**FINAL[0]))).error

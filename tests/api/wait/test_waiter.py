@@ -17,8 +17,8 @@ from airflow_provider_itwin.api.wait.waiter import (
     look,
     wait,
 )
-from tests.api.answers import EXPORT, MANIFEST, STORAGE, error, finished, response, run
-from tests.api.script import WALL, Script
+from tests.api.responses import EXPORT, MANIFEST, STORAGE, error, finished, response, run
+from tests.api.scripted_service import WALL, ScriptedService
 
 REF = RunRef(ConnectionKind.STORAGE, "c1", "r1")
 
@@ -28,11 +28,11 @@ def spec(**details: Any) -> WaitSpec:
     return WaitSpec(**usual | details)
 
 
-def waited(script: Script, **details: Any) -> WaitResult:
+def waited(script: ScriptedService, **details: Any) -> WaitResult:
     return script.play(wait(script.account(), spec(**details)))
 
 
-def ends_after(seconds: float, script: Script) -> Script:
+def ends_after(seconds: float, script: ScriptedService) -> ScriptedService:
     """Let the run of a script end after so many seconds."""
 
     def answer(_: Request) -> Response:
@@ -43,7 +43,7 @@ def ends_after(seconds: float, script: Script) -> Script:
 
 
 def test_a_run_that_has_ended_is_seen_at_the_first_look() -> None:
-    script = Script(finished("PartialSuccess", jobs=[{"tasks": [{"id": "t1"}]}]))
+    script = ScriptedService(finished("PartialSuccess", jobs=[{"tasks": [{"id": "t1"}]}]))
 
     outcome = waited(script)
 
@@ -56,7 +56,7 @@ def test_a_run_that_has_ended_is_seen_at_the_first_look() -> None:
 
 
 def test_looks_come_after_five_percent_of_the_wait_so_far() -> None:
-    script = ends_after(4000.0, Script())
+    script = ends_after(4000.0, ScriptedService())
 
     outcome = waited(script)
 
@@ -68,7 +68,7 @@ def test_looks_come_after_five_percent_of_the_wait_so_far() -> None:
 
 
 def test_the_run_of_an_hour_costs_some_eighty_looks_and_is_seen_in_time() -> None:
-    script = ends_after(3600.0, Script())
+    script = ends_after(3600.0, ScriptedService())
 
     outcome = waited(script)
 
@@ -78,7 +78,7 @@ def test_the_run_of_an_hour_costs_some_eighty_looks_and_is_seen_in_time() -> Non
 
 
 def test_the_schedule_counts_from_where_the_wait_began_however_often_it_is_resumed() -> None:
-    script = ends_after(100.0, Script())
+    script = ends_after(100.0, ScriptedService())
 
     waited(script, began=WALL - 10_000.0)
 
@@ -86,7 +86,7 @@ def test_the_schedule_counts_from_where_the_wait_began_however_often_it_is_resum
 
 
 def test_an_interval_of_ones_own_is_kept() -> None:
-    script = ends_after(100.0, Script(chance=0.9))
+    script = ends_after(100.0, ScriptedService(chance=0.9))
 
     assert waited(script, poll_interval=7.0).elapsed == 105.0
     assert set(script.seconds) == {7.0}
@@ -108,19 +108,21 @@ def test_an_interval_of_ones_own_is_kept() -> None:
     ],
 )
 def test_any_state_but_completed_is_still_going_on(state: str) -> None:
-    script = Script(run(state, "Success"), run(state, "Error"), finished())
+    script = ScriptedService(run(state, "Success"), run(state, "Error"), finished())
 
     assert waited(script).polls == 3
 
 
 def test_a_run_without_a_state_is_still_going_on() -> None:
-    script = Script(response(200, {"run": {"result": "Success", "endDateTime": "2026-09-21T14:13:20Z"}}), finished())
+    script = ScriptedService(
+        response(200, {"run": {"result": "Success", "endDateTime": "2026-09-21T14:13:20Z"}}), finished()
+    )
 
     assert waited(script).polls == 2
 
 
 def test_the_time_limit_is_judged_after_the_look() -> None:
-    script = Script(finished("Error"))
+    script = ScriptedService(finished("Error"))
 
     outcome = waited(script, deadline=WALL - 3600.0)
 
@@ -129,7 +131,7 @@ def test_the_time_limit_is_judged_after_the_look() -> None:
 
 
 def test_a_time_limit_that_has_passed_ends_the_wait_after_one_look() -> None:
-    script = Script(run("Executing"))
+    script = ScriptedService(run("Executing"))
 
     outcome = waited(script, deadline=WALL, began=WALL - 60.0)
 
@@ -139,7 +141,7 @@ def test_a_time_limit_that_has_passed_ends_the_wait_after_one_look() -> None:
 
 
 def test_the_last_look_is_at_the_time_limit() -> None:
-    script = Script(always=run("Executing"))
+    script = ScriptedService(always=run("Executing"))
 
     outcome = waited(script, deadline=WALL + 25.0)
 
@@ -149,14 +151,16 @@ def test_the_last_look_is_at_the_time_limit() -> None:
 
 
 def test_a_run_that_ends_at_the_time_limit_has_ended() -> None:
-    script = ends_after(25.0, Script())
+    script = ends_after(25.0, ScriptedService())
 
     assert waited(script, deadline=WALL + 25.0).end is WaitEnd.FINISHED
 
 
 def test_each_new_state_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    script = Script(run("Queued"), run("Queued"), run("Executing"), run("Executing"), run("Executing"), finished())
+    script = ScriptedService(
+        run("Queued"), run("Queued"), run("Executing"), run("Executing"), run("Executing"), finished()
+    )
 
     waited(script)
 
@@ -172,14 +176,14 @@ def test_each_new_state_is_logged_once(caplog: pytest.LogCaptureFixture) -> None
     [(ConnectionKind.STORAGE, STORAGE), (ConnectionKind.MANIFEST, MANIFEST), (ConnectionKind.EXPORT, EXPORT)],
 )
 def test_each_kind_is_asked_for_under_its_own_path(kind: ConnectionKind, root: str) -> None:
-    script = Script(finished())
+    script = ScriptedService(finished())
 
     assert waited(script, kind=kind).ref == RunRef(kind, "c1", "r1")
     assert script.lines == [f"GET {root}/c1/runs/r1"]
 
 
 def test_one_look_says_how_the_wait_stands() -> None:
-    script = Script(run("Queued"))
+    script = ScriptedService(run("Queued"))
 
     outcome = script.play(look(script.account(), spec()))
 
@@ -189,13 +193,13 @@ def test_one_look_says_how_the_wait_stands() -> None:
 
 @pytest.mark.parametrize(("answer", "end"), [(finished(), WaitEnd.FINISHED), (run(), WaitEnd.DEADLINE)])
 def test_one_look_after_the_time_limit(answer: Response, end: WaitEnd) -> None:
-    script = Script(answer)
+    script = ScriptedService(answer)
 
     assert script.play(look(script.account(), spec(deadline=WALL - 1.0))).end is end
 
 
 def test_one_look_rides_out_trouble_for_as_long_as_it_is_told_to() -> None:
-    patient, hurried = Script(error(503), error(503), run()), Script(error(503))
+    patient, hurried = ScriptedService(error(503), error(503), run()), ScriptedService(error(503))
 
     assert patient.play(look(patient.account(), spec(), 10.0)).state == "Executing"
     outcome = hurried.play(look(hurried.account(), spec(), 0.0))
@@ -205,7 +209,7 @@ def test_one_look_rides_out_trouble_for_as_long_as_it_is_told_to() -> None:
 
 
 def test_one_look_that_meets_nothing_but_trouble_is_no_end() -> None:
-    script = Script(always=error(503), chance=1.0)
+    script = ScriptedService(always=error(503), chance=1.0)
 
     outcome = script.play(look(script.account(), spec(), 10.0))
 

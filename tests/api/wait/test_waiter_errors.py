@@ -1,4 +1,4 @@
-"""Trouble while waiting is not the run's trouble: it is ridden out as long as is tolerated, and what is final ends the wait."""
+"""Fault while waiting is not the run's trouble: it is ridden out as long as is tolerated, and what is final ends the wait."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from airflow_provider_itwin.api.wait.waiter import (
     WaitSpec,
     wait,
 )
-from tests.api.answers import SILENCE, documented, error, finished, response, run
-from tests.api.script import WALL, Script
+from tests.api.responses import SILENCE, documented, error, finished, response, run
+from tests.api.scripted_service import WALL, ScriptedService
 
 REF = RunRef(ConnectionKind.STORAGE, "c1", "r1")
 
@@ -54,13 +54,13 @@ def spec(**details: Any) -> WaitSpec:
     return WaitSpec(**usual | details)
 
 
-def waited(script: Script, **details: Any) -> WaitResult:
+def waited(script: ScriptedService, **details: Any) -> WaitResult:
     return script.play(wait(script.account(), spec(**details)))
 
 
 @pytest.mark.parametrize(("failure", "meaning"), PASSING)
 def test_trouble_that_passes_delays_the_wait(failure: Response | NoResponse, meaning: type[ITwinError]) -> None:
-    script = Script(run(), failure, failure, failure, run(), failure, finished(), chance=1.0)
+    script = ScriptedService(run(), failure, failure, failure, run(), failure, finished(), chance=1.0)
 
     outcome = waited(script)
 
@@ -72,7 +72,7 @@ def test_trouble_that_passes_delays_the_wait(failure: Response | NoResponse, mea
 def test_trouble_that_lasts_longer_than_tolerated_is_an_outage(
     failure: Response | NoResponse, meaning: type[ITwinError]
 ) -> None:
-    script = Script(run("Queued"), always=failure)
+    script = ScriptedService(run("Queued"), always=failure)
 
     outcome = waited(script, outage_tolerance=600.0)
 
@@ -82,7 +82,7 @@ def test_trouble_that_lasts_longer_than_tolerated_is_an_outage(
 
 
 def test_one_good_answer_starts_the_count_anew() -> None:
-    script = Script(*[SILENCE] * 8, run(), *[SILENCE] * 8, run(), *[SILENCE] * 8, finished())
+    script = ScriptedService(*[SILENCE] * 8, run(), *[SILENCE] * 8, run(), *[SILENCE] * 8, finished())
 
     outcome = waited(script, outage_tolerance=200.0)
 
@@ -91,13 +91,13 @@ def test_one_good_answer_starts_the_count_anew() -> None:
 
 
 def test_no_tolerance_means_that_the_first_trouble_is_an_outage() -> None:
-    script = Script(SILENCE)
+    script = ScriptedService(SILENCE)
 
     assert waited(script, outage_tolerance=0.0).end is WaitEnd.OUTAGE
 
 
 def test_the_service_is_given_the_time_that_it_asks_for() -> None:
-    script = Script(error(429, retry_after="45"), error(503, retry_after="90"), finished(), chance=0.0)
+    script = ScriptedService(error(429, retry_after="45"), error(503, retry_after="90"), finished(), chance=0.0)
 
     waited(script)
 
@@ -105,7 +105,7 @@ def test_the_service_is_given_the_time_that_it_asks_for() -> None:
 
 
 def test_an_absurd_wish_is_not_obeyed_forever() -> None:
-    script = Script(error(429, retry_after="86400"), finished(), chance=0.0)
+    script = ScriptedService(error(429, retry_after="86400"), finished(), chance=0.0)
 
     waited(script)
 
@@ -116,7 +116,7 @@ def test_an_absurd_wish_is_not_obeyed_forever() -> None:
 def test_the_time_limit_comes_before_the_end_of_tolerance(
     failure: Response | NoResponse, meaning: type[ITwinError]
 ) -> None:
-    script = Script(run("Queued"), always=failure)
+    script = ScriptedService(run("Queued"), always=failure)
 
     outcome = waited(script, deadline=WALL + 100.0)
 
@@ -126,13 +126,13 @@ def test_the_time_limit_comes_before_the_end_of_tolerance(
 
 
 def test_a_run_that_ended_in_time_is_seen_through_trouble_at_the_time_limit() -> None:
-    script = Script(SILENCE, SILENCE, finished())
+    script = ScriptedService(SILENCE, SILENCE, finished())
 
     assert waited(script, deadline=WALL - 3600.0).end is WaitEnd.FINISHED
 
 
 def test_patience_after_the_time_limit_is_short_whatever_the_service_asks_for() -> None:
-    script = Script(always=error(429, retry_after="300"))
+    script = ScriptedService(always=error(429, retry_after="300"))
 
     outcome = waited(script, deadline=WALL - 1.0)
 
@@ -142,7 +142,7 @@ def test_patience_after_the_time_limit_is_short_whatever_the_service_asks_for() 
 
 
 def test_trouble_long_before_the_time_limit_is_told_with_it() -> None:
-    script = Script(always=SILENCE)
+    script = ScriptedService(always=SILENCE)
 
     outcome = waited(script, deadline=WALL + 50.0)
 
@@ -161,7 +161,7 @@ def test_trouble_long_before_the_time_limit_is_told_with_it() -> None:
     ],
 )
 def test_a_refusal_at_the_start_ends_the_wait_at_once(answers: list[Response], meaning: type[ITwinError]) -> None:
-    script = Script(*answers)
+    script = ScriptedService(*answers)
 
     outcome = waited(script)
 
@@ -171,20 +171,20 @@ def test_a_refusal_at_the_start_ends_the_wait_at_once(answers: list[Response], m
 
 
 def test_a_refused_token_is_renewed() -> None:
-    script = Script(run(), error(401), run(), finished())
+    script = ScriptedService(run(), error(401), run(), finished())
 
     assert waited(script).end is WaitEnd.FINISHED
 
 
 def test_a_run_that_is_not_found_yet_is_looked_for_during_the_first_minute() -> None:
     missing = documented("get-storage-connection-run", 404)
-    script = Script(*[missing] * 5, run(), finished())
+    script = ScriptedService(*[missing] * 5, run(), finished())
 
     assert waited(script).end is WaitEnd.FINISHED
 
 
 def test_a_run_that_is_not_found_after_the_first_minute_is_not_there() -> None:
-    script = Script(always=documented("get-storage-connection-run", 404))
+    script = ScriptedService(always=documented("get-storage-connection-run", 404))
 
     outcome = waited(script)
 
@@ -194,7 +194,7 @@ def test_a_run_that_is_not_found_after_the_first_minute_is_not_there() -> None:
 
 
 def test_a_run_that_is_not_found_yet_at_the_time_limit() -> None:
-    script = Script(always=error(404))
+    script = ScriptedService(always=error(404))
 
     outcome = waited(script, deadline=WALL + 15.0)
 
@@ -204,7 +204,7 @@ def test_a_run_that_is_not_found_yet_at_the_time_limit() -> None:
 
 @pytest.mark.parametrize("status", [403, 404])
 def test_anothers_run_that_cannot_be_seen_is_waited_for_once(status: int) -> None:
-    script = Script(run("Executing"), error(status), error(status), chance=0.5)
+    script = ScriptedService(run("Executing"), error(status), error(status), chance=0.5)
 
     outcome = waited(script, queued=True, began=WALL - 3600.0)
 
@@ -215,20 +215,20 @@ def test_anothers_run_that_cannot_be_seen_is_waited_for_once(status: int) -> Non
 
 @pytest.mark.parametrize("status", [403, 404])
 def test_anothers_run_that_can_be_seen_again_is_waited_for(status: int) -> None:
-    script = Script(error(status), run(), error(status), finished())
+    script = ScriptedService(error(status), run(), error(status), finished())
 
     assert waited(script, queued=True).end is WaitEnd.FINISHED
 
 
 @pytest.mark.parametrize("status", [403, 404])
 def test_the_time_limit_holds_for_anothers_run_too(status: int) -> None:
-    script = Script(error(status))
+    script = ScriptedService(error(status))
 
     assert waited(script, queued=True, deadline=WALL).end is WaitEnd.DEADLINE
 
 
 def test_other_refusals_end_the_wait_for_anothers_run() -> None:
-    script = Script(error(422))
+    script = ScriptedService(error(422))
 
     assert waited(script, queued=True).end is WaitEnd.REFUSED
 
@@ -238,7 +238,7 @@ def test_other_refusals_end_the_wait_for_anothers_run() -> None:
     [(ITwinServerError("issuer down"), WaitEnd.OUTAGE), (ITwinAuthenticationError("wrong secret"), WaitEnd.REFUSED)],
 )
 def test_a_token_that_cannot_be_had_is_trouble_like_any_other(no_token: ITwinError, end: WaitEnd) -> None:
-    script = Script(tokens=[no_token] * 100)
+    script = ScriptedService(tokens=[no_token] * 100)
 
     outcome = waited(script, outage_tolerance=100.0)
 
@@ -248,7 +248,9 @@ def test_a_token_that_cannot_be_had_is_trouble_like_any_other(no_token: ITwinErr
 
 def test_trouble_is_logged_when_it_begins_and_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    script = Script(run("Executing"), *[error(503, "ServiceUnavailable")] * 5, run("Executing"), finished(), chance=1.0)
+    script = ScriptedService(
+        run("Executing"), *[error(503, "ServiceUnavailable")] * 5, run("Executing"), finished(), chance=1.0
+    )
 
     waited(script)
 

@@ -11,6 +11,6 @@ def seed() -> int:
     return int(os.environ.get("TEST_SEED", "1"))
 
 
-def lot(name: str) -> Random:
+def seeded_random(name: str) -> Random:
     """Give what is to be drawn from for one purpose; what others draw makes no difference to it."""
     return Random(f"{seed()} {name}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-class LeapingClock(Clock):
+class FakeClock(Clock):
     """The time of day plus whatever has been slept; the emulator's clock too."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class LeapingClock(Clock):
         await asyncio.sleep(0)
 
 
-def leap(clock: LeapingClock, monkeypatch: pytest.MonkeyPatch) -> None:
+def use_fake_clock(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give `clock` to all that wait: both clients, operators, sensors, and Airflow's own base class of sensors."""
     from airflow.providers.common.compat.sdk import BaseSensorOperator
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from .people import ADMIN, STRANGER, VIEWER
+from .users import ADMIN, STRANGER, VIEWER
 
 if TYPE_CHECKING:
     from collections.abc import Callable

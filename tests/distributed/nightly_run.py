@@ -53,11 +53,11 @@ class Night:
     The iTwin Platform of a night.
 
     :param size: how much there is to do
-    :param lot: what decides what is not said
+    :param seeded_random: what decides what is not said
     """
 
     size: Size
-    lot: Random
+    seeded_random: Random
     emulator: Emulator = field(default_factory=lambda: Emulator(speed=1.0, scenario=None))
     connections: list[str] = field(init=False)
     failing: set[str] = field(init=False)
@@ -74,15 +74,15 @@ class Night:
             imodel = f"imodel-{number % self.size.imodels:02}"
             connection = f"{imodel}-part-{number // self.size.imodels}"
             self.emulator.add_connection(connection_id=connection, imodel_id=imodel, files=["Part.dgn"])
-            self.emulator.plan_run(connection, duration=self.lot.uniform(8, 16))
+            self.emulator.plan_run(connection, duration=self.seeded_random.uniform(8, 16))
             self.connections.append(connection)
             by_imodel.setdefault(imodel, []).append(connection)
-        self.failing = set(self.lot.sample(self.connections, self.size.failing))
+        self.failing = set(self.seeded_random.sample(self.connections, self.size.failing))
         for connection in sorted(self.failing):
-            self.emulator.plan_run(connection, "Error", duration=self.lot.uniform(4, 8), times=1)
+            self.emulator.plan_run(connection, "Error", duration=self.seeded_random.uniform(4, 8), times=1)
         self._occupied = [
-            self.lot.choice(sorted(set(by_imodel[imodel]) - self.failing))
-            for imodel in self.lot.sample(sorted(by_imodel), self.size.occupied)
+            self.seeded_random.choice(sorted(set(by_imodel[imodel]) - self.failing))
+            for imodel in self.seeded_random.sample(sorted(by_imodel), self.size.occupied)
             if set(by_imodel[imodel]) - self.failing
         ]
 

@@ -22,7 +22,7 @@ from urllib.parse import quote
 import requests
 
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_VERSION
-from tests.faults.troubles import TROUBLES, Trouble
+from tests.faults.faults import TROUBLES, Fault
 
 SECRET = "MARKER+client/secret=of&nobody"
 PROXY_PASSWORD = "MARKERproxypassword"
@@ -167,7 +167,7 @@ def echoing(emulator: Any, token: str) -> list[str]:
     return lines
 
 
-def at_odds(failure: Trouble) -> Callable[[Any, str], list[str]]:
+def at_odds(failure: Fault) -> Callable[[Any, str], list[str]]:
     """Tell how the service is at odds with its documentation, or with our clock, in all that it says."""
 
     def chapter(emulator: Any, token: str) -> list[str]:
@@ -243,7 +243,7 @@ def main() -> None:
     from itwin_emulator.http.oauth import TokenDesk
 
     from .dag_runs import load_dag
-    from .leaping_time import LeapingClock, leap
+    from .fake_clock import FakeClock, use_fake_clock
     from .single_task import process_of_its_own
 
     initdb()
@@ -252,8 +252,8 @@ def main() -> None:
     for name in (None, "airflow", "airflow.task", "airflow_provider_itwin", "urllib3", "aiohttp", "asyncio"):
         logging.getLogger(name).setLevel(logging.DEBUG)
 
-    clock = LeapingClock()
-    leap(clock, pytest.MonkeyPatch())
+    clock = FakeClock()
+    use_fake_clock(clock, pytest.MonkeyPatch())
     states: dict[str, dict[str, str]] = {}
     pages = ""
     with Emulator(clock=clock, client_secret=SECRET, token_lifetime=1e8) as emulator:

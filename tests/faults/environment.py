@@ -13,8 +13,8 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 from airflow_provider_itwin import exceptions
 from tests.airflow.single_task import ExecutorSafeguard, Outcome, Runner
 
-from .plays import OPERATIONS, PLAYS, Play
-from .troubles import Trouble
+from .faults import Fault
+from .scenarios import OPERATIONS, PLAYS, Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pytest
 
     from itwin_emulator import Emulator
-    from tests.airflow.leaping_time import LeapingClock
+    from tests.airflow.fake_clock import FakeClock
 
 OUTAGE_TOLERANCE = 100.0
 LONGEST_IN_REAL_TIME = 60.0
@@ -47,28 +47,28 @@ LEGEND = {
 
 
 @dataclass
-class Performance:
+class Execution:
     """What came of a play under a trouble: one half of a cell."""
 
     code: str
-    complaints: list[str]
+    problems: list[str]
 
 
-class Stage:
+class CrashDeployment:
     """
     Gives plays, each with a connection of its own.
 
     :param patch: what lives as long as the stage
     """
 
-    def __init__(self, emulator: Emulator, clock: LeapingClock, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, emulator: Emulator, clock: FakeClock, patch: pytest.MonkeyPatch) -> None:
         self.emulator = emulator
         self.clock = clock
         self._patch = patch
         self._number = 0
-        self._lasting: dict[tuple[str, str], Performance] = {}
+        self._lasting: dict[tuple[str, str], Execution] = {}
 
-    def perform(self, name: str, operation: str, failure: Trouble, *, always: bool) -> Performance:
+    def perform(self, name: str, operation: str, failure: Fault, *, always: bool) -> Execution:
         """Give a play while an operation is in trouble, once or whenever it is asked for."""
         if not failure.is_lasting:
             return self._perform(name, operation, failure, always=always)
@@ -77,7 +77,7 @@ class Stage:
             self._lasting[name, failure.name] = self._perform(name, operation, failure, always=True)
         return self._lasting[name, failure.name]
 
-    def _perform(self, name: str, operation: str, failure: Trouble, *, always: bool) -> Performance:
+    def _perform(self, name: str, operation: str, failure: Fault, *, always: bool) -> Execution:
         play = PLAYS[name]
         self._number += 1
         connection_id = f"connection-{self._number}"
@@ -93,14 +93,14 @@ class Stage:
         before = self.clock.now()
         outcome = within(LONGEST_IN_REAL_TIME, lambda: Runner(self.clock).run(play.make(connection_id)))
         if not isinstance(outcome, Outcome):
-            return Performance("HANGS" if outcome is None else "BREAKS", [str(outcome)])
+            return Execution("HANGS" if outcome is None else "BREAKS", [str(outcome)])
         took = self.clock.now() - before
-        complaints = [*complaints_of(outcome), *self._complaints(play, operation, failure, connection_id)]
+        problems = [*problems_of(outcome), *self._complaints(play, operation, failure, connection_id)]
         if took > LONGEST_IN_LEAPING_TIME:
-            complaints.append(f"It took {took:.0f} s of leaping time")
-        return Performance(code_of(outcome), complaints)
+            problems.append(f"It took {took:.0f} s of leaping time")
+        return Execution(code_of(outcome), problems)
 
-    def _connect(self, failure: Trouble) -> None:
+    def _connect(self, failure: Fault) -> None:
         fields = {
             "conn_type": "itwin",
             "host": self.emulator.url,
@@ -110,7 +110,7 @@ class Stage:
         }
         self._patch.setenv("AIRFLOW_CONN_ITWIN_DEFAULT", json.dumps(fields))
 
-    def _cause(self, play: Play, operation: str, failure: Trouble, *, always: bool) -> None:
+    def _cause(self, play: Scenario, operation: str, failure: Fault, *, always: bool) -> None:
         self.emulator.oddities.reset()
         for oddity, value in failure.oddities.items():
             setattr(self.emulator.oddities, oddity, value)
@@ -123,9 +123,9 @@ class Stage:
                 **failure.fault,
             )
 
-    def _complaints(self, play: Play, operation: str, failure: Trouble, connection_id: str) -> list[str]:
+    def _complaints(self, play: Scenario, operation: str, failure: Fault, connection_id: str) -> list[str]:
         """See that the service was asked what it should be, not too often, and started no more than one run."""
-        complaints = []
+        problems = []
         entries = list(self.emulator.journal)
         asked = {name for name, id_ in OPERATIONS.items() if any(entry.operation == id_ for entry in entries)}
         if (
@@ -133,18 +133,18 @@ class Stage:
             and not any(entry.fault for entry in entries)
             and failure.fault.get("kind") != "delay"
         ):
-            complaints.append(f"The trouble was never met; asked for: {asked}")
+            problems.append(f"The trouble was never met; asked for: {asked}")
         if strange := asked - set(play.asks):
-            complaints.append(f"Nobody expected it to ask for {strange}")
+            problems.append(f"Nobody expected it to ask for {strange}")
         if len(entries) > MOST_REQUESTS:
-            complaints.append(f"It sent {len(entries)} requests")
+            problems.append(f"It sent {len(entries)} requests")
         runs = self.emulator.runs(connection_id)
         if len(runs) > 1:
-            complaints.append(f"There are {len(runs)} runs")
+            problems.append(f"There are {len(runs)} runs")
         hosts = {entry.authorized_host for entry in entries} - {None}
         if hosts - {self.emulator.url.removeprefix("http://")}:
-            complaints.append(f"A token went to {hosts}")
-        return complaints
+            problems.append(f"A token went to {hosts}")
+        return problems
 
 
 def code_of(outcome: Outcome) -> str:
@@ -158,18 +158,18 @@ def code_of(outcome: Outcome) -> str:
     return {"failed": NEVER, "up_for_retry": RETRY}.get(outcome.state, outcome.state.upper())
 
 
-def complaints_of(outcome: Outcome) -> list[str]:
+def problems_of(outcome: Outcome) -> list[str]:
     """See that what was raised is ours, and says something."""
     error = outcome.error
     if error is None:
         return []
-    complaints = []
+    problems = []
     ours = type(error).__module__ == exceptions.__name__ or isinstance(error, AirflowSensorTimeout)
     if not ours:
-        complaints.append("".join(traceback.format_exception(error)))
+        problems.append("".join(traceback.format_exception(error)))
     if not 20 < len(str(error)) < 5000:
-        complaints.append(f"It says {error!s:.200}")
-    return complaints
+        problems.append(f"It says {error!s:.200}")
+    return problems
 
 
 def within(seconds: float, action: Callable[[], Any]) -> Any:

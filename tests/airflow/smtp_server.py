@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class PostOffice:
+class SmtpServer:
     """Takes mails from when it is entered until it is left; `mails` has them, oldest first."""
 
     def __init__(self) -> None:

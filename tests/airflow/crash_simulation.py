@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_itwin.api.http.messages import NoResponse, Request
     from itwin_emulator import Emulator
 
-    from .leaping_time import LeapingClock
+    from .fake_clock import FakeClock
 
 MOMENTS = (
     "before the first look",
@@ -78,7 +78,7 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class Plot:
+class CrashPlan:
     """
     What happens to a task: its tries are lost one after the other, but for the last.
 
@@ -105,7 +105,7 @@ class _Try:
     consumed: bool = False
 
 
-class Theatre:
+class CrashSimulation:
     """
     Plays plots with the real operator, the real clients and the emulator, in time that leaps.
 
@@ -115,18 +115,18 @@ class Theatre:
     def __init__(
         self,
         emulator: Emulator,
-        clock: LeapingClock,
+        clock: FakeClock,
         run: Callable[..., Outcome],
         patch: pytest.MonkeyPatch,
     ) -> None:
         self.emulator, self.clock, self._run = emulator, clock, run
-        self._play: _Play | None = None
+        self._play: _TaskRun | None = None
         self._watch(patch)
 
-    def play(self, plot: Plot) -> None:
-        """Play one plot, and check what must hold; an ``AssertionError`` says what did not, and in which plot."""
+    def play(self, plot: CrashPlan) -> None:
+        """Scenario one plot, and check what must hold; an ``AssertionError`` says what did not, and in which plot."""
         self.emulator.heal()
-        self._play = _Play(self, plot)
+        self._play = _TaskRun(self, plot)
         try:
             self._play.go()
         except AssertionError as error:
@@ -170,10 +170,10 @@ class Theatre:
         patch.setattr(task_state.Store, "forget", forget)
 
 
-class _Play:
+class _TaskRun:
     """One plot being played."""
 
-    def __init__(self, theatre: Theatre, plot: Plot) -> None:
+    def __init__(self, theatre: CrashSimulation, plot: CrashPlan) -> None:
         number = next(_numbers)
         self.plot = plot
         self.emulator, self.clock, self._run_try = theatre.emulator, theatre.clock, theatre.run_try

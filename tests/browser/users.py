@@ -24,19 +24,19 @@ def password_of(person: str) -> str:
     return f"{person}-of-the-tests"
 
 
-def environment_of_people(home: Path) -> dict[str, str]:
+def environment_of_users(home: Path) -> dict[str, str]:
     """Make the people known to an Airflow whose files are in `home`."""
     passwords = home / "passwords.json"
     passwords.write_text(json.dumps({person: password_of(person) for person in ROLES}))
     return {
-        "AIRFLOW__CORE__AUTH_MANAGER": f"{__name__}.{PeopleAuthManager.__name__}",
+        "AIRFLOW__CORE__AUTH_MANAGER": f"{__name__}.{UsersAuthManager.__name__}",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{person}:{role}" for person, role in ROLES.items()),
     }
 
 
-class PeopleAuthManager(SimpleAuthManager):
+class UsersAuthManager(SimpleAuthManager):
     """The simple auth manager, which knows roles only, with one person more who has fewer rights than any of them."""
 
     def is_authorized_dag(self, *, user: Any, access_entity: Any = None, **details: Any) -> bool:

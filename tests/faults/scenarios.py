@@ -41,7 +41,7 @@ class _ListRuns(BaseOperator):
 
 
 @dataclass(frozen=True)
-class Play:
+class Scenario:
     """
     One group of columns.
 
@@ -73,13 +73,15 @@ _STARTING = ("token", "connection", "start", "run", "files")
 _WATCHING = ("token", "connection", "run", "files")
 
 PLAYS = {
-    "worker": Play(_operator(), _STARTING, starts=True),
-    "deferred": Play(_operator(deferrable=True), _STARTING, starts=True, spares={"token": 1, "run": 1}),
-    "poke": Play(_sensor(), _WATCHING),
-    "reschedule": Play(_sensor(mode="reschedule"), _WATCHING),
-    "deferred sensor": Play(_sensor(deferrable=True), _WATCHING, spares={"token": 1, "connection": 1, "run": 1}),
-    "list runs": Play(lambda connection_id: _ListRuns(task_id="list", connection_id=connection_id), ("token", "runs")),
-    "list files": Play(
+    "worker": Scenario(_operator(), _STARTING, starts=True),
+    "deferred": Scenario(_operator(deferrable=True), _STARTING, starts=True, spares={"token": 1, "run": 1}),
+    "poke": Scenario(_sensor(), _WATCHING),
+    "reschedule": Scenario(_sensor(mode="reschedule"), _WATCHING),
+    "deferred sensor": Scenario(_sensor(deferrable=True), _WATCHING, spares={"token": 1, "connection": 1, "run": 1}),
+    "list runs": Scenario(
+        lambda connection_id: _ListRuns(task_id="list", connection_id=connection_id), ("token", "runs")
+    ),
+    "list files": Scenario(
         lambda connection_id: ITwinListSourceFilesOperator(task_id="list", connection_id=connection_id),
         ("token", "files"),
     ),

@@ -31,7 +31,7 @@ WALL = 1_790_000_000.0
 _ENDLESS = 100_000
 
 
-class Script:
+class ScriptedService:
     """
     Answers what a conversation wants, in order, and notes it.
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 PICTURES = Path(__file__).parents[2] / "docs" / "images"
 
 
-def photograph(page: Page, name: str, height: int = 1300) -> None:
+def take_screenshot(page: Page, name: str, height: int = 1300) -> None:
     """Make a picture of a page as a tall window shows it, and put it where the documentation has its pictures."""
     if "ITWIN_PICTURES" in os.environ:
         page.set_viewport_size({"width": 1280, "height": height})

@@ -35,7 +35,7 @@ class WorkerLostError(BaseException):
     """The worker is gone; no Python code of it runs any more."""
 
 
-class Workshop:
+class SimulatedAirflow:
     """
     Runs the parts of tasks.
 

@@ -15,7 +15,7 @@ import requests
 from sqlalchemy.engine import make_url
 
 from scripts.processes import wait_until
-from tests.lots import lot
+from tests.seeded_random import seeded_random
 from tests.system.deployment import COMPONENTS, Deployment
 from tests.system.rest import FINAL_RUN_STATES, AirflowApi
 
@@ -78,7 +78,7 @@ def _connection(conn_id: str, host: str, login: str, password: str) -> dict[str,
     return {"connection_id": conn_id, "conn_type": "itwin", "host": host, "login": login, "password": password}
 
 
-class Stage(Deployment):
+class CrashDeployment(Deployment):
     """An Airflow whose tasks and triggerers can be lost one by one, and whose api-server need not be there."""
 
     @contextmanager
@@ -97,9 +97,9 @@ class Stage(Deployment):
         """Write a new client secret into the Airflow connection `name`."""
         Api(self.api.url).change_connection(name, emulator.url, emulator.client_id, secret)
 
-    def begin(self, dag_id: str, conn_id: str, **conf: Any) -> Play:
+    def begin(self, dag_id: str, conn_id: str, **conf: Any) -> Scenario:
         """Start a run of a DAG."""
-        return Play(self, dag_id, {"itwin_conn_id": conn_id} | conf)
+        return Scenario(self, dag_id, {"itwin_conn_id": conn_id} | conf)
 
     def add_triggerer(self) -> None:
         """Start another triggerer besides the first, and wait until it takes triggers."""
@@ -138,7 +138,7 @@ class Stage(Deployment):
             self.restart(name)
         return fallen
 
-    def look_after(self, *plays: Play, seconds: float = 240.0) -> None:
+    def look_after(self, *plays: Scenario, seconds: float = 240.0) -> None:
         """Start again whatever falls over, however late it does, until all plays have ended."""
 
         def all_have_ended() -> bool:
@@ -153,7 +153,7 @@ class Stage(Deployment):
 
     def kill(self, component: str) -> None:
         """Kill a component and what it has started, with no chance to say goodbye, a moment from now."""
-        time.sleep(lot(f"{component} {len(self._launched)}").uniform(0, LONGEST_PAUSE))
+        time.sleep(seeded_random(f"{component} {len(self._launched)}").uniform(0, LONGEST_PAUSE))
         super().kill(component)
 
     def kill_process(self, pid: int) -> None:
@@ -162,19 +162,19 @@ class Stage(Deployment):
         os.kill(pid, signal.SIGKILL)
 
 
-class Play:
+class Scenario:
     """One DAG run, and the task in it that synchronizes."""
 
-    def __init__(self, stage: Stage, dag_id: str, conf: dict[str, Any]) -> None:
+    def __init__(self, stage: CrashDeployment, dag_id: str, conf: dict[str, Any]) -> None:
         self.api = Api(stage.api.url)
         self.api.wait_for_dag(dag_id)
         self._stage = stage
         self.dag_id = dag_id
-        self._lot = lot(f"{dag_id} {conf['itwin_conn_id']}")
+        self._lot = seeded_random(f"{dag_id} {conf['itwin_conn_id']}")
         self.run_id = self.api.trigger(dag_id, conf)
 
     @classmethod
-    def stalling(cls, stage: Stage, dag_id: str, conn_id: str, moment: str) -> tuple[Self, Path]:
+    def stalling(cls, stage: CrashDeployment, dag_id: str, conn_id: str, moment: str) -> tuple[Self, Path]:
         """Start a run whose task will stop at `moment`, and give the file that appears then."""
         sign = stage.home / f"{conn_id}.{moment}"
         return cls(stage, dag_id, {"itwin_conn_id": conn_id, "stall_at": moment, "sign": str(sign)}), sign
