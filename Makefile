@@ -1,4 +1,4 @@
-# The workshop. "make" alone lists what can be made.
+# "make" alone lists the targets.
 
 .POSIX:
 .PHONY: help demo airflow bench lint test test-distributed test-2.11 test-3.0 test-3.1 test-3.2 test-lowest test-matrix dist release-check docs \
@@ -7,59 +7,59 @@
 PYTHON_3_3 = .venv/bin/python
 PYTHON_2_11 = .venv-2.11/bin/python
 
-# What pytest is told besides, for instance: make test PYTEST_ARGS="-k report -x"
+# Additional arguments for pytest, for example: make test PYTEST_ARGS="-k report -x"
 PYTEST_ARGS =
 
-# Where they have their Airflow, below .airflow; two runs at once need two such places.
+# The Airflow home of the tests, below .airflow. Two simultaneous test runs need different homes.
 TEST_HOME = test-3.3
 
-# What the bench is told besides: make bench BENCH_ARGS=--quick for a small version.
+# Additional arguments for the benchmark: make bench BENCH_ARGS=--quick runs a small version.
 BENCH_ARGS =
 
-# What the soak is told besides: make soak SOAK_ARGS="--nights 5 --connections 100" for a small version.
+# Additional arguments for the soak test: make soak SOAK_ARGS="--nights 5 --connections 100" runs a small version.
 SOAK_ARGS =
 
-# What decides which processes are lost when, in the tests that lose some: make test-distributed SEED=7.
+# Random seed for the processes that the distributed tests kill: make test-distributed SEED=7.
 SEED = 1
 
-# What is run on the Airflows between the oldest and the newest: where they differ for us. "make test-3.1 SHORT=tests" runs all.
-SHORT = tests/airflow/test_provider_metadata.py tests/airflow/test_settings.py tests/airflow/test_itwin_hook.py \
-    tests/airflow/run_operator \
-    tests/airflow/run_sensor tests/airflow/test_run_trigger.py tests/airflow/test_import_weight.py \
-    tests/airflow/test_runs_in_dags.py tests/airflow/test_connection_form.py
+# The short set of tests for Airflow versions between the oldest and the newest. "make test-3.1 SHORT=tests" runs all tests.
+SHORT = tests/airflow/test_provider_metadata.py tests/airflow/hooks/test_settings.py tests/airflow/hooks/test_itwin_hook.py \
+    tests/airflow/operators \
+    tests/airflow/sensors tests/airflow/triggers/test_run_trigger.py tests/airflow/test_import_weight.py \
+    tests/airflow/test_runs_in_dags.py tests/airflow/hooks/test_connection_form.py
 
-# With 3.1 and 3.2, pytest's own tracebacks can break Python 3.11 ("AST constructor recursion depth mismatch").
+# On Airflow 3.1 and 3.2, pytest's own tracebacks can crash Python 3.11 ("AST constructor recursion depth mismatch").
 PLAIN = --tb=native
 
-# Neither real Airflow processes nor the tools that build the package and the pages.
+# Without tests that need real Airflow processes or the tools that build the package and the pages.
 ELSEWHERE = -m "not system and not publishing"
 
-help: ## list what can be made (this)
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
-demo: venv ## a night's synchronization through a real Airflow and the emulator, with its report
+demo: venv ## run a nightly synchronization in a private Airflow with the emulator
 	@$(PYTHON_3_3) -m scripts.demo
 
-airflow: venv ## Airflow in the browser, with the example DAGs and the emulator; Ctrl-C stops it
+airflow: venv ## Airflow in the browser, with the example DAGs and the emulator; stop with Ctrl-C
 	@$(PYTHON_3_3) -m scripts.standalone
 
-venv: .venv/.installed ## the environment with Airflow 3.3, .venv
+venv: .venv/.installed ## create the environment with Airflow 3.3 (.venv)
 
-venv-2.11: .venv-2.11/.installed ## the environment with Airflow 2.11, .venv-2.11
+venv-2.11: .venv-2.11/.installed ## create the environment with Airflow 2.11 (.venv-2.11)
 
-venv-3.0: .venv-3.0/.installed ## the same with Airflow 3.0, and so for venv-3.1 and venv-3.2
+venv-3.0: .venv-3.0/.installed ## the same with Airflow 3.0; also venv-3.1 and venv-3.2
 
 venv-3.1: .venv-3.1/.installed
 
 venv-3.2: .venv-3.2/.installed
 
-venv-lowest: .venv-lowest/.installed ## the oldest version of everything that the package itself needs
+venv-lowest: .venv-lowest/.installed ## create the environment with the oldest supported dependencies
 
 .venv/.installed: requirements/airflow-3.3.txt pyproject.toml emulator/pyproject.toml scripts/venv.sh
 	sh scripts/venv.sh .venv requirements/airflow-3.3.txt 14
 	touch $@
 
-# Airflow 2.11 and 3.0 know no Python newer than 3.12, and 3.1 none newer than 3.13.
+# Airflow 2.11 and 3.0 support Python up to 3.12, Airflow 3.1 up to 3.13.
 .venv-2.11/.installed: requirements/airflow-2.11.txt pyproject.toml emulator/pyproject.toml scripts/venv.sh
 	sh scripts/venv.sh .venv-2.11 requirements/airflow-2.11.txt 12
 	touch $@
@@ -80,22 +80,22 @@ venv-lowest: .venv-lowest/.installed ## the oldest version of everything that th
 	sh scripts/venv.sh .venv-lowest requirements/lowest.txt 12
 	touch $@
 
-lint: venv ## style, formatting, types, and who may import whom
+lint: venv ## check style, formatting, types and import rules
 	$(PYTHON_3_3) -m ruff check
 	$(PYTHON_3_3) -m ruff format --check
 	$(PYTHON_3_3) -m mypy
 	.venv/bin/lint-imports
 
-test: venv ## all tests, on Airflow 3.3
+test: venv ## run all tests on Airflow 3.3
 	AIRFLOW_HOME="$$PWD/.airflow/$(TEST_HOME)" $(PYTHON_3_3) -m pytest $(PYTEST_ARGS)
 
-test-distributed: venv ## 200 connections at once on an Airflow of many processes, of which some are killed (long; SEED=1)
+test-distributed: venv ## 200 connections at once on a distributed Airflow whose processes are killed (slow; SEED=1)
 	AIRFLOW_HOME="$$PWD/.airflow/test-3.3" TEST_SEED=$(SEED) TEST_NIGHT=full $(PYTHON_3_3) -m pytest tests/distributed $(PYTEST_ARGS)
 
-test-2.11: venv-2.11 ## the tests on Airflow 2.11, without those that need processes of Airflow 3
+test-2.11: venv-2.11 ## run the tests on Airflow 2.11, except those with processes of Airflow 3
 	AIRFLOW_HOME="$$PWD/.airflow/test-2.11" $(PYTHON_2_11) -m pytest $(ELSEWHERE) $(PYTEST_ARGS)
 
-test-3.0: venv-3.0 ## a short set of tests on Airflow 3.0, and so for test-3.1 and test-3.2
+test-3.0: venv-3.0 ## run a short set of tests on Airflow 3.0; also test-3.1 and test-3.2
 	AIRFLOW_HOME="$$PWD/.airflow/test-3.0" .venv-3.0/bin/python -m pytest $(ELSEWHERE) $(SHORT) $(PYTEST_ARGS)
 
 test-3.1: venv-3.1
@@ -104,10 +104,10 @@ test-3.1: venv-3.1
 test-3.2: venv-3.2
 	AIRFLOW_HOME="$$PWD/.airflow/test-3.2" .venv-3.2/bin/python -m pytest $(PLAIN) $(ELSEWHERE) $(SHORT) $(PYTEST_ARGS)
 
-test-lowest: venv-lowest ## the short set with the oldest version of everything that the package itself needs
-	AIRFLOW_HOME="$$PWD/.airflow/test-lowest" .venv-lowest/bin/python -m pytest $(ELSEWHERE) $(SHORT) tests/api $(PYTEST_ARGS)
+test-lowest: venv-lowest ## run the short set with the oldest supported dependencies
+	AIRFLOW_HOME="$$PWD/.airflow/test-lowest" .venv-lowest/bin/python -m pytest $(ELSEWHERE) $(SHORT) tests/api emulator/tests $(PYTEST_ARGS)
 
-test-matrix: ## all tests on every Airflow that is supported, and with the oldest of everything (long)
+test-matrix: ## run all tests on every supported Airflow, and with the oldest dependencies (slow)
 	$(MAKE) test-lowest SHORT="tests/airflow"
 	$(MAKE) test-2.11
 	$(MAKE) test-3.0 SHORT=tests
@@ -115,38 +115,39 @@ test-matrix: ## all tests on every Airflow that is supported, and with the oldes
 	$(MAKE) test-3.2 SHORT=tests
 	$(MAKE) test
 
-dist: venv ## the package, dist/*.whl and dist/*.tar.gz, the same bytes for the same commit
+dist: venv ## build the package in dist/ (reproducible for each commit)
 	rm -rf dist
 	SOURCE_DATE_EPOCH="$$(git log -1 --pretty=%ct)" .venv/bin/uv build --quiet --out-dir dist
+	SOURCE_DATE_EPOCH="$$(git log -1 --pretty=%ct)" .venv/bin/uv build --quiet --out-dir dist emulator
 	$(PYTHON_3_3) -m twine check --strict dist/*
 	.venv/bin/check-wheel-contents dist
 	ls -l dist
 
-release-check: venv ## whether tag, version and changelog of this commit agree
+release-check: venv ## check that tag, version and changelog of this commit agree
 	@$(PYTHON_3_3) -m scripts.release
 
-docs: venv ## the documentation site, in site/
+docs: venv ## build the documentation site in site/
 	NO_MKDOCS_2_WARNING=1 $(PYTHON_3_3) -m mkdocs build --strict --quiet
 	@echo "Open site/index.html in a browser."
 
-venv-bench: .venv-bench/.installed ## the environment of the bench, .venv-bench
+venv-bench: .venv-bench/.installed ## create the environment of the benchmark (.venv-bench)
 
 .venv-bench/.installed: requirements/bench.txt pyproject.toml emulator/pyproject.toml scripts/venv.sh
 	sh scripts/venv.sh .venv-bench requirements/bench.txt 14
 	touch $@
 
-bench: venv-bench ## what waiting costs, measured beside the floor and other providers
+bench: venv-bench ## measure the cost of waiting, compared with a minimal loop and other providers
 	AIRFLOW_HOME="$$PWD/.airflow/bench" .venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
 
-soak: venv ## a month of nights of 500 connections in simulated time: nothing twice, nothing lost, nothing grows
+soak: venv ## simulate a month of nights with 500 connections: no run twice, no run lost, no leak
 	$(PYTHON_3_3) -m tests.soak $(SOAK_ARGS)
 
-lock: venv ## renew the pinned lists, requirements/*.txt
+lock: venv ## update the pinned dependencies in requirements/*.txt
 	PATH="$$PWD/.venv/bin:$$PATH" sh requirements/lock.sh
 
-clean: ## remove what was made, except for the environments
+clean: ## remove all generated files except the environments
 	rm -rf .airflow build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find airflow_provider_itwin benchmarks example_dags scripts tests -name __pycache__ -prune -exec rm -rf {} +
+	find airflow_provider_itwin benchmarks emulator example_dags scripts tests -name __pycache__ -prune -exec rm -rf {} +
 
-distclean: clean ## remove the environments too
+distclean: clean ## also remove the environments
 	rm -rf .venv .venv-2.11 .venv-3.0 .venv-3.1 .venv-3.2 .venv-lowest .venv-bench airflow_provider_itwin.egg-info

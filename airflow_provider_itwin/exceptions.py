@@ -1,4 +1,4 @@
-"""The errors of the API and the verdicts on runs as Airflow exceptions, in one place."""
+"""Airflow exceptions of this provider."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 class ITwinRunFailedError(AirflowException):
     """
-    A run ended badly; a retry of the task starts a new one.
+    A run failed; a retry of the task starts a new one.
 
     :param message: what happened, to which files, and what to do about it
     :param report: the run report, as in the XCom ``run_report``
@@ -32,7 +32,7 @@ class ITwinRunFailedError(AirflowException):
 
 class ITwinRunFailedFinalError(AirflowFailException):
     """
-    A run that somebody else started ended badly; a retry cannot change that, so there is none.
+    A run that another task or user started failed. It is not retried: a retry would return the same result.
 
     :param message: what happened, to which files, and what to do about it
     :param report: the run report, as in the XCom ``run_report``
@@ -44,31 +44,31 @@ class ITwinRunFailedFinalError(AirflowFailException):
 
 
 class ITwinRunActiveError(AirflowException):
-    """The iModel is being synchronized already, and ``if_active="fail"`` says to fail then."""
+    """Another run of the iModel is active, and ``if_active`` is ``"fail"``."""
 
 
 class ITwinPermanentError(AirflowFailException):
-    """The service, or our own look at the settings, refused in a way that no retry heals."""
+    """Not retryable: rejected by the service, or invalid configuration."""
 
 
 class ITwinTransientError(AirflowException):
-    """The service could not be reached, or gave no good answer, for longer than is tolerated; a retry may help."""
+    """The service returned no good response for longer than the outage tolerance; a retry may help."""
 
 
 class ITwinWaitTimeLimitError(ITwinTransientError):
-    """The run was still going on when the time limit of the task had passed; it goes on in the cloud."""
+    """The run had not finished when the task timed out; it continues in the cloud."""
 
 
 class ITwinTriggerEventError(ITwinTransientError):
-    """A trigger's event could not be understood, so it does not count as a success."""
+    """The event of a trigger is invalid, so it does not count as a success."""
 
 
 class ITwinStoredVersionError(ITwinTransientError):
-    """A newer version of this package has stored what the task needs; a retry helps on a worker that has that version."""
+    """A newer version of this package has stored the state of the task; a retry succeeds on a worker with that version."""
 
 
 def as_airflow_exception(error: ITwinError | ITwinInputError) -> AirflowException:
-    """Give `error` as the Airflow exception with its meaning: whether a retry can help, and the same text."""
+    """Return the Airflow exception for `error`: retryable or permanent, with the same text."""
     if getattr(error, "transient", False):
         return ITwinTransientError(str(error))
     return ITwinPermanentError(str(error))
@@ -76,7 +76,7 @@ def as_airflow_exception(error: ITwinError | ITwinInputError) -> AirflowExceptio
 
 @contextmanager
 def error_logged_first(log: Any) -> Iterator[None]:
-    """Log the error that ends a task before Airflow logs its traceback: the sentence comes first, and again at the end."""
+    """Log the error that fails a task, so that its text comes before the traceback that Airflow logs."""
     try:
         yield
     except (
@@ -95,9 +95,9 @@ def error_logged_first(log: Any) -> Iterator[None]:
 @contextmanager
 def airflow_exceptions() -> Iterator[None]:
     """
-    Raise errors of the API, and invalid input, as the Airflow exception with their meaning.
+    Raise errors of the API client, and of invalid input, as Airflow exceptions.
 
-    Any other exception passes as it is, with its traceback and its retries.
+    Other exceptions pass unchanged.
     """
     from airflow_provider_itwin.api.errors import ITwinConflictError, ITwinError, ITwinInputError
 
@@ -106,5 +106,5 @@ def airflow_exceptions() -> Iterator[None]:
     except ITwinConflictError as error:
         raise ITwinTransientError(str(error)) from None
     except (ITwinError, ITwinInputError) as error:
-        # One traceback, not two: all that the first one says is in the text. It stays in __context__.
+        # One traceback instead of two: the text has all information of the first one, which remains in __context__.
         raise as_airflow_exception(error) from None

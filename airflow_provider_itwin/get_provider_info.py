@@ -1,4 +1,4 @@
-"""What Airflow discovers about this provider."""
+"""The metadata of this provider for Airflow."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _ASSET_URIS = [
 
 def get_provider_info() -> dict[str, Any]:
     """
-    Describe the provider to Airflow (entry point ``apache_airflow_provider``).
+    Return the metadata of this provider (entry point ``apache_airflow_provider``).
 
-    An exception here would stop every command and every server of Airflow. So any fault costs what the provider adds only.
+    An exception here would stop every command and every server of Airflow. So after an error, only the features are missing.
     """
-    described = {
+    info = {
         "package-name": "airflow-provider-itwin",
         "name": "iTwin",
         "description": "Run Bentley iTwin synchronizations, and wait for them without holding a worker.",
     }
     try:
-        return described | _features()
-    except Exception as error:  # noqa: BLE001 (whatever it is, Airflow has to start)
-        log.error("Airflow works without airflow-provider-itwin: %s: %s", type(error).__name__, error)  # noqa: TRY400
-        return described
+        return info | _features()
+    except Exception as error:  # noqa: BLE001 (Airflow must start in any case)
+        log.error("airflow-provider-itwin is not available: %s: %s", type(error).__name__, error)  # noqa: TRY400
+        return info
 
 
 def _features() -> dict[str, Any]:
@@ -86,13 +86,13 @@ def _features() -> dict[str, Any]:
         "extra-links": ["airflow_provider_itwin.links.ITwinRunLink", "airflow_provider_itwin.links.ITwinIModelLink"],
         "config": {
             "itwin": {
-                "description": "How this provider talks to the iTwin Platform.",
+                "description": "Requests of this provider to the iTwin Platform.",
                 "options": {
                     "requests_per_minute": {
                         "description": (
-                            "Requests that one process sends to the API in any minute at most, for each account; 0 for no\n"
-                            "limit. An account of the Community tier is allowed 500 over all its processes, one of the\n"
-                            "Standard and Premium tiers 5000. When there is more to ask, all runs are polled less often.\n"
+                            "Requests to the API in any minute, at most, for each account and process; 0: no limit.\n"
+                            "The limit of an account over all processes is 500 in the Community tier, and 5000 in the\n"
+                            "Standard and Premium tiers. When the limit is reached, all runs are polled less often.\n"
                         ),
                         "version_added": "0.1.0",
                         "type": "float",
@@ -101,8 +101,8 @@ def _features() -> dict[str, Any]:
                     },
                     "requests_per_hour": {
                         "description": (
-                            "The same for any hour. An account of the Community tier is allowed 5000; the Standard and Premium\n"
-                            "tiers have no such limit, so set 0 there.\n"
+                            "Requests to the API in any hour, at most, for each account and process; 0: no limit. The limit\n"
+                            "of an account is 5000 in the Community tier; the Standard and Premium tiers have none.\n"
                         ),
                         "version_added": "0.1.0",
                         "type": "float",
@@ -111,8 +111,8 @@ def _features() -> dict[str, Any]:
                     },
                     "outage_tolerance": {
                         "description": (
-                            "How long a wait for a run rides out trouble (network errors, 5xx, 429, unreadable answers)\n"
-                            "without one good answer before the task fails, in seconds.\n"
+                            "Seconds for which a wait for a run retries after errors (network errors, 5xx, 429, invalid\n"
+                            "responses) without a good response before the task fails.\n"
                         ),
                         "version_added": "0.1.0",
                         "type": "float",

@@ -1,8 +1,8 @@
 """
-Links from a task to where a person can read on.
+Extra links of a task.
 
-On Airflow 3 a link is an XCom that Airflow writes when a try of the task ends; ours are written as soon as the run is known,
-so that they are there while the task waits, too. On Airflow 2 the same XComs are read when somebody looks.
+On Airflow 3 a link is an XCom that Airflow writes when an attempt of the task ends. Ours are written as soon as the run is known,
+so that they exist while the task waits. On Airflow 2 the same XComs are read when the page of the task is opened.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ _PAGES = {
 
 
 class _StoredLink(BaseOperatorLink):
-    """A link whose address was written down by the task; never raises, and asks nobody but Airflow."""
+    """A link whose URL is in an XCom of the task; never raises, and sends no request to the service."""
 
     key: ClassVar[str]
 
     @property
     def xcom_key(self) -> str:
-        """Name the XCom that has the address."""
+        """The key of the XCom with the URL."""
         return self.key
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """Give the address."""
+        """Return the URL."""
         if AIRFLOW_V_3_0_PLUS and not getattr(operator, "has_links", False):
-            # Only a task that ends asks here, and Airflow 3 logs an error for an XCom that is not there.
+            # Airflow 3 calls this when the task ends, and logs an error for a missing XCom.
             return self._default(operator)
         try:
             found = XCom.get_value(ti_key=ti_key, key=self.key) if ti_key is not None else None
-        except Exception as error:  # noqa: BLE001 (a page with one link less is better than none)
-            log.debug("The link %s is not known: %s", self.name, error)
+        except Exception as error:  # noqa: BLE001 (a page without the link is better than none)
+            log.debug("Cannot read the link %s: %s", self.name, error)
             found = None
         return web_address(found, _LONGEST_ADDRESS) or self._default(operator)
 
@@ -59,38 +59,38 @@ class _StoredLink(BaseOperatorLink):
         try:
             return self.otherwise(operator)
         except Exception as error:  # noqa: BLE001 (as above)
-            log.debug("The link %s has no default: %s", self.name, error)
+            log.debug("Cannot determine the default of the link %s: %s", self.name, error)
             return ""
 
     def otherwise(self, operator: BaseOperator) -> str:
-        """Give the address for when none was written down, empty for none."""
+        """Return the URL if the XCom is missing; empty: no link."""
         raise NotImplementedError
 
 
 class ITwinRunLink(_StoredLink):
-    """From a task to the connections of the iModel in Bentley's portal, else to the description of the operation."""
+    """Links a task to the connections of the iModel in Bentley's portal, else to the documentation of the operation."""
 
     name = "iTwin connection"
     key = "_link_ITwinRunLink"
 
     def otherwise(self, operator: BaseOperator) -> str:
-        """Give the description of the operation whose answer the task reports."""
+        """Return the documentation of the operation ``get-…-connection-run``."""
         kind = getattr(operator, "kind", None)
         if kind not in _PAGES:
-            # What is left of an operator on Airflow 2's web server knows its class by name only.
+            # In the web server of Airflow 2, a serialized operator has only the name of its class.
             named = str(getattr(operator, "task_type", "")).lower()
             kind = next((kind for kind in _PAGES if kind in named), "storage")
         return _PAGES[kind]
 
 
 class ITwinIModelLink(_StoredLink):
-    """From a task to the iModel in Bentley's portal, if the address is known."""
+    """Links a task to the iModel in Bentley's portal, if the URL is known."""
 
     name = "iModel"
     key = "_link_ITwinIModelLink"
 
     def otherwise(self, operator: BaseOperator) -> str:
-        """Give no address."""
+        """Return no URL."""
         return ""
 
 
@@ -98,13 +98,13 @@ async def stored_links(hook: ITwinHook, ref: RunRef) -> dict[str, str]:
     """
     Return the XComs of the links of a task that ends in the triggerer, where Airflow writes none; never raises.
 
-    :return: addresses by key; one that is not known has its default, as after a task that ends on a worker
+    :return: URLs by key; an unknown one has its default, as after a task that ends on a worker
     """
     links = {ITwinRunLink.key: _PAGES[ref.kind], ITwinIModelLink.key: ""}
     try:
         found = await hook.addresses_async(ref)
-    except Exception as error:  # noqa: BLE001 (no run fails for the lack of a link)
-        log.info("The task has no links to the portal: %s", error)
+    except Exception as error:  # noqa: BLE001 (a missing link must not fail a task)
+        log.info("Cannot determine the links to the portal: %s", error)
         return links
     for link, address in ((ITwinRunLink, found.connection), (ITwinIModelLink, found.imodel)):
         if address is not None:
@@ -122,12 +122,14 @@ def write_links(
     imodel_id: str | None = None,
 ) -> None:
     """
-    Write down where the links of a task lead to; never raises.
+    Write the XComs of the links of a task; never raises.
 
-    On Airflow 3 an address that is not known gets its default, as Airflow itself would write it at the end of the task.
+    On Airflow 3 an unknown URL is written as its default, as Airflow itself would do at the end of the task.
 
-    :param task: its `has_links` becomes true when all are written
-    :param itwin_id: where the connection belongs, if that is known already, as is `imodel_id`; else the service is asked once
+    :param task: its `has_links` is set to True when all are written
+    :param context: the context of the task
+    :param itwin_id: id of the iTwin; None: it is looked up
+    :param imodel_id: id of the iModel; None: it is looked up
     """
     try:
         found = hook.addresses(ref, itwin_id=itwin_id, imodel_id=imodel_id)
@@ -137,5 +139,5 @@ def write_links(
             if address is not None:
                 context["ti"].xcom_push(key=link.key, value=address)
         task.has_links = True
-    except Exception as error:  # noqa: BLE001 (no run fails for the lack of a link)
-        log.info("The task has no links to the portal: %s", error)
+    except Exception as error:  # noqa: BLE001 (a missing link must not fail a task)
+        log.info("Cannot write the links to the portal: %s", error)

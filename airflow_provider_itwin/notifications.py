@@ -1,5 +1,5 @@
 """
-What a run did, as a message for people: a subject, and the same content as plain text, Markdown and HTML.
+Messages about runs: a subject, and the same content as plain text, Markdown and HTML.
 
 For Airflow's notifiers of mail and chat, in a template or in a callback::
 
@@ -13,7 +13,7 @@ For Airflow's notifiers of mail and chat, in a template or in a callback::
             ),
         )
 
-DAG files reach this module, so whatever needs more than Airflow is imported where it is used.
+DAG files reach this module, so it imports more than Airflow only inside functions.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["LONGEST_HTML", "LONGEST_SUBJECT", "LONGEST_TEXT", "RunMessage", "mes
 
 LONGEST_SUBJECT = 150
 LONGEST_TEXT = 3000
-"""Characters of the text and of the Markdown, at most: what chats take in one message."""
+"""Characters of the text and of the Markdown, at most: the limit of chat messages."""
 LONGEST_HTML = 60_000
 
 _LONGEST_LINE = 600
@@ -51,7 +51,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~])")
 @dataclass(frozen=True, slots=True)
 class RunMessage:
     """
-    A message about a run; nothing in it is a secret, and what the service wrote is escaped.
+    A message about a run. It contains no secrets, and remote text is escaped.
 
     :param subject: one line, at most :data:`LONGEST_SUBJECT` characters
     :param text: plain text, at most :data:`LONGEST_TEXT` characters
@@ -70,18 +70,18 @@ class RunMessage:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file that did not come through: `name` and what else is known of it, and an address to read on at."""
+    """A failing file, sanitized; see :class:`~airflow_provider_itwin.api.models.report.FailingTask`."""
 
     name: str
-    result: str
-    says: str
+    outcome: str
+    reason: str
     advice: str
     address: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What a message says, in whichever form."""
+    """The content of a message, independent of its format."""
 
     headline: str
     lines: tuple[str, ...]
@@ -93,14 +93,13 @@ class _Content:
 @pass_context
 def run_message(context: Mapping[str, Any]) -> RunMessage:
     """
-    Make a message of what a task knows of its run: for callbacks, and as a macro for templates, where it takes no parameter.
+    Return a message about the run of a task: for callbacks, and as a template macro, which takes no parameter.
 
-    The report comes from the exception of the task, or from its XCom ``run_report``. A task that has none, because its
-    run was never started or never seen to end, gets a message with the text of its exception. The callback of a deadline
-    gets one that names the DAG run and the deadline.
+    The report comes from the exception of the task, or from its XCom ``run_report``. Without a report, because the run did not
+    start or did not finish, the message has the text of the exception. For the callback of a deadline, it names the DAG run and
+    the deadline.
 
-    :param context: the context of a task, as callbacks get it; or the plain values that Airflow passes to the callback of a
-        deadline
+    :param context: the context of a task, as callbacks receive it; or what Airflow passes to the callback of a deadline
     """
     task = context.get("ti") or context.get("task_instance")
     error = context.get("exception")
@@ -114,12 +113,12 @@ def run_message(context: Mapping[str, Any]) -> RunMessage:
 
 def message_of_report(report: Mapping[str, Any], *, task: str | None = None, address: str | None = None) -> RunMessage:
     """
-    Make a message of a run report.
+    Return a message about a run report.
 
-    :param report: as in the XCom ``run_report``, which is also what a sensor gives
-    :param task: which task it is about, in words
-    :param address: where to read on, such as the task's log; left out unless it is an http or https URL
-    :raises ValueError: if that is no run report
+    :param report: the run report, as in the XCom ``run_report``
+    :param task: the task that it is about
+    :param address: a link, such as to the task's log; ignored unless it is an http or https URL
+    :raises ValueError: if the report is invalid
     """
     from airflow_provider_itwin.api.models.report import RunReport
 
@@ -133,7 +132,7 @@ def _report_of(task: Any, error: Any) -> RunReport | None:
     if found is None and task is not None:
         try:
             found = task.xcom_pull(task_ids=task.task_id, key="run_report", map_indexes=getattr(task, "map_index", -1))
-        except Exception:  # noqa: BLE001 (a message with less in it is better than none)
+        except Exception:  # noqa: BLE001 (a message without a report is better than none)
             return None
     try:
         return RunReport.from_dict(found) if isinstance(found, Mapping) else None
@@ -142,7 +141,7 @@ def _report_of(task: Any, error: Any) -> RunReport | None:
 
 
 def _member(whole: Any, *names: str) -> Any:
-    """Return the first of the members that an object, or the mapping that stands for one, has; None if it has none of them."""
+    """Return the first of these attributes of an object, or members of a mapping, that is not None."""
     for name in names:
         found = whole.get(name) if isinstance(whole, Mapping) else getattr(whole, name, None)
         if found is not None:
@@ -151,9 +150,9 @@ def _member(whole: Any, *names: str) -> Any:
 
 
 def _place(context: Mapping[str, Any], task: Any) -> str | None:
-    """Name the task or the DAG run that a context is about, as far as the context tells."""
+    """Return the name of the task or the DAG run of a context, None if it has neither."""
     run = context.get("dag_run")
-    # The callback of a deadline gets the DAG run as the REST API has it.
+    # In the callback of a deadline, the DAG run has the form of the REST API.
     dag_id = _member(task, "dag_id") or _member(run, "dag_id") or _member(context.get("dag"), "dag_id")
     if not dag_id:
         return None
@@ -170,9 +169,8 @@ def _content(report: RunReport, where: str | None, address: str | None) -> _Cont
     lines = [f"Run {ref.run_id} of {ref.kind} connection {ref.connection_id}"]
     if where:
         lines.append(where)
-    if report.error:
-        said = ": ".join(part for part in (report.error.get("key"), report.error.get("description")) if part)
-        lines.append(f"The run's own error: {said}")
+    if report.error_text:
+        lines.append(report.error_text)
     return _Content(
         headline=_clean(report.summary, LONGEST_SUBJECT),
         lines=tuple(_clean(line, _LONGEST_LINE) for line in lines),
@@ -186,12 +184,12 @@ def _without_report(context: Mapping[str, Any], error: Any, where: str | None, a
     deadline = context.get("deadline")
     if deadline is not None and error is None:
         return _deadline_missed(context, deadline, where, address)
-    kind = type(error).__name__ if isinstance(error, BaseException) else "No report of a run"
-    said = _clean(f"{kind}: {error or context.get('reason') or 'nothing more is known'}", 1500)
+    kind = type(error).__name__ if isinstance(error, BaseException) else "No run report"
+    text = _clean(f"{kind}: {error or context.get('reason') or 'no further information'}", 1500)
     lines = [_clean(where, _LONGEST_LINE)] if where else []
-    if len(said) > LONGEST_SUBJECT:
-        lines.append(said)
-    return _Content(headline=shortened(said, LONGEST_SUBJECT), lines=tuple(lines), address=address)
+    if len(text) > LONGEST_SUBJECT:
+        lines.append(text)
+    return _Content(headline=shortened(text, LONGEST_SUBJECT), lines=tuple(lines), address=address)
 
 
 def _deadline_missed(context: Mapping[str, Any], deadline: Any, where: str | None, address: str | None) -> _Content:
@@ -210,17 +208,11 @@ def _deadline_missed(context: Mapping[str, Any], deadline: Any, where: str | Non
 
 
 def _file(task: FailingTask) -> _File:
-    says = " ".join(
-        text if text.endswith((".", "!", "?", "…")) else f"{text}."
-        for text in dict.fromkeys((task.message, task.description, task.details))
-        if text
-    )
-    advice = {True: "You can fix this.", False: "Not for you to fix: ask Bentley's support."}
     return _File(
-        name=_clean(task.file_name or f"file {task.file_id or 'of unknown id'}", _LONGEST_NAME),
-        result=_clean(", ".join(filter(None, (task.result or "no result", task.connector, task.error_code))), 120),
-        says=_clean(says, _LONGEST_LINE),
-        advice=advice.get(task.can_user_fix, "") if task.can_user_fix is not None else "",
+        name=_clean(task.name, _LONGEST_NAME),
+        outcome=_clean(task.outcome, 120),
+        reason=_clean(task.reason, _LONGEST_LINE),
+        advice=task.advice,
         address=web_address(task.kb_article_link),
     )
 
@@ -239,7 +231,7 @@ def _rendered(content: _Content) -> RunMessage:
 
 
 def _fitting(render: Callable[[_Content, int], Iterable[str]], content: _Content, longest: int) -> str:
-    """Render with as many of the files as there is room for; with none, and short lines, there always is."""
+    """Render with as many files as fit into `longest` characters; without files and with short lines, it always fits."""
     text = ""
     for shown in range(len(content.files), -1, -1):
         text = "\n".join(render(content, shown))
@@ -254,17 +246,15 @@ def _rest(content: _Content, shown: int) -> str | None:
     if not left:
         return None
     what = "file" if left == 1 else "files"
-    return (
-        f"… and {left} more {what} like these." if shown else f"{left} {what} did not come through; the log names them."
-    )
+    return f"… and {left} more failing {what}." if shown else f"{left} failing {what}; see the log."
 
 
 def _as_text(content: _Content, shown: int) -> Iterable[str]:
     yield content.headline
     yield from content.lines
     for number, file in enumerate(content.files[:shown], 1):
-        tail = " ".join(filter(None, (file.says, file.advice, file.address and f"Read {file.address}")))
-        yield f"{number}. {file.name} ({file.result}){f': {tail}' if tail else ''}"
+        tail = " ".join(filter(None, (file.reason, file.advice, file.address and f"See {file.address}")))
+        yield f"{number}. {file.name} ({file.outcome}){f': {tail}' if tail else ''}"
     if rest := _rest(content, shown):
         yield rest
     if content.address:
@@ -278,9 +268,9 @@ def _as_markdown(content: _Content, shown: int) -> Iterable[str]:
     if shown:
         yield ""
     for number, file in enumerate(content.files[:shown], 1):
-        link = f"[Read on]({file.address})" if file.address else ""
-        tail = " ".join(filter(None, (_escaped(file.says), _escaped(file.advice), link)))
-        yield f"{number}. **{_escaped(file.name)}** ({_escaped(file.result)}){f': {tail}' if tail else ''}"
+        link = f"[Knowledge base]({file.address})" if file.address else ""
+        tail = " ".join(filter(None, (_escaped(file.reason), _escaped(file.advice), link)))
+        yield f"{number}. **{_escaped(file.name)}** ({_escaped(file.outcome)}){f': {tail}' if tail else ''}"
     if rest := _rest(content, shown):
         yield ""
         yield _escaped(rest)
@@ -296,9 +286,9 @@ def _as_html(content: _Content, shown: int) -> Iterable[str]:
     if shown:
         yield "<ol>"
     for file in content.files[:shown]:
-        link = f'<a href="{escape(file.address)}">Read on</a>' if file.address else ""
-        tail = " ".join(filter(None, (escape(file.says), escape(file.advice), link)))
-        yield f"<li><strong>{escape(file.name)}</strong> ({escape(file.result)}){f': {tail}' if tail else ''}</li>"
+        link = f'<a href="{escape(file.address)}">Knowledge base</a>' if file.address else ""
+        tail = " ".join(filter(None, (escape(file.reason), escape(file.advice), link)))
+        yield f"<li><strong>{escape(file.name)}</strong> ({escape(file.outcome)}){f': {tail}' if tail else ''}</li>"
     if shown:
         yield "</ol>"
     if rest := _rest(content, shown):

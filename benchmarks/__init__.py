@@ -1,5 +1,5 @@
 """
-What waiting costs: ``make bench`` measures it, beside a hand-written loop and beside other providers.
+The cost of waiting, compared with a minimal hand-written loop and with other providers (``make bench``).
 
-Everything happens on loopback, in processes that end with the bench; ``python -m benchmarks --help`` says what can be chosen.
+The benchmark uses loopback only. Its processes end with it. ``python -m benchmarks --help`` lists the options.
 """

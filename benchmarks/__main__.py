@@ -1,4 +1,4 @@
-"""The bench: measures everything, prints a report and writes it to a directory. See ``python -m benchmarks --help``."""
+"""Run all measurements, print a report and write it to a directory. See ``python -m benchmarks --help``."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ RESULTS = Path(__file__).parent / "results"
 PARTS = ("waits", "restart", "hanging", "files", "schedule", "imports", "nights", "emulator")
 
 
-def say(text: str = "") -> None:
-    """Print, and at once, also into a pipe."""
+def write_line(text: str = "") -> None:
+    """Write a line and flush it, also to a pipe."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 class Bench:
     """
-    One run of the bench.
+    One run of the benchmark.
 
-    :param directory: for what exists only meanwhile
-    :param quick: whether a few small measurements do
+    :param directory: directory for temporary files
+    :param quick: whether to run only a few small measurements
     """
 
     def __init__(self, directory: Path, quick: bool) -> None:
@@ -63,48 +63,48 @@ class Bench:
         """Measure the rows of the table."""
         for row in plan.rows(self.quick):
             for repeat, subject in row.turns():
-                say(f"{row.waits:,} waits, {subject}, repeat {repeat + 1} ...")
+                write_line(f"{row.waits:,} waits, {subject}, repeat {repeat + 1} ...")
                 self._case(row, subject, lambda figures: self.results.waits.append(figures))
 
     def restart(self) -> None:
-        """Measure what it takes when all waits of a triggerer begin at once."""
+        """Measure a triggerer restart, where all waits start at once."""
         waits, window = (1000, 10.0) if self.quick else (10_000, 45.0)
         for subject in ("ours", "idle"):
-            say(f"A triggerer with {waits:,} waits is restarted, {subject} ...")
+            write_line(f"A triggerer with {waits:,} waits is restarted, {subject} ...")
             try:
                 self.results.restarts.append(restart.measure(subject, waits, window, self.directory))
             except MeasurementError as error:
-                self.results.troubles.append(str(error))
+                self.results.errors.append(str(error))
 
     def hanging(self) -> None:
-        """Let polls hang beside healthy ones, in simulated time."""
+        """Simulate hanging polls beside healthy ones."""
         for waits in (60,) if self.quick else (60, 1000):
-            say(f"{waits:,} waits whose polls hang ...")
+            write_line(f"{waits:,} waits whose polls hang ...")
             self.results.hanging.append(hanging.measure(waits))
 
     def files(self) -> None:
-        """Measure what large answers cost."""
-        say("Answers about 5,000 files ...")
+        """Measure the cost of large responses."""
+        write_line("Responses with 5,000 files ...")
         self.results.decoding = decoding.measure(5 if self.quick else 25)
-        say("Answers about 20,000 and 100,000 files, and a hostile one ...")
+        write_line("Responses with 20,000 and 100,000 files, and a hostile one ...")
         self.results.large = large_answers.measure()
         row = plan.big_polls(self.quick)
         for _, subject in row.turns():
             self._case(row, subject, lambda figures: self.results.big.append(figures), decoding.FILES)
 
     def schedule(self) -> None:
-        """Follow the schedule."""
-        self.results.courses = schedule.courses(200 if self.quick else 2000)
+        """Compute the poll schedule."""
+        self.results.schedule_figures = schedule.schedule_figures(200 if self.quick else 2000)
 
     def imports(self) -> None:
-        """Measure imports."""
-        say("Imports ...")
+        """Measure the cost of imports."""
+        write_line("Imports ...")
         self.results.imports = imports.measure(self.directory, 1 if self.quick else 3)
 
     def nights(self) -> None:
-        """Watch the real budget by the server's clock, and simulate nights meanwhile."""
+        """Measure the request budget by the server's clock, and simulate nights at the same time."""
         with ThreadPoolExecutor(1) as pool:
-            say("1,000 waits within their budget, and simulated nights meanwhile ...")
+            write_line("1,000 waits with a request budget, and simulated nights ...")
             watched: Future[Throughput] = pool.submit(self._throughput)
             self.results.tight_night = faketime.run(simulation.within_the_budget(1000, 2.0, Limits(500, 5000)))
             self.results.night = faketime.run(simulation.through_the_poller(500 if self.quick else 10_000, 2.0))
@@ -113,7 +113,7 @@ class Bench:
     def emulator(self) -> None:
         """Measure the emulator."""
         for connections in (1, 500 if self.quick else 10_000):
-            say(f"The emulator with {connections:,} connections ...")
+            write_line(f"The emulator with {connections:,} connections ...")
             self.results.rates += emulated.measure(connections, 0.5 if self.quick else 3.0)
 
     def _case(self, row: plan.Row, subject: str, keep: Callable[..., None], files: int | None = None) -> None:
@@ -124,12 +124,12 @@ class Bench:
                 whole = server.counts(outcome.began, outcome.ended)
                 window = server.counts(outcome.window_began, outcome.window_ended)
         except MeasurementError as error:
-            self.results.troubles.append(str(error))
-            say(f"  {error}")
+            self.results.errors.append(str(error))
+            write_line(f"  {error}")
             return
         figures = figures_of(case, outcome, whole, window)
-        cpu = "" if figures.cpu is None else f"{figures.cpu * 1000:.3f} ms of CPU for a poll, "
-        say(f"  {cpu}{figures.memory / 1024:.1f} KB for a wait")
+        cpu = "" if figures.cpu is None else f"{figures.cpu * 1000:.3f} ms of CPU per poll, "
+        write_line(f"  {cpu}{figures.memory / 1024:.1f} KB per wait")
         keep(figures)
 
     def _throughput(self) -> Throughput:
@@ -144,21 +144,21 @@ class Bench:
 
 
 def run(parts: list[str], bench: Bench) -> Iterator[str]:
-    """Run the parts; a part that breaks does not take the others with it."""
+    """Run the parts. A part that fails does not stop the others."""
     for name in parts:
         try:
             getattr(bench, name)()
-        except Exception as error:  # noqa: BLE001 (the report says so, and goes on)
-            bench.results.troubles.append(f"{name}: {type(error).__name__}: {error}")
-            yield bench.results.troubles[-1]
+        except Exception as error:  # noqa: BLE001 (it is reported, and the other parts continue)
+            bench.results.errors.append(f"{name}: {type(error).__name__}: {error}")
+            yield bench.results.errors[-1]
 
 
 def main() -> None:
-    """Run the bench."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a small version, to see that everything works")
-    parser.add_argument("--only", choices=PARTS, action="append", help="only this part; can be given several times")
-    parser.add_argument("--profile", action="store_true", help="say where CPU and memory go instead")
+    parser.add_argument("--quick", action="store_true", help="run a small version to check that everything works")
+    parser.add_argument("--only", choices=PARTS, action="append", help="run only this part (repeatable)")
+    parser.add_argument("--profile", action="store_true", help="print CPU and memory profiles instead")
     parser.add_argument("--output", type=Path, help="directory for the results")
     options = parser.parse_args()
     began = time.monotonic()
@@ -166,25 +166,25 @@ def main() -> None:
         bench = Bench(Path(name), options.quick)
         machine.pin(machine.processors()[0])
         if options.profile:
-            profile(bench.directory, options.quick, say)
+            profile(bench.directory, options.quick, write_line)
             return
         for error in run([part for part in PARTS if part in (options.only or PARTS)], bench):
-            say(error)
+            write_line(error)
     bench.results.took = time.monotonic() - began
     partial = options.quick or options.only is not None
     write(bench.results, options.output or (RESULTS / "partial" if partial else RESULTS))
 
 
 def write(results: Results, directory: Path) -> None:
-    """Print the report, and write it with its figures and pictures to a directory."""
+    """Print the report, and write it with its figures and plots to a directory."""
     directory.mkdir(parents=True, exist_ok=True)
     text = report(results)
     (directory / "bench.md").write_text(text, encoding="utf-8")
     data = msgspec.to_builtins(results) | {"criteria": msgspec.to_builtins(judge(results))}
     (directory / "bench.json").write_bytes(msgspec.json.format(msgspec.json.encode(data), indent=1) + b"\n")
     plots.draw(results, directory)
-    say("\n" + text)
-    say(f"Written to {directory}")
+    write_line("\n" + text)
+    write_line(f"Written to {directory}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the stub of the services answers, and how the name of a run tells when it will have ended."""
+"""Response bodies of the stub services, and run ids that contain the end time of the run."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import json
 from typing import Any
 
 FILES = 4
-"""Files of a usual run; its answer is then about as long as those of the other services."""
+"""Files of a typical run. Its response is then about as long as those of the other services."""
 
 
 def run_name(finish: float, number: int) -> str:
     """
-    Name a run, so that its name alone tells the server when it has ended.
+    Return a run id that contains the end time of the run.
 
-    :param finish: that moment on the monotonic clock, which all processes of a machine share
-    :param number: what tells it from others
+    :param finish: end time on the monotonic clock, which all processes of a machine share
+    :param number: unique number of the run
     """
     return f"{max(1, round(finish * 1000))}{number:06d}"
 
 
 def finish_of(name: str | bytes) -> float:
-    """Give the moment at which the run of that name has ended."""
+    """Return the end time in a run id."""
     return int(name[:-6]) / 1000
 
 
 def itwin_run(*, finished: bool, files: int = FILES) -> bytes:
-    """Give the iTwin Platform's answer about a run, as its reference shows it."""
+    """Return the iTwin Platform's response for a run, as in its API reference."""
     state, result = ("Completed", "Success") if finished else ("Executing", "Undetermined")
     tasks = [
         {
@@ -75,7 +75,7 @@ def itwin_run(*, finished: bool, files: int = FILES) -> bytes:
 
 
 def dbt_run(*, finished: bool) -> bytes:
-    """Give dbt Cloud's answer about a run, with the fields that its reference names."""
+    """Return dbt Cloud's response for a run, with the fields of its API reference."""
     data: dict[str, Any] = {
         "id": 1,
         "trigger_id": 2,
@@ -117,7 +117,7 @@ def dbt_run(*, finished: bool) -> bytes:
 
 
 def databricks_run(*, finished: bool) -> bytes:
-    """Give Databricks' answer about a run of one task, with the fields that its reference names."""
+    """Return Databricks' response for a run of one task, with the fields of its API reference."""
     state: dict[str, Any] = {
         "life_cycle_state": "RUNNING",
         "state_message": "In run",

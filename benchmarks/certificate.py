@@ -1,4 +1,4 @@
-"""A certificate for loopback that vouches for itself."""
+"""A self-signed certificate for loopback."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ HOST = "127.0.0.1"
 
 def write_certificate(directory: Path) -> tuple[Path, Path]:
     """
-    Write a fresh certificate and its key, good for a day.
+    Create a certificate and its key, valid for one day.
 
-    :return: the files of the certificate, which is its own authority too, and of the key
+    :return: the paths of the certificate, which is also its own authority, and of the key
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bench on loopback")])

@@ -1,4 +1,4 @@
-"""What it costs to look at the answer about a run of 5,000 files, against reading it whole."""
+"""The cost of decoding the response for a run of 5,000 files: state and result only, or the whole run."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ FILES = 5000
 
 class Decoding(msgspec.Struct):
     """
-    Seconds of CPU, medians.
+    Median CPU seconds.
 
     :param size: bytes of the body
-    :param summary: to read state and result, as each poll does
-    :param whole: to read the whole run into objects, as is done once, at the end
-    :param plain: for ``json.loads``
+    :param summary: decoding of state and result, done by each poll
+    :param whole: decoding of the whole run, done once at the end
+    :param plain: ``json.loads``
     """
 
     files: int
@@ -37,7 +37,7 @@ class Decoding(msgspec.Struct):
 
 
 def measure(repeats: int, files: int = FILES) -> Decoding:
-    """Measure, taking turns."""
+    """Measure the three alternately."""
     body = itwin_run(finished=False, files=files)
     ways: list[Callable[[], object]] = [
         lambda: decoded(body, RunSummaryEnvelope),

@@ -1,8 +1,8 @@
 """
-How many requests the emulator answers in a second of one processor, empty and with 10,000 connections and 100,000 runs.
+Requests per CPU second of the emulator, empty and with 10,000 connections and 100,000 runs.
 
-The emulator is a process of its own (``python -m benchmarks.emulated CONNECTIONS RUNS PROCESSOR``), whose CPU is what counts;
-the load comes from here, over as many connections as keep it busy.
+The emulator runs in a process of its own (``python -m benchmarks.emulated CONNECTIONS RUNS PROCESSOR``), whose CPU time is
+measured. This process generates the load, over enough connections to keep the emulator busy.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Rate(msgspec.Struct):
     """
     One operation.
 
-    :param asked: requests in a second
-    :param cpu: seconds of CPU that the emulator spends on one
+    :param asked: requests per second
+    :param cpu: CPU seconds of the emulator per request
     """
 
     operation: str
@@ -44,7 +44,7 @@ class Rate(msgspec.Struct):
 
     @property
     def of_one_processor(self) -> float:
-        """Requests in a second of one processor."""
+        """Requests per CPU second."""
         return 1.0 / self.cpu
 
 
@@ -82,7 +82,7 @@ class _Emulated:
             self._process.stdout.close()
 
     def cpu(self) -> float:
-        """Seconds of CPU that it has taken so far."""
+        """CPU seconds so far."""
         assert self._process.stdin is not None  # noqa: S101 (it was started with a pipe)
         self._process.stdin.write("\n")
         self._process.stdin.flush()
@@ -94,7 +94,7 @@ class _Emulated:
 
 
 class _Lane(asyncio.Protocol):
-    """One connection, on which the next request follows the answer to the last."""
+    """One connection that sends the next request after the response to the last one."""
 
     def __init__(self, request: bytes, enough: float) -> None:
         self._request = request
@@ -106,13 +106,13 @@ class _Lane(asyncio.Protocol):
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the first time."""
+        """Send the first request."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 (asyncio promises it)
         self._transport = transport
         transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        """Ask again when the answer is complete."""
+        """Send the next request when the response is complete."""
         self._received += data
         head, separator, body = self._received.partition(b"\r\n\r\n")
         if not separator:
@@ -131,8 +131,8 @@ class _Lane(asyncio.Protocol):
             self._transport.write(self._request)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Take note that the emulator hung up."""
-        self._finish(error or MeasurementError("The emulator hung up"))
+        """Record that the emulator closed the connection."""
+        self._finish(error or MeasurementError("The emulator closed the connection"))
 
     def _finish(self, error: Exception | None) -> None:
         if self.done.done():
@@ -146,7 +146,7 @@ class _Lane(asyncio.Protocol):
 
 
 def measure(connections: int, seconds: float) -> list[Rate]:
-    """Measure each operation for so many seconds, on an emulator with so many connections."""
+    """Measure each operation on an emulator with `connections` connections."""
     with _Emulated(connections) as emulated:
         return asyncio.run(_measure(emulated, connections, seconds))
 
@@ -197,7 +197,7 @@ def _request(method: str, path: str, headers: str, body: bytes = b"") -> bytes:
 
 
 def main() -> None:
-    """Serve an emulator until stdin ends; answer each line with the CPU it has taken."""
+    """Run an emulator until stdin ends; answer each line with its CPU time."""
     from itwin_emulator import Emulator
 
     connections, runs = int(sys.argv[1]), int(sys.argv[2])

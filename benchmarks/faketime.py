@@ -1,4 +1,4 @@
-"""An event loop whose time passes only when nobody has anything to do: hours take as long as their work does."""
+"""An event loop with a fake clock: time advances only when no task is ready."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ T = TypeVar("T")
 
 
 class _LeapingSelector(selectors.DefaultSelector):
-    """Where the event loop would sleep, tells it that the time has passed."""
+    """A selector that advances the clock instead of sleeping."""
 
     def __init__(self) -> None:
         super().__init__()
         self.passed = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Let the time pass, and give what is ready."""
+        """Advance the clock and return the ready events."""
         if timeout is None:
-            raise RuntimeError("The simulation has come to a standstill: all wait, and for no moment")
+            raise RuntimeError("The simulation is stuck: all tasks wait, and no timer is set")
         self.passed += max(0.0, timeout)
         return super().select(0)
 
@@ -33,16 +33,16 @@ class LeapingLoop(asyncio.SelectorEventLoop):
         super().__init__(self._leaps)
 
     def time(self) -> float:
-        """Seconds that have passed here."""
+        """Return the simulated seconds."""
         return self._leaps.passed
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end, in a time of its own."""
+    """Run a coroutine with a simulated clock."""
     with asyncio.Runner(loop_factory=LeapingLoop) as runner:
         return runner.run(main)
 
 
 def now() -> float:
-    """Give the moment in the event loop that runs."""
+    """Return the time of the running event loop."""
     return asyncio.get_running_loop().time()

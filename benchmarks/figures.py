@@ -1,4 +1,4 @@
-"""From what was measured to the figures of the table: percentiles, medians, and what one repeat comes to."""
+"""The figures of the table: percentiles, medians, and the summary of one repeat."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from benchmarks.processes import Counts
 from benchmarks.waits import Case, Outcome
 
 KEEPS_UP = 0.9
-"""Part of the polls that are due that must be made for a subject to keep up."""
+"""Share of the due polls that a subject must make to count as keeping up."""
 
 
 class Figures(msgspec.Struct):
     """
-    What one repeat of a case comes to.
+    The summary of one repeat of a case.
 
-    :param cpu: seconds of CPU for a poll, the idle process's own taken off; None where nobody polled
-    :param collecting: seconds of that in which garbage was collected, of all that Airflow has loaded
-    :param memory: bytes for a wait, at the peak, over the idle process
-    :param lag: seconds that a ticker was late from the first start to the last end: median, 99 of 100, most
-    :param window_lag: the same in the window, when nothing starts or ends
-    :param late: seconds from the end of a run to that of the wait beyond the longest pause: 99 of 100, most
-    :param server: part of its time that the server was busy
-    :param due: polls that were due in the window; None if the schedule leaves that open
+    :param cpu: CPU seconds per poll, without those of the idle process; None without polls
+    :param collecting: part of `cpu` that was spent on garbage collection
+    :param memory: peak bytes per wait, above the idle process
+    :param lag: seconds that a ticker was late from the first start to the last end: median, p99, maximum
+    :param window_lag: the same in the window, when no wait starts or ends
+    :param late: seconds from the end of a run to that of the wait, beyond the longest pause: p99, maximum
+    :param server: share of time that the server was busy
+    :param due: polls that were due in the window; None if the schedule does not define it
     """
 
     subject: str
@@ -49,16 +49,16 @@ class Figures(msgspec.Struct):
 
     @property
     def keeps_up(self) -> bool:
-        """Whether it asked as often as it was told to."""
+        """Whether it made the polls that were due."""
         return self.due is None or self.polls >= KEEPS_UP * self.due
 
 
 def figures_of(case: Case, outcome: Outcome, whole: Counts, window: Counts) -> Figures:
     """
-    Sum up one repeat.
+    Summarize one repeat.
 
-    :param whole: what the server saw from the first start to the last end
-    :param window: what it saw in the window
+    :param whole: counts of the server from the first start to the last end
+    :param window: counts of the server in the window
     """
     idle = outcome.idle_cpu * (outcome.window_ended - outcome.window_began)
     schedule = PollSchedule(case.interval)
@@ -86,7 +86,7 @@ def figures_of(case: Case, outcome: Outcome, whole: Counts, window: Counts) -> F
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Give the value that this share of the values does not exceed; 0 for none."""
+    """Return a percentile of the values, or 0 without values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 
@@ -96,13 +96,13 @@ def _spread(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def median(repeats: Sequence[Figures], what: Callable[[Figures], float | None]) -> float | None:
-    """Give the median over repeats; None if there is no figure."""
+    """Return the median over repeats, or None without figures."""
     found = [value for value in map(what, repeats) if value is not None]
     return statistics.median(found) if found else None
 
 
 def ratio(repeats: Sequence[Figures], others: Sequence[Figures]) -> float | None:
-    """Give the median of the ratios of CPU for a poll, each within one repeat, where the machine was in the same mood."""
+    """Return the median ratio of CPU per poll. Each ratio is within one repeat, under the same conditions of the machine."""
     found = [
         one.cpu / other.cpu for one, other in zip(repeats, others, strict=False) if one.cpu is not None and other.cpu
     ]

@@ -1,4 +1,4 @@
-"""Runs whose answers never come, beside healthy ones: the real poller and client, with a clock that leaps and no network."""
+"""Runs that never respond, beside healthy ones: the real poller and client with a fake clock and without a network."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _MIDNIGHT = 1_772_409_600.0
 
 class Hanging(msgspec.Struct):
     """
-    What healthy runs suffer from those that hang.
+    The effect of hanging runs on healthy runs.
 
-    :param hanging: waits whose polls never have an answer
-    :param longest_gap: most seconds between two answers about a healthy run, which is polled every ten
-    :param first: seconds until the last healthy run had been polled once, all having begun at once
-    :param late_healthy: most seconds that the deadline of a healthy run was judged late
-    :param late_hanging: the same of those that hang
+    :param hanging: number of waits whose polls receive no response
+    :param longest_gap: longest time in seconds between two responses for a healthy run that is polled every ten
+    :param first: seconds until all healthy runs have been polled once, after a simultaneous start
+    :param late_healthy: maximum delay in seconds of the deadline of a healthy run
+    :param late_hanging: the same for hanging runs
     """
 
     hanging: int
@@ -49,7 +49,7 @@ class Hanging(msgspec.Struct):
 
 
 class _Client(AsyncITwinClient):
-    """The asynchronous client, with runs behind it of which some never answer."""
+    """The asynchronous client with simulated runs, some of which never respond."""
 
     def __init__(self, account: Account) -> None:
         super().__init__(account)
@@ -71,7 +71,7 @@ class _Client(AsyncITwinClient):
 
 
 def measure(hanging: int) -> Hanging:
-    """Let so many waits hang for twenty minutes beside healthy ones."""
+    """Simulate hanging and healthy waits for twenty minutes."""
     return faketime.run(_measure(hanging))
 
 

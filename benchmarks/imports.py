@@ -1,4 +1,4 @@
-"""What a DAG file pays for importing operators and sensors, over what it pays for Airflow itself."""
+"""The cost of importing operators and sensors in a DAG file, in addition to that of Airflow itself."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class Imports(msgspec.Struct):
     """
     One package.
 
-    :param seconds: of CPU for its operators and sensors, once Airflow's base classes are there; median
-    :param modules: modules that come with them
+    :param seconds: median CPU seconds for its operators and sensors, after Airflow's base classes are imported
+    :param modules: number of additional modules
     """
 
     package: str
@@ -50,7 +50,7 @@ class Imports(msgspec.Struct):
 
 
 def measure(directory: Path, repeats: int) -> list[Imports]:
-    """Measure all packages, each time in a fresh interpreter; the first time of each only warms the files up."""
+    """Measure all packages, each time in a new interpreter. The first time only warms the file cache."""
     found = []
     for package, modules in PACKAGES.items():
         times = [_import(modules, directory) for _ in range(repeats + 1)][1:]

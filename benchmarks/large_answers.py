@@ -1,4 +1,4 @@
-"""What large answers cost the process that reads them: stops of the event loop, memory, and how a hostile one is refused."""
+"""The cost of large responses: blocked event loop, memory, and the rejection of a hostile response."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _REF = RunRef(ConnectionKind.STORAGE, "bench", "run")
 
 class LargeAnswer(msgspec.Struct):
     """
-    What it cost to read one answer about a run, and to make its report.
+    The cost of reading one response for a run and creating its report.
 
-    :param files: of the run; 0 for the hostile answer, which is small on the wire and holds millions of values
+    :param files: files of the run; 0 for the hostile response, which is small on the wire and contains millions of values
     :param size: bytes on the wire
-    :param seconds: until the report was there, or the refusal
-    :param stop: seconds for which the event loop stood still, at most
-    :param memory: bytes by which the process grew, at most
-    :param end: what came of it: ``reported`` or ``refused``
+    :param seconds: seconds until the report or the rejection
+    :param stop: longest time in seconds for which the event loop was blocked
+    :param memory: peak growth of the process in bytes
+    :param end: ``reported`` or ``refused``
     """
 
     files: int
@@ -53,7 +53,7 @@ class LargeAnswer(msgspec.Struct):
 
 
 def measure() -> list[LargeAnswer]:
-    """Measure each answer in a process of its own."""
+    """Measure each response in a process of its own."""
     context = multiprocessing.get_context("spawn")
     found = []
     for files in (*FILES, 0):
@@ -99,13 +99,13 @@ async def _read(url: str, files: int, size: int) -> LargeAnswer:
 
 
 def _peak() -> int:
-    # Not getrusage: what it says includes the process that this one was forked from.
+    # Not getrusage: it includes the process that this one was forked from.
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(status["VmHWM"].split()[0]) * 1024
 
 
 class _Probe:
-    """Wakes up every millisecond, and notes how late it was at most."""
+    """Wakes up every millisecond and records the maximum delay."""
 
     def __init__(self) -> None:
         self.stop = 0.0

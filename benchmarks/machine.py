@@ -1,4 +1,4 @@
-"""The machine and this process: which processors, how much memory, which versions."""
+"""The machine and this process: processors, memory, versions."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _PACKAGES = (
 @cache
 def processors() -> tuple[int | None, int | None]:
     """
-    Choose a processor for what is measured and another one for what it talks to; None where one cannot choose.
+    Choose a processor for the measured process and another one for the server; None if the system has no choice.
 
-    To be asked before this process is pinned itself.
+    Call this before this process is pinned.
     """
     if not hasattr(os, "sched_getaffinity"):
         return None, None
@@ -37,26 +37,26 @@ def processors() -> tuple[int | None, int | None]:
 
 
 def pin(processor: int | None) -> None:
-    """Keep this process on one processor."""
+    """Pin this process to one processor."""
     if processor is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {processor})
 
 
 def resident() -> int:
-    """Give the bytes of memory that this process occupies."""
+    """Return the resident memory of this process in bytes."""
     if found := _status("VmRSS"):
         return found
     return _usage()
 
 
 def forget_peak() -> None:
-    """Let :func:`peak` count from here on, where the system can do that."""
+    """Reset the value of :func:`peak`, if the system supports it."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def peak() -> int:
-    """Give the most bytes of memory that this process has occupied since :func:`forget_peak`."""
+    """Return the peak resident memory of this process in bytes since :func:`forget_peak`."""
     return _status("VmHWM") or _usage()
 
 
@@ -74,7 +74,7 @@ def _usage() -> int:
 
 
 def describe() -> dict[str, str]:
-    """Say what a measurement depends on."""
+    """Describe the machine and the versions."""
     found = {
         "processor": _processor(),
         "processors": str(os.cpu_count()),

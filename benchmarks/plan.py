@@ -1,4 +1,4 @@
-"""Which cases are measured, in which order: the rows of the table."""
+"""The measured cases and their order: the rows of the table."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass, field, replace
 from benchmarks.waits import Case
 
 PEERS = ("databricks", "dbt-cloud")
-"""Published providers that wait in triggers of their own."""
+"""Published providers with their own triggers."""
 
 LONGEST_FIRST_PAUSE = 11.0
-"""Seconds, jitter included, between two looks of the default schedule while waits are as young as they are here."""
+"""Seconds between two polls of the default schedule for waits of this age, including jitter."""
 
 
 @dataclass(frozen=True)
 class Row:
     """
-    So many waits, and who is measured with them.
+    One row: a number of waits and its subjects.
 
-    :param subjects: by name, with the number of repeats; within a repeat they take turns
+    :param subjects: number of repeats by name; the subjects alternate within a repeat
     """
 
     waits: int
@@ -31,14 +31,14 @@ class Row:
     ending: float = 2.0
 
     def case(self, subject: str) -> Case:
-        """Give the case of one subject."""
+        """Return the case of one subject."""
         longest = (self.interval or LONGEST_FIRST_PAUSE) if subject != "idle" else 0.0
         return Case(
             subject, self.waits, self.interval, self.spread, self.settle, self.window, self.ending, longest + 10.0
         )
 
     def turns(self) -> Iterator[tuple[int, str]]:
-        """Give repeats and subjects in the order in which they are measured."""
+        """Return repeats and subjects in the order of measurement."""
         for repeat in range(max(self.subjects.values())):
             for subject, repeats in self.subjects.items():
                 if repeat < repeats:
@@ -47,14 +47,14 @@ class Row:
 
 def rows(quick: bool) -> list[Row]:
     """
-    Give the rows of the table.
+    Return the rows of the table.
 
-    Starts are spread over one interval, as those of a night are, so that polls are spread too. Intervals grow with the number
-    of waits to keep all at some 100 to 250 polls a second, which the slowest can still follow; 10,000 waits have the default
-    schedule in its first and busiest minutes, a thousand polls a second, where no other provider can follow.
+    Starts are spread over one interval, as in a real night, so that polls are spread too. Intervals grow with the number of
+    waits. This keeps the rate at 100 to 250 polls per second, which the slowest subject can still reach. 10,000 waits use the
+    default schedule in its first and busiest minutes: a thousand polls per second, which no other provider can reach.
 
-    The row that is compared closely has a window of 90 seconds: a full collection of garbage, which goes through all that
-    Airflow has loaded and takes as long as hundreds of polls, comes once in about 45 seconds for either of the two.
+    The row for the close comparison has a window of 90 seconds. A full garbage collection traverses everything that Airflow has
+    loaded, takes as long as hundreds of polls, and happens about every 45 seconds for both subjects.
     """
     if quick:
         return [
@@ -77,11 +77,11 @@ def _at_interval(waits: int, interval: float, subjects: dict[str, int], window: 
 
 
 def big_polls(quick: bool) -> Row:
-    """Give the row of runs with 5,000 files."""
+    """Return the row for runs with 5,000 files."""
     row = Row(4, 0.5, {"ours": 1, "floor": 1}, spread=0.5, settle=1.0, window=10.0, ending=0.5)
     return replace(row, subjects={"ours": 1}, window=3.0) if quick else row
 
 
 def budget(quick: bool) -> Case:
-    """Give the case of 1,000 waits that want more requests than they are allowed; it ends before the runs do."""
+    """Return the case of 1,000 waits that need more requests than their budget. It ends before the runs do."""
     return Case("ours", 1000, 10.0, 1.0, 0.0, 10.0 if quick else 150.0, 0.0, 0.0, per_minute=500.0)

@@ -1,4 +1,4 @@
-"""CPU and lag over the number of waits, as pictures."""
+"""Plots of CPU and lag over the number of waits."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 from benchmarks.figures import Figures, median
 from benchmarks.results import Results
 
-_LABELS = {"ours": "this package", "floor": "floor", "naive": "floor without ticks"}
+_LABELS = {"ours": "this provider", "floor": "floor", "naive": "floor without common ticks"}
 _STYLES = {"ours": "o-", "floor": "s--", "naive": "d:", "databricks": "^-", "dbt-cloud": "v-"}
 
 
 def draw(results: Results, directory: Path) -> list[Path]:
-    """Draw both pictures; none where there is nothing to draw, or nothing to draw with."""
+    """Draw both plots; return none without matplotlib or data."""
     try:
         import_module("matplotlib").use("Agg")
     except ImportError:
         return []
-    pictures: list[tuple[str, str, Callable[[Figures], float | None]]] = [
-        ("cpu-per-poll.png", "CPU for a poll, ms", lambda one: None if one.cpu is None else one.cpu * 1000),
+    plots: list[tuple[str, str, Callable[[Figures], float | None]]] = [
+        ("cpu-per-poll.png", "CPU per poll, ms", lambda one: None if one.cpu is None else one.cpu * 1000),
         ("lag.png", "event loop lag while waiting, p99, ms", lambda one: one.window_lag[1] * 1000),
     ]
-    return [_picture(results, directory / name, title, what) for name, title, what in pictures]
+    return [_plot(results, directory / name, title, what) for name, title, what in plots]
 
 
-def _picture(results: Results, path: Path, title: str, what: Callable[[Figures], float | None]) -> Path:
+def _plot(results: Results, path: Path, title: str, what: Callable[[Figures], float | None]) -> Path:
     pyplot = import_module("matplotlib.pyplot")
     figure, axes = pyplot.subplots(figsize=(8, 4))
     for subject, style in _STYLES.items():

@@ -1,4 +1,4 @@
-"""The two processes of a measurement: the server and what is measured; each on a processor of its own, each ended for certain."""
+"""The two processes of a measurement: the server and the subject, each on its own processor. Both always end."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _ENDING = 10.0
 
 
 class MeasurementError(Exception):
-    """A measurement gave no figures; the text says what its process said last."""
+    """A measurement has no figures. The message contains the last output of its process."""
 
 
 class Counts(msgspec.Struct):
-    """What the server saw in a stretch of time."""
+    """Counts of the server within a period."""
 
     connections: int
     polls: int
@@ -39,10 +39,10 @@ class Counts(msgspec.Struct):
 
 class Server:
     """
-    The stub in its own process.
+    The stub server in a process of its own.
 
-    :param directory: where its certificate and key are
-    :param files: files of an iTwin run
+    :param directory: directory with its certificate and key
+    :param files: number of files of an iTwin run
     """
 
     def __init__(self, directory: Path, files: int = FILES) -> None:
@@ -69,7 +69,7 @@ class Server:
         self.stop()
 
     def stop(self) -> None:
-        """End the process."""
+        """Stop the process."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         end(self._process)
@@ -77,11 +77,11 @@ class Server:
             self._process.stdout.close()
 
     def counts(self, begin: float, end: float) -> Counts:
-        """Count what happened between two moments of the monotonic clock."""
+        """Return the counts between two times of the monotonic clock."""
         return msgspec.convert(self._ask("counts", begin, end), Counts)
 
     def moments(self, begin: float, end: float) -> list[float]:
-        """Give the moment of each poll between two moments."""
+        """Return the time of each poll between two times."""
         moments: list[float] = self._ask("moments", begin, end)["moments"]
         return moments
 
@@ -99,9 +99,9 @@ class Server:
 
 def run_case(case: Case, server: Server, directory: Path) -> Outcome:
     """
-    Measure a case in a fresh process.
+    Measure a case in a new process.
 
-    :raises MeasurementError: if that gave no figures, or took far too long
+    :raises MeasurementError: if it returned no figures or took too long
     """
     result, log = directory / "outcome.json", directory / "process.log"
     result.unlink(missing_ok=True)
@@ -135,9 +135,9 @@ def run_case(case: Case, server: Server, directory: Path) -> Outcome:
 
 def environment(directory: Path, port: int, certificate: Path, **settings: str) -> dict[str, str]:
     """
-    Give the environment of a process that is measured: an Airflow with nothing in it but the connections to the server.
+    Return the environment of a measured process: an empty Airflow with connections to the server.
 
-    :param settings: more variables
+    :param settings: additional variables
     """
     plain = {
         name: value
@@ -163,7 +163,7 @@ def environment(directory: Path, port: int, certificate: Path, **settings: str) 
         "AIRFLOW_CONN_ITWIN_BENCH": json.dumps(itwin),
         "AIRFLOW_CONN_DBT_BENCH": json.dumps(dbt),
         "AIRFLOW_CONN_DATABRICKS_BENCH": json.dumps(databricks),
-        # As the triggerer sets it around its event loop.
+        # The triggerer sets this variable for its event loop.
         "_AIRFLOW_PROCESS_CONTEXT": "client",
         "SSL_CERT_FILE": str(certificate),
         "PYTHONPATH": str(ROOT),
@@ -173,7 +173,7 @@ def environment(directory: Path, port: int, certificate: Path, **settings: str) 
 
 
 def end(process: subprocess.Popen[Any]) -> None:
-    """End a process of ours, by its id and no other way."""
+    """Stop one of our processes by its id."""
     for ask in (process.poll, process.terminate, process.kill):
         ask()
         with suppress(subprocess.TimeoutExpired):

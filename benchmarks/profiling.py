@@ -1,7 +1,8 @@
 """
-Where the processor's time goes: samples of the stack, taken by a timer that runs only while this process does.
+CPU and memory profiles.
 
-What runs in C is counted for the function in Python that called it. And where the memory goes, by the lines that asked for it.
+CPU: stack samples, taken by a timer that counts the CPU time of this process. C code counts for the Python function that called
+it. Memory: bytes by the line that allocated them.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ _DEEPEST = 60
 
 class Profile(msgspec.Struct):
     """
-    Samples, summed up.
+    Summary of the samples.
 
-    :param samples: how many there are
-    :param rooms: samples whose innermost frame is in that room (a package, or a module of ours or of the standard library)
-    :param own: samples whose innermost frame is that function
-    :param whole: samples with that function anywhere in the stack
+    :param samples: number of samples
+    :param modules: samples by package or module of the innermost frame; modules for this project and the standard library
+    :param own: samples by function of the innermost frame
+    :param whole: samples by function anywhere in the stack
     """
 
     samples: int
-    rooms: dict[str, int]
+    modules: dict[str, int]
     own: dict[str, int]
     whole: dict[str, int]
 
@@ -39,22 +40,22 @@ class Profiler:
     """Samples the main thread of this process."""
 
     def __init__(self) -> None:
-        self._rooms: Counter[str] = Counter()
+        self._modules: Counter[str] = Counter()
         self._own: Counter[str] = Counter()
         self._whole: Counter[str] = Counter()
 
     def begin(self) -> None:
-        """Begin to sample."""
+        """Start sampling."""
         signal.signal(signal.SIGPROF, self._sample)
         signal.setitimer(signal.ITIMER_PROF, _EVERY, _EVERY)
 
     def end(self) -> Profile:
-        """Sample no more, and give what was found."""
+        """Stop sampling and return the profile."""
         signal.setitimer(signal.ITIMER_PROF, 0.0)
         signal.signal(signal.SIGPROF, signal.SIG_IGN)
         return Profile(
-            samples=sum(self._rooms.values()),
-            rooms=dict(self._rooms.most_common()),
+            samples=sum(self._modules.values()),
+            modules=dict(self._modules.most_common()),
             own=dict(self._own.most_common(60)),
             whole=dict(self._whole.most_common(120)),
         )
@@ -62,7 +63,7 @@ class Profiler:
     def _sample(self, _: int, frame: FrameType | None) -> None:
         if frame is None:
             return
-        self._rooms[_room(frame)] += 1
+        self._modules[_module(frame)] += 1
         self._own[_name(frame)] += 1
         seen = set()
         for _ in range(_DEEPEST):
@@ -73,7 +74,7 @@ class Profiler:
         self._whole.update(seen)
 
 
-def _room(frame: FrameType) -> str:
+def _module(frame: FrameType) -> str:
     module = str(frame.f_globals.get("__name__", "?"))
     package = module.partition(".")[0]
     if package in sys.stdlib_module_names or package in ("airflow_provider_itwin", "benchmarks"):
@@ -86,13 +87,13 @@ def _name(frame: FrameType) -> str:
 
 
 class MemoryTracer:
-    """Notes what memory is asked for from here on, and by whom."""
+    """Start recording memory allocations."""
 
     def __init__(self) -> None:
         tracemalloc.start()
 
     def end(self, most: int = 40) -> dict[str, int]:
-        """Give the bytes that are still held, by line, the largest first."""
+        """Return the allocated bytes by line, the largest first."""
         found = tracemalloc.take_snapshot().statistics("lineno")
         tracemalloc.stop()
         return {_place(one.traceback[0]): one.size for one in found[:most]}

@@ -1,4 +1,4 @@
-"""The figures as a text, for the screen and for ``benchmarks/results/bench.md``."""
+"""The report, for the screen and for ``benchmarks/results/bench.md``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from benchmarks.hanging import INTERVAL, TIMEOUT
 from benchmarks.results import Results
 
 _NAMES = {
-    "ours": "**this package**",
+    "ours": "**this provider**",
     "floor": "floor",
-    "naive": "floor without ticks",
-    "without portal": "this package, Airflow's portal off",
-    "idle": "triggers that ask nobody",
+    "naive": "floor without common ticks",
+    "without portal": "this provider, Airflow's portal disabled",
+    "idle": "triggers that send no requests",
 }
 _WORDS = {True: "met", False: "**not met**", None: "-"}
 
@@ -36,28 +36,28 @@ def report(results: Results) -> str:
 
 def _head(results: Results) -> str:
     machine = "\n".join(f"- {name}: {value}" for name, value in results.machine.items())
-    kind = "quick run, no figures to rely on" if results.quick else "full run, medians over repeats"
-    return f"# What waiting costs\n\n{results.when}, {kind}; it took {results.took / 60:.0f} minutes.\n\n{machine}"
+    kind = "quick run, figures are not reliable" if results.quick else "full run, medians over repeats"
+    return f"# The cost of waiting\n\n{results.when}, {kind}; duration {results.took / 60:.0f} minutes.\n\n{machine}"
 
 
 def _criteria(results: Results) -> str:
-    rows = [(one.demand, one.figure, _WORDS[one.met]) for one in judge(results)]
-    return "## Demands\n\n" + _table(("demand", "figure", ""), rows)
+    rows = [(one.requirement, one.figure, _WORDS[one.met]) for one in judge(results)]
+    return "## Criteria\n\n" + _table(("criterion", "figure", ""), rows)
 
 
 def _waits(results: Results) -> str:
     columns = (
         "waits",
         "interval",
-        "who",
+        "subject",
         "CPU/poll, ms",
-        "of it GC",
+        "of which GC",
         "x floor",
         "memory/wait, KB",
         "connections",
         "tokens",
         "lag while waiting p50/p99/max, ms",
-        "lag in all p99/max, ms",
+        "lag overall p99/max, ms",
         "late p99/max, s",
         "missed",
         "server busy",
@@ -72,16 +72,15 @@ def _waits(results: Results) -> str:
     return (
         "## Waits over TLS on loopback\n\n"
         + _table(columns, rows)
-        + "\n\nEach case has a process and a server of its own, each on its own processor if there are two. Triggers run as in "
-        "Airflow's triggerer: its own code around each, with its portal, without database and supervisor. CPU is that of "
-        "the whole process in a window in which nothing starts or ends, without what it takes when nobody waits, for each "
-        "poll that the server counted; of it GC is what the garbage collector takes, which goes through all that Airflow "
-        "has loaded. The floor is a coroutine for each wait over one session with one token, that asks at the same moments "
-        "and decodes two fields; without ticks, each asks at a moment of its own, so that fewer share a wake-up. The "
-        "portal, in which Airflow 3.3 runs each trigger, is off where AIRFLOW_DISABLE_GREENBACK_PORTAL is true. TaskState is "
-        "the peak over the process before the first wait. Late is beyond the longest pause that the schedule allows. A row "
-        "without a provider means that it could not follow: its polls alone would take more than a processor, or its memory "
-        "gigabytes."
+        + "\n\nEach case has its own process and its own server, each on its own processor if there are two. Triggers run as in "
+        "Airflow's triggerer, with its code and its portal, but without database and supervisor. CPU is that of the whole "
+        "process in a window in which no wait starts or ends, minus that of the idle process, per poll that the server counted. "
+        "GC is the part for garbage collection, which traverses everything that Airflow has loaded. The floor is one coroutine "
+        "per wait over one session with one token, which polls at the same times and decodes two fields. Without common ticks, "
+        "each coroutine polls at its own time, so fewer share a wake-up. Airflow 3.3 runs each trigger in a portal; it is "
+        "disabled where AIRFLOW_DISABLE_GREENBACK_PORTAL is true. Memory is the peak above that of the process before the first "
+        "wait. Late is the delay beyond the longest pause of the schedule. A provider without a row could not keep up: its polls "
+        "would need more than one processor, or its memory gigabytes."
     )
 
 
@@ -109,82 +108,82 @@ def _row(results: Results, repeats: Sequence[Figures], waits: int) -> tuple[str,
 
 
 def _schedule(results: Results) -> str:
-    columns = ("run of", "schedule", "requests", "requests an hour", "late mean/most, s")
+    columns = ("duration", "schedule", "requests", "requests per hour", "late mean/max, s")
     rows = [
         (
-            f"{course.duration / 60:.0f} min",
-            "default" if course.interval is None else f"{course.interval:.0f} s",
-            f"{course.requests:.0f}",
-            f"{course.an_hour:.0f}",
-            f"{course.late[0]:.0f} / {course.late[1]:.1f}",
+            f"{one.duration / 60:.0f} min",
+            "default" if one.interval is None else f"{one.interval:.0f} s",
+            f"{one.requests:.0f}",
+            f"{one.an_hour:.0f}",
+            f"{one.late[0]:.0f} / {one.late[1]:.1f}",
         )
-        for course in results.courses
+        for one in results.schedule_figures
     ]
-    return "## The schedule, by arithmetic\n\n" + _table(columns, rows) if rows else ""
+    return "## Poll schedule (computed)\n\n" + _table(columns, rows) if rows else ""
 
 
 def _other(results: Results) -> str:
     lines = list(_sentences(results))
-    return "## Besides\n\n" + "\n".join(f"- {line}" for line in lines) if lines else ""
+    return "## Other measurements\n\n" + "\n".join(f"- {line}" for line in lines) if lines else ""
 
 
 def _sentences(results: Results) -> Iterator[str]:
     for one in results.imports:
         yield (
-            f"Importing the operators and sensors of {_NAMES.get(one.package, one.package)} costs a DAG file "
-            f"{one.seconds * 1000:.0f} ms of CPU and {one.modules} modules, over Airflow's base classes."
+            f"Importing the operators and sensors of {_NAMES.get(one.package, one.package)} takes "
+            f"{one.seconds * 1000:.0f} ms of CPU and {one.modules} modules, in addition to Airflow's base classes."
         )
     for again in results.restarts:
         polled = "" if again.polled is None else f", each polled once after {again.polled:.1f} s"
         yield (
             f"A triggerer restarted with {again.waits:,} waits, {_NAMES.get(again.subject, again.subject)}: "
-            f"{again.cpu_of_one * 1000:.2f} ms of CPU for each{polled}; {again.lookups} lookups of the connection, "
-            f"{again.tokens} token requests, {again.polls:,} polls; event loop late by {again.lag[0] * 1000:.0f} ms (p99), "
-            f"{again.lag[1] * 1000:.0f} ms at most."
+            f"{again.cpu_of_one * 1000:.2f} ms of CPU per wait{polled}; {again.lookups} lookups of the connection, "
+            f"{again.tokens} token requests, {again.polls:,} polls; event loop lag {again.lag[0] * 1000:.0f} ms (p99), "
+            f"{again.lag[1] * 1000:.0f} ms (max)."
         )
     for beside in results.hanging:
         yield (
             f"{beside.hanging:,} waits whose polls hang for {TIMEOUT:.0f} s, beside {beside.healthy} healthy ones polled every "
             f"{INTERVAL:.0f} s, simulated: at most {beside.longest_gap:.1f} s between two polls of a healthy run, each polled "
-            f"for the first time within {beside.first:.1f} s; deadlines of healthy waits judged {beside.late_healthy:.1f} s "
+            f"for the first time within {beside.first:.1f} s; deadlines of healthy waits evaluated {beside.late_healthy:.1f} s "
             f"late at most, of hanging ones {beside.late_hanging:.1f} s."
         )
     if (found := results.decoding) is not None:
         yield (
-            f"An answer about {found.files:,} files ({found.size / 1e6:.1f} MB): a look takes {found.summary * 1000:.2f} ms, the "
-            f"whole run {found.whole * 1000:.1f} ms, json.loads {found.plain * 1000:.1f} ms."
+            f"A response with {found.files:,} files ({found.size / 1e6:.1f} MB): state and result take "
+            f"{found.summary * 1000:.2f} ms, the whole run {found.whole * 1000:.1f} ms, json.loads {found.plain * 1000:.1f} ms."
         )
     for answer in results.large:
-        what = f"A run of {answer.files:,} files" if answer.files else "An answer with 20 million JSON values"
+        what = f"A run of {answer.files:,} files" if answer.files else "A response with 20 million JSON values"
         yield (
             f"{what} ({answer.size / 1e6:.2f} MB on the wire) is {answer.end} after {answer.seconds:.2f} s; the event loop "
-            f"stands still for {answer.stop * 1000:.0f} ms at most, and the process grows by {answer.memory / 1e6:.0f} MB."
+            f"is blocked for {answer.stop * 1000:.0f} ms at most, and the process grows by {answer.memory / 1e6:.0f} MB."
         )
     for subject in ("ours", "floor"):
         cpu = median([one for one in results.big if one.subject == subject], lambda one: one.cpu)
         if cpu is not None:
-            yield f"A whole poll of it, over TLS: {_NAMES[subject]} {cpu * 1000:.1f} ms of CPU."
+            yield f"A complete poll of it, over TLS: {_NAMES[subject]} {cpu * 1000:.1f} ms of CPU."
     if (seen := results.throughput) is not None:
         yield (
-            f"{seen.waits:,} waits allowed {seen.per_minute:.0f} requests a minute made {seen.requests} in "
+            f"{seen.waits:,} waits with a budget of {seen.per_minute:.0f} requests per minute sent {seen.requests} in "
             f"{seen.seconds:.0f} s, and {seen.busiest} in the busiest minute."
         )
     if (night := results.night) is not None:
         yield (
-            f"A night of {night.hours:.0f} h with {night.runs:,} runs, simulated through the poller: {night.requests:,} looks, "
-            f"{night.ended:,} ends seen, {night.late[0]:.0f} s late in the middle and {night.late[1]:.0f} s at most; "
-            f"{night.cpu * 1e6:.0f} microseconds of CPU for a look without its request."
+            f"A night of {night.hours:.0f} h with {night.runs:,} runs, simulated through the poller: {night.requests:,} polls, "
+            f"{night.ended:,} ends detected, {night.late[0]:.0f} s late in the median and {night.late[1]:.0f} s at most; "
+            f"{night.cpu * 1e6:.0f} microseconds of CPU per poll without its request."
         )
     if (tight := results.tight_night) is not None:
         yield (
-            f"{tight.hours:.0f} h with {tight.runs:,} runs under 500 requests a minute and 5,000 an hour, simulated through the "
-            f"client: {tight.requests:,} requests, {tight.ended:,} ends seen, {tight.late[0] / 60:.0f} min late in the middle "
-            f"and {tight.late[1] / 60:.0f} min at most; each run looked at {tight.fewest} to {tight.most} times."
+            f"{tight.hours:.0f} h with {tight.runs:,} runs with 500 requests per minute and 5,000 per hour, simulated through "
+            f"the client: {tight.requests:,} requests, {tight.ended:,} ends detected, {tight.late[0] / 60:.0f} min late in the "
+            f"median and {tight.late[1] / 60:.0f} min at most; each run polled {tight.fewest} to {tight.most} times."
         )
 
 
 def _emulator(results: Results) -> str:
-    columns = ("operation", "connections", "requests/s", "requests/s of one processor")
+    columns = ("operation", "connections", "requests/s", "requests per CPU second")
     rows = [
         (rate.operation, f"{rate.connections:,}", f"{rate.asked:,.0f}", f"{rate.of_one_processor:,.0f}")
         for rate in results.rates
@@ -195,8 +194,8 @@ def _emulator(results: Results) -> str:
 
 
 def _troubles(results: Results) -> str:
-    found = results.troubles + sorted({failure for one in results.waits for failure in one.failures})
-    return "## Troubles\n\n" + "\n".join(f"- {one}" for one in found) if found else ""
+    found = results.errors + sorted({failure for one in results.waits for failure in one.failures})
+    return "## Errors\n\n" + "\n".join(f"- {one}" for one in found) if found else ""
 
 
 def _medians(repeats: Sequence[Sequence[float]], factor: float, form: str) -> str:

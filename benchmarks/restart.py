@@ -1,4 +1,4 @@
-"""A triggerer that is restarted: all its waits begin at once. What that takes until each run has been polled once."""
+"""The cost of a triggerer restart, where all waits start at once, until each run has been polled once."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from benchmarks.waits import Case, Outcome
 
 class Restart(msgspec.Struct):
     """
-    What the begin of so many waits takes.
+    The cost of starting all waits.
 
-    :param lookups: how often Airflow was asked for the connection, with one wait before the others included
-    :param polls: requests for runs
-    :param tokens: requests for tokens
-    :param cpu: seconds of CPU of the whole process, without what it takes when nobody waits
-    :param polled: seconds until the last run had been polled; None if some never were, or nobody polls
-    :param lag: seconds that a ticker came late: p99, most
+    :param lookups: number of connection lookups, including that of a warm-up wait
+    :param polls: number of requests for runs
+    :param tokens: number of requests for tokens
+    :param cpu: CPU seconds of the whole process, without those of the idle process
+    :param polled: seconds until the last run had been polled; None if some were not, or without polls
+    :param lag: seconds that a ticker was late: p99, maximum
     """
 
     subject: str
@@ -33,12 +33,12 @@ class Restart(msgspec.Struct):
 
     @property
     def cpu_of_one(self) -> float:
-        """Seconds of CPU for each wait."""
+        """CPU seconds per wait."""
         return self.cpu / self.waits
 
 
 def case(subject: str, waits: int, window: float) -> Case:
-    """Return the case: all begin at once, and none is polled a second time within the window."""
+    """Return the case: all waits start at once, and no run is polled twice within the window."""
     return Case(subject, waits, 600.0, spread=0.0, settle=0.0, window=window, ending=0.0, grace=1.0)
 
 
@@ -46,7 +46,7 @@ def measure(subject: str, waits: int, window: float, directory: Path) -> Restart
     """
     Measure one subject.
 
-    :raises MeasurementError: if that gave no figures
+    :raises MeasurementError: if it returned no figures
     """
     with Server(directory) as server:
         outcome = run_case(case(subject, waits, window), server, directory)

@@ -1,4 +1,4 @@
-"""All figures of one run of the bench."""
+"""All figures of one run of the benchmark."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from benchmarks.imports import Imports
 from benchmarks.large_answers import LargeAnswer
 from benchmarks.machine import describe
 from benchmarks.restart import Restart
-from benchmarks.schedule import Course
+from benchmarks.schedule import ScheduleFigures
 from benchmarks.simulation import Night
 
 
 class Throughput(msgspec.Struct):
     """
-    Waits that want more requests than they are allowed, by the server's clock.
+    Waits that need more requests than their budget, by the server's clock.
 
-    :param per_minute: what is allowed
-    :param seconds: how long was watched
-    :param busiest: most requests in any 60 seconds
+    :param per_minute: the budget
+    :param seconds: observed time
+    :param busiest: maximum number of requests in any 60 seconds
     """
 
     waits: int
@@ -36,11 +36,11 @@ class Throughput(msgspec.Struct):
 
 class Results(msgspec.Struct):
     """
-    All of it.
+    All figures.
 
     :param waits: each repeat of each row of the table
     :param big: polls of runs with 5,000 files
-    :param troubles: measurements that gave no figures
+    :param errors: measurements without figures
     """
 
     quick: bool = False
@@ -51,7 +51,7 @@ class Results(msgspec.Struct):
     restarts: list[Restart] = []
     hanging: list[Hanging] = []
     big: list[Figures] = []
-    courses: list[Course] = []
+    schedule_figures: list[ScheduleFigures] = []
     decoding: Decoding | None = None
     large: list[LargeAnswer] = []
     imports: list[Imports] = []
@@ -59,16 +59,16 @@ class Results(msgspec.Struct):
     throughput: Throughput | None = None
     night: Night | None = None
     tight_night: Night | None = None
-    troubles: list[str] = []
+    errors: list[str] = []
 
     def of(self, subject: str, waits: int) -> list[Figures]:
-        """Give the repeats of one subject in one row."""
+        """Return the repeats of one subject in one row."""
         return [one for one in self.waits if (one.subject, one.waits) == (subject, waits)]
 
     def sizes(self) -> list[int]:
-        """Give the numbers of waits that were measured."""
+        """Return the measured numbers of waits."""
         return sorted({one.waits for one in self.waits})
 
     def subjects(self, waits: int) -> list[str]:
-        """Give who was measured in a row, in order."""
+        """Return the subjects of a row, in order."""
         return list(dict.fromkeys(one.subject for one in self.waits if one.waits == waits))

@@ -1,4 +1,4 @@
-"""What the default schedule costs and how late it sees the end of a run, against fixed intervals; nothing but arithmetic."""
+"""The cost and the delay of the default schedule, compared with fixed intervals (computed, not measured)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ DURATIONS = tuple(minutes * MINUTE for minutes in (1, 2, 5, 10, 20, 30, 60, 120,
 INTERVALS = (None, 10.0, 60.0)
 
 
-class Course(msgspec.Struct):
+class ScheduleFigures(msgspec.Struct):
     """
-    Runs of about one duration under one schedule.
+    Runs of one duration with one schedule.
 
-    :param requests: for a run, mean
-    :param late: seconds from its end to the look that sees it: mean, most
+    :param requests: mean number of requests per run
+    :param late: seconds from the end of the run to the poll that detects it: mean, maximum
     """
 
     duration: float
@@ -30,28 +30,32 @@ class Course(msgspec.Struct):
 
     @property
     def an_hour(self) -> float:
-        """Requests for an hour of waiting."""
+        """Requests per hour of waiting."""
         return self.requests * 60 * MINUTE / self.duration
 
 
-def courses(trials: int = 2000) -> list[Course]:
-    """Follow so many runs of each duration, give or take 2 %, under each schedule."""
+def schedule_figures(trials: int = 2000) -> list[ScheduleFigures]:
+    """Compute `trials` runs of each duration, plus or minus 2 %, with each schedule."""
     chance = random.Random(3)  # noqa: S311 (no secret)
     return [
-        _course(duration, PollSchedule(interval), trials, chance) for duration in DURATIONS for interval in INTERVALS
+        _figures_of_schedule(duration, PollSchedule(interval), trials, chance)
+        for duration in DURATIONS
+        for interval in INTERVALS
     ]
 
 
-def _course(duration: float, schedule: PollSchedule, trials: int, chance: random.Random) -> Course:
+def _figures_of_schedule(
+    duration: float, schedule: PollSchedule, trials: int, chance: random.Random
+) -> ScheduleFigures:
     requests, late = [], []
     for _ in range(trials):
         end = duration * chance.uniform(0.98, 1.02)
-        moment, looks = 0.0, 1
+        moment, polls = 0.0, 1
         while moment < end:
             moment += schedule.next_pause(moment, chance.random())
-            looks += 1
-        requests.append(looks)
+            polls += 1
+        requests.append(polls)
         late.append(moment - end)
-    return Course(
+    return ScheduleFigures(
         duration, schedule.interval, statistics.fmean(requests), max(requests), (statistics.fmean(late), max(late))
     )

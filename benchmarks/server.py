@@ -1,9 +1,9 @@
 """
-The stub of the services: TLS on loopback, as lean as can be, in a process of its own.
+A minimal stub of the services: TLS on loopback, in a process of its own.
 
-It keeps no state but the moments at which it was asked: the name of a run says when it has ended. Its first line on stdout is
-its port; each line on stdin, ``counts`` or ``moments`` with two moments, is answered with what happened between them; when
-stdin ends, so does it.
+Its only state is the time of each request, because a run id contains the end time of the run. Its first line on stdout is its
+port. Each line on stdin is ``counts`` or ``moments`` with two times, and is answered with the requests between them. The
+process ends with stdin.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TOKEN = b'{"access_token":"bench-token","expires_in":3600,"token_type":"Bearer"
 
 
 def _answer(body: bytes, status: str = "200 OK") -> bytes:
-    """Make a whole answer, with about as many headers as an API gateway sends."""
+    """Build a complete response, with about as many headers as an API gateway sends."""
     head = (
         f"HTTP/1.1 {status}\r\n"
         "Content-Type: application/json; charset=utf-8\r\n"
@@ -45,9 +45,9 @@ def _answer(body: bytes, status: str = "200 OK") -> bytes:
 
 class Stub:
     """
-    What is answered, and what is counted.
+    The responses, and the counts of requests.
 
-    :param files: files of an iTwin run, which its answer grows with
+    :param files: files of an iTwin run, which determine the size of its response
     """
 
     def __init__(self, files: int = FILES) -> None:
@@ -66,7 +66,7 @@ class Stub:
         return _answer(body(False)), _answer(body(True))
 
     def answer(self, path: bytes, body: bytes) -> bytes:
-        """Answer one request."""
+        """Return the response to one request."""
         if path.startswith(b"/synchronization/"):
             return self._state_of(path.rpartition(b"/")[2], self._itwin)
         if path.startswith(b"/api/v2/accounts/"):
@@ -85,18 +85,18 @@ class Stub:
         return answers[now >= finish_of(name)]
 
     def between(self, begin: float, end: float) -> dict[str, int]:
-        """Count what happened between two moments."""
+        """Return the counts between two times."""
         counts = {"connections": self.connected_at, "polls": self.polled_at, "tokens": self.tokens_at}
         found = {name: sum(begin <= at < end for at in moments) for name, moments in counts.items()}
         return found | {"misunderstood": self.misunderstood}
 
     def moments(self, begin: float, end: float) -> dict[str, list[float]]:
-        """Give the moment of each poll between two moments."""
+        """Return the time of each poll between two times."""
         return {"moments": [at for at in self.polled_at if begin <= at < end]}
 
 
 class _Conversation(asyncio.Protocol):
-    """One connection: requests in, answers out, in order."""
+    """One connection, which answers requests in order."""
 
     def __init__(self, stub: Stub) -> None:
         self._stub = stub
@@ -104,12 +104,12 @@ class _Conversation(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take note of a connection whose TLS handshake is done."""
+        """Count a connection after its TLS handshake."""
         self._transport = cast("asyncio.Transport", transport)
         self._stub.connected_at.append(time.monotonic())
 
     def data_received(self, data: bytes) -> None:
-        """Answer each request that is there in full."""
+        """Answer each complete request."""
         self._received = received = self._received + data if self._received else data
         while (end := received.find(_END_OF_HEAD)) >= 0:
             head = received[:end]
@@ -150,7 +150,7 @@ def _say(line: str) -> None:
 
 
 def _event_loop() -> asyncio.AbstractEventLoop:
-    """Give the fastest event loop there is: what the server spends is not what is measured."""
+    """Return the fastest available event loop, because the CPU time of the server is not measured."""
     try:
         import uvloop
     except ImportError:

@@ -1,4 +1,4 @@
-"""A night in seconds: the real poller, the real budget and the real client, with a clock that leaps and no network."""
+"""Simulated nights: the real poller, budget and client with a fake clock and without a network."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ _MIDNIGHT = 1_772_409_600.0
 
 class Night(msgspec.Struct):
     """
-    What a simulated night comes to.
+    The results of a simulated night.
 
-    :param requests: how many there were
+    :param requests: number of requests
     :param ended: waits that ended with their run
-    :param late: seconds from the end of a run to that of its wait: median, most
-    :param late_beyond: most seconds beyond 10 seconds, 5 % of the run or two minutes, as the schedule promises
-    :param busiest_minute: most requests in any 60 seconds
-    :param busiest_hour: most requests in any 3,600 seconds
-    :param fewest: looks at the run that was looked at least, among those that took the whole time
-    :param most: looks at the run that was looked at most
-    :param cpu: seconds of CPU for a look
+    :param late: seconds from the end of a run to that of its wait: median, maximum
+    :param late_beyond: maximum delay in seconds beyond the limit of the schedule: 10 seconds, 5 % of the run, two minutes
+    :param busiest_minute: maximum number of requests in any 60 seconds
+    :param busiest_hour: maximum number of requests in any 3,600 seconds
+    :param fewest: lowest number of polls of a run, among those that took the whole time
+    :param most: highest number of polls of a run
+    :param cpu: CPU seconds per poll
     """
 
     runs: int
@@ -59,23 +59,23 @@ class Night(msgspec.Struct):
 
 
 class _Service:
-    """Runs that end at moments set beforehand."""
+    """Runs with predefined end times."""
 
     def __init__(self, ends: list[float]) -> None:
         self.ends = ends
         self.asked_at: list[float] = []
-        self.looks = [0] * len(ends)
+        self.polls = [0] * len(ends)
 
     async def is_finished(self, number: int, moment: float) -> bool:
-        """Take note of a question, and answer it in a while."""
+        """Record a request and answer it after a delay."""
         self.asked_at.append(moment)
-        self.looks[number] += 1
+        self.polls[number] += 1
         await asyncio.sleep(_ANSWER_TAKES)
         return moment + _ANSWER_TAKES / 2 >= self.ends[number]
 
 
 class _OfflineClient(AsyncITwinClient):
-    """The asynchronous client with nothing behind it but a service of this module."""
+    """The asynchronous client with a simulated service."""
 
     def __init__(self, account: Account, service: _Service) -> None:
         super().__init__(account)
@@ -111,19 +111,19 @@ def _order(account: Account, number: int) -> WaitSpec:
 
 
 async def through_the_poller(runs: int, hours: float) -> Night:
-    """Wait for runs that start within ten minutes and take between a minute and all of the time that is left."""
+    """Wait for runs that start within ten minutes and take from one minute up to the remaining time."""
     loop, chance = asyncio.get_running_loop(), random.Random(1)  # noqa: S311 (no secret)
     account = _account(Limits(), chance)
     starts = [600.0 * number / runs for number in range(runs)]
     service = _Service([start + chance.uniform(60.0, hours * _HOUR - start) for start in starts])
 
-    async def look(spec: WaitSpec, _: object) -> PollOutcome:
+    async def poll_once(spec: WaitSpec, _: object) -> PollOutcome:
         finished = await service.is_finished(int((spec.run_id or "").rpartition("-")[2]), loop.time())
         state = "Completed" if finished else "Executing"
         assert spec.ref is not None  # noqa: S101 (each order names its run)
         return PollResult(spec.ref, RunSummary(state=state), Run(state=state, result="Success") if finished else None)
 
-    poller = Poller(account, look)
+    poller = Poller(account, poll_once)
 
     async def wait(number: int) -> float | None:
         await asyncio.sleep(starts[number])
@@ -134,7 +134,7 @@ async def through_the_poller(runs: int, hours: float) -> Night:
 
 
 async def within_the_budget(runs: int, hours: float, limits: Limits) -> Night:
-    """Wait through the client for runs that all start at once, more than the budget has requests for."""
+    """Wait through the client for more runs than the budget allows, all started at once."""
     loop, chance = asyncio.get_running_loop(), random.Random(2)  # noqa: S311 (no secret)
     account = _account(limits, chance)
     service = _Service([chance.uniform(0.75, 1.0) * hours * _HOUR for _ in range(runs)])
@@ -170,14 +170,14 @@ async def _night(service: _Service, starts: list[float], wait: Any, hours: float
         late_beyond=max(beyond),
         busiest_minute=busiest(service.asked_at, 60.0),
         busiest_hour=busiest(service.asked_at, _HOUR),
-        fewest=min(service.looks),
-        most=max(service.looks),
+        fewest=min(service.polls),
+        most=max(service.polls),
         cpu=cpu / len(service.asked_at),
     )
 
 
 def busiest(moments: list[float], window: float) -> int:
-    """Give the most moments that lie in any window of so many seconds."""
+    """Return the maximum number of times within any `window`."""
     ordered, most, first = sorted(moments), 0, 0
     for last, moment in enumerate(ordered):
         while ordered[first] <= moment - window:

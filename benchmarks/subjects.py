@@ -1,7 +1,7 @@
 """
-What is measured: our trigger, a hand-written loop, and the triggers of other providers.
+The measured subjects: our trigger, a hand-written loop, and the triggers of other providers.
 
-Each subject starts one wait at a time, and tells when a wait has come to its end and whether that end was the right one.
+Each subject starts one wait at a time, and reports when a wait ends and whether its result was correct.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
 
     from airflow_provider_itwin.api.http.config import Account
 
-Hear = Callable[[int, bool], None]
-"""Is told the number of a wait that has ended, and whether its end was the right one."""
+OnEnd = Callable[[int, bool], None]
+"""Receives the number of a finished wait, and whether its result was correct."""
 
 
 class Subject(ABC):
     """
     One way of waiting.
 
-    :param port: of the server
-    :param certificate: file of its certificate
-    :param interval: seconds between two looks, None for the schedule that our trigger has by default
-    :param hear: is told of each end
+    :param port: port of the server
+    :param certificate: path of its certificate
+    :param interval: seconds between two polls; None: our default schedule
+    :param on_end: called for each finished wait
     """
 
-    def __init__(self, port: int, certificate: str, interval: float | None, hear: Hear) -> None:
+    def __init__(self, port: int, certificate: str, interval: float | None, on_end: OnEnd) -> None:
         self.port = port
         self.certificate = certificate
         self.interval = interval
-        self.hear = hear
+        self.on_end = on_end
         self.lookups = 0
 
     @abstractmethod
@@ -54,23 +54,23 @@ class Subject(ABC):
         """Start waiting for a run that ends at `finish` on the monotonic clock."""
 
     async def close(self) -> None:
-        """Give back what the waits have shared, if anything."""
+        """Release resources shared by the waits."""
         return
 
     @property
     def failures(self) -> list[str]:
-        """What went wrong without an end."""
+        """Errors of waits that did not finish."""
         return []
 
 
 class Triggers(Subject):
     """A subject that is a trigger."""
 
-    def __init__(self, port: int, certificate: str, interval: float | None, hear: Hear) -> None:
+    def __init__(self, port: int, certificate: str, interval: float | None, on_end: OnEnd) -> None:
         from benchmarks.triggerer import Triggerer
 
-        super().__init__(port, certificate, interval, hear)
-        self._triggerer = Triggerer(lambda number, _, payload: hear(number, self.is_right(payload)))
+        super().__init__(port, certificate, interval, on_end)
+        self._triggerer = Triggerer(lambda number, _, payload: on_end(number, self.is_right(payload)))
 
     def start(self, number: int, finish: float) -> None:
         """Start a trigger."""
@@ -78,25 +78,25 @@ class Triggers(Subject):
 
     @property
     def failures(self) -> list[str]:
-        """What triggers have raised."""
+        """Errors raised by triggers."""
         return self._triggerer.failures
 
     @abstractmethod
     def trigger(self, run: str) -> BaseTrigger:
-        """Make the trigger that waits for a run."""
+        """Return a trigger that waits for a run."""
 
     @abstractmethod
     def is_right(self, payload: Any) -> bool:
-        """Tell whether an event says that the run has ended well."""
+        """Return whether an event reports a successful run."""
 
 
 class Ours(Triggers):
     """The trigger of this package."""
 
-    def __init__(self, port: int, certificate: str, interval: float | None, hear: Hear) -> None:
+    def __init__(self, port: int, certificate: str, interval: float | None, on_end: OnEnd) -> None:
         from airflow_provider_itwin.hooks.itwin import ITwinHook
 
-        super().__init__(port, certificate, interval, hear)
+        super().__init__(port, certificate, interval, on_end)
         usual = ITwinHook._read_account
 
         async def counted(hook: ITwinHook) -> Account:
@@ -106,35 +106,44 @@ class Ours(Triggers):
         ITwinHook._read_account = counted  # type: ignore[method-assign, assignment]
 
     def trigger(self, run: str) -> BaseTrigger:
-        """Make an ``ITwinRunTrigger``."""
+        """Return an ``ITwinRunTrigger``."""
         from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
 
-        return ITwinRunTrigger("itwin_bench", "storage", "bench", run, self.interval, began=time.time())
+        return ITwinRunTrigger(
+            "itwin_bench",
+            {
+                "kind": "storage",
+                "connection_id": "bench",
+                "run_id": run,
+                "poll_interval": self.interval,
+                "began": time.time(),
+            },
+        )
 
     def is_right(self, payload: Any) -> bool:
-        """Tell whether the wait ended with a finished run."""
+        """Return whether the wait ended with a finished run."""
         return bool(payload["end"] == "finished" and payload["report"]["result"] == "Success")
 
 
 class OursWithoutPortal(Ours):
-    """The same in a triggerer that is told to run triggers without the portal that Airflow 3.3 puts each of them in."""
+    """The same in a triggerer with Airflow's portal disabled."""
 
-    def __init__(self, port: int, certificate: str, interval: float | None, hear: Hear) -> None:
+    def __init__(self, port: int, certificate: str, interval: float | None, on_end: OnEnd) -> None:
         os.environ["AIRFLOW_DISABLE_GREENBACK_PORTAL"] = "true"
-        super().__init__(port, certificate, interval, hear)
+        super().__init__(port, certificate, interval, on_end)
 
 
 class DbtCloud(Triggers):
     """``apache-airflow-providers-dbt-cloud``."""
 
     def trigger(self, run: str) -> BaseTrigger:
-        """Make a ``DbtCloudRunJobTrigger``."""
+        """Return a ``DbtCloudRunJobTrigger``."""
         module = import_module("airflow.providers.dbt.cloud.triggers.dbt")
         made: BaseTrigger = module.DbtCloudRunJobTrigger("dbt_bench", int(run), time.time() + 86400.0, self.interval, 1)
         return made
 
     def is_right(self, payload: Any) -> bool:
-        """Tell whether the job is said to have succeeded."""
+        """Return whether the event reports a successful job."""
         return bool(payload["status"] == "success")
 
 
@@ -142,69 +151,69 @@ class Databricks(Triggers):
     """``apache-airflow-providers-databricks``."""
 
     def trigger(self, run: str) -> BaseTrigger:
-        """Make a ``DatabricksExecutionTrigger``."""
+        """Return a ``DatabricksExecutionTrigger``."""
         module = import_module("airflow.providers.databricks.triggers.databricks")
         made: BaseTrigger = module.DatabricksExecutionTrigger(int(run), "databricks_bench", self.interval)
         return made
 
     def is_right(self, payload: Any) -> bool:
-        """Tell whether the run is said to have succeeded."""
+        """Return whether the event reports a successful run."""
         return '"SUCCESS"' in payload["run_state"]
 
 
 class Idle(Triggers):
-    """Triggers that ask nobody: what Airflow itself takes for each."""
+    """Triggers that send no requests: the cost of Airflow itself."""
 
     def trigger(self, run: str) -> BaseTrigger:
-        """Make a trigger that sleeps until the run has ended."""
+        """Return a trigger that sleeps until the end of the run."""
         from benchmarks.triggerer import Sleeper
 
         return Sleeper(finish_of(run))
 
     def is_right(self, payload: Any) -> bool:
-        """Tell whether it fired."""
+        """Return whether the trigger fired."""
         return bool(payload["woken"])
 
 
-class _Glance(msgspec.Struct):
+class _RunSummary(msgspec.Struct):
     state: str | None = None
     result: str | None = None
 
 
-class _Answer(msgspec.Struct):
-    run: _Glance
+class _RunResponse(msgspec.Struct):
+    run: _RunSummary
 
 
-class _TokenAnswer(msgspec.Struct):
+class _TokenResponse(msgspec.Struct):
     access_token: str
 
 
 class Floor(Subject):
     """
-    The least that one can write by hand: a coroutine for each wait, over one session with one token.
+    A minimal hand-written loop: one coroutine per wait, over one session with one token.
 
-    It asks at the same moments as our trigger, decodes state and result, and does nothing else: no retries, no limits, no
-    deadlines, no Airflow around it.
+    It polls at the same times as our trigger, decodes state and result, and does nothing else: no retries, no rate limits, no
+    deadlines, no Airflow.
     """
 
     tick: float | None = None
-    """Seconds to whose multiples the moments are put off; None for those of our poller."""
+    """Poll times are rounded up to multiples of this; None: the tick of our poller."""
 
-    def __init__(self, port: int, certificate: str, interval: float | None, hear: Hear) -> None:
+    def __init__(self, port: int, certificate: str, interval: float | None, on_end: OnEnd) -> None:
         from airflow_provider_itwin.api.wait.poller import TICK
         from airflow_provider_itwin.api.wait.schedule import PollSchedule
 
-        super().__init__(port, certificate, interval, hear)
+        super().__init__(port, certificate, interval, on_end)
         self._schedule = PollSchedule(interval)
         self._tick = self.tick or TICK
-        self._decoder = msgspec.json.Decoder(_Answer)
+        self._decoder = msgspec.json.Decoder(_RunResponse)
         self._opening: asyncio.Task[tuple[aiohttp.ClientSession, dict[str, str]]] | None = None
         self._waits: set[asyncio.Task[None]] = set()
         self._failures: list[str] = []
 
     @property
     def failures(self) -> list[str]:
-        """What waits have raised."""
+        """Errors raised by waits."""
         return self._failures
 
     def start(self, number: int, finish: float) -> None:
@@ -226,7 +235,7 @@ class Floor(Subject):
         tls = ssl.create_default_context(cafile=self.certificate)
         session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=20, ssl=tls))
         async with session.post(f"https://{HOST}:{self.port}/connect/token", data={"grant_type": "x"}) as response:
-            token = msgspec.json.decode(await response.read(), type=_TokenAnswer).access_token
+            token = msgspec.json.decode(await response.read(), type=_TokenResponse).access_token
         return session, {"authorization": f"Bearer {token}"}
 
     async def _wait(self, number: int, run: str) -> None:
@@ -240,11 +249,11 @@ class Floor(Subject):
                 break
             now = time.monotonic()
             due = now + self._schedule.next_pause(now - began, random.random())  # noqa: S311 (no secret)
-            # Our poller hands out a few times a second; here the timers of one such tick go off together.
+            # Our poller starts polls a few times per second; here the timers of one such tick fire together.
             await asyncio.sleep(math.ceil(due / self._tick) * self._tick - now)
-        self.hear(number, summary.result == "Success")
+        self.on_end(number, summary.result == "Success")
 
-    async def _ask(self, session: aiohttp.ClientSession, url: str, headers: dict[str, str]) -> _Glance:
+    async def _ask(self, session: aiohttp.ClientSession, url: str, headers: dict[str, str]) -> _RunSummary:
         async with session.get(url, headers=headers) as response:
             return self._decoder.decode(await response.read()).run
 
@@ -257,7 +266,7 @@ class Floor(Subject):
 
 
 class NaiveFloor(Floor):
-    """The same without ticks: each coroutine asks at a moment of its own, and seldom shares a wake-up with another."""
+    """The same without common ticks: each coroutine polls at its own time, and rarely shares a wake-up."""
 
     tick = 1e-6
 

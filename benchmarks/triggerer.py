@@ -1,8 +1,8 @@
 """
-Triggers as Airflow's triggerer runs them: its own code around each, in one event loop, without its database and supervisor.
+Airflow's triggerer without its database and supervisor: Airflow's own code runs each trigger, in one event loop.
 
-Left out is what costs all triggers alike however they wait: the supervisor's messages, and the tidying up that visits every
-trigger once a second.
+Omitted is what costs the same for all triggers: the messages of the supervisor, and the cleanup that visits every trigger once
+per second.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 
 class _Events:
-    """Stands where the triggerer keeps events for its supervisor; keeps only when each came, and what it said."""
+    """Replaces the queue of events for the supervisor; passes on the time and the payload of each event."""
 
-    def __init__(self, hear: Callable[[int, float, Any], None]) -> None:
-        self._hear = hear
+    def __init__(self, on_end: Callable[[int, float, Any], None]) -> None:
+        self._on_end = on_end
 
     def append(self, entry: Any) -> None:
-        """Take in an event."""
-        self._hear(entry.trigger_id, time.monotonic(), entry.event.payload)
+        """Receive an event."""
+        self._on_end(entry.trigger_id, time.monotonic(), entry.event.payload)
 
 
 class Triggerer:
     """
     Runs triggers.
 
-    :param hear: is told the number of a trigger, the moment, and the payload of each event
+    :param on_end: called with the number of the trigger, the time and the payload of each event
     """
 
-    def __init__(self, hear: Callable[[int, float, Any], None]) -> None:
+    def __init__(self, on_end: Callable[[int, float, Any], None]) -> None:
         self._runner = TriggerRunner()  # type: ignore[no-untyped-call]
-        self._runner.events = _Events(hear)  # type: ignore[assignment]
+        self._runner.events = _Events(on_end)  # type: ignore[assignment]
         self.failures: list[str] = []
 
     def start(self, number: int, trigger: BaseTrigger) -> None:
@@ -57,9 +57,9 @@ class Triggerer:
 
 class Sleeper(BaseTrigger):
     """
-    A trigger that asks nobody.
+    A trigger that sends no requests.
 
-    :param until: moment on the monotonic clock at which it fires
+    :param until: time on the monotonic clock at which it fires
     """
 
     def __init__(self, until: float) -> None:
@@ -67,17 +67,17 @@ class Sleeper(BaseTrigger):
         self._until = until
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give the class and its parameters."""
+        """Return the class path and the parameters."""
         return f"{type(self).__module__}.{type(self).__qualname__}", {"until": self._until}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Sleep, and fire."""
+        """Sleep until `until`, then fire."""
         await asyncio.sleep(self._until - time.monotonic())
         yield TriggerEvent({"woken": True})  # type: ignore[no-untyped-call]
 
 
 def log_as_the_triggerer_does() -> None:
-    """Make JSON of all that is logged, as for the supervisor, and write it, unbuffered, to where nobody reads it."""
+    """Format logs as JSON, as for the supervisor, and write them unbuffered to the null device."""
     reset_logging()  # type: ignore[no-untyped-call]
     output = Path("/dev/null").open("wb", buffering=0)  # noqa: SIM115 (open as long as the process lives)
     configure_logging(json_output=True, output=output, sending_to_supervisor=True)

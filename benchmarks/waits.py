@@ -1,7 +1,7 @@
 """
-One measurement: so many waits, of one kind, in this process.
+One measurement: waits of one subject in this process.
 
-Started by :mod:`benchmarks.processes` with a :class:`Case` as JSON; writes a :class:`Outcome` as JSON to a file.
+Started by :mod:`benchmarks.processes` with a :class:`Case` as JSON. Writes an :class:`Outcome` as JSON to a file.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ _IDLE = 2.0
 
 class Case(msgspec.Struct, frozen=True):
     """
-    What to measure.
+    The case to measure.
 
-    :param subject: who waits, one of :data:`benchmarks.subjects.SUBJECTS`
-    :param waits: how many wait
-    :param interval: seconds between two looks, None for our default schedule
+    :param subject: one of :data:`benchmarks.subjects.SUBJECTS`
+    :param waits: number of waits
+    :param interval: seconds between two polls; None: our default schedule
     :param spread: seconds over which the starts are spread evenly
     :param settle: seconds between the last start and the window in which CPU is measured
     :param window: seconds of that window; all runs end after it
     :param ending: seconds over which the ends of the runs are spread evenly
-    :param grace: seconds that an end may come late before it counts as missed
-    :param per_minute: ``[itwin] requests_per_minute``, 0 for no limit
-    :param port: of the server
-    :param certificate: file of its certificate
-    :param processor: where this process stays
-    :param profile: whether to find out where the CPU of the window goes
-    :param trace: whether to find out where the memory goes, which makes everything slow
+    :param grace: seconds after which a late end counts as missed
+    :param per_minute: ``[itwin] requests_per_minute``; 0: no limit
+    :param port: port of the server
+    :param certificate: path of its certificate
+    :param processor: processor of this process
+    :param profile: whether to profile the CPU of the window
+    :param trace: whether to trace memory allocations, which is slow
     """
 
     subject: str
@@ -62,38 +62,38 @@ class Case(msgspec.Struct, frozen=True):
 
     @property
     def duration(self) -> float:
-        """Seconds from the first start to the moment when all ends must have been seen."""
+        """Seconds from the first start to the time at which all ends must be detected."""
         return self.spread + self.settle + self.window + self.ending + self.grace
 
     def start_of(self, number: int) -> float:
-        """Seconds from the first start to that of a wait."""
+        """Seconds from the first start to the start of a wait."""
         return self.spread * number / self.waits
 
 
 class Outcome(msgspec.Struct):
     """
-    What came of it.
+    The outcome of a case.
 
-    Moments are of the monotonic clock, which the server shares.
+    Times are of the monotonic clock, which the server shares.
 
-    :param began: the first start; what is counted from there on leaves out the warm-up
-    :param window_began: begin of the window
+    :param began: the first start, after the warm-up
+    :param window_began: start of the window
     :param window_ended: end of the window
-    :param window_cpu: seconds of CPU in it, of all threads
-    :param window_collecting: seconds of that in which the garbage collector looked through what the process holds
-    :param idle_cpu: seconds of CPU that the process without waits takes in a second
+    :param window_cpu: CPU seconds in the window, of all threads
+    :param window_collecting: part of `window_cpu` for garbage collection
+    :param idle_cpu: CPU seconds per second of the process without waits
     :param idle_memory: bytes of the process without waits
-    :param peak_memory: most bytes while there were waits
+    :param peak_memory: peak bytes with waits
     :param settled_memory: bytes at the end of the window
-    :param lags: seconds that a ticker came late, each time, from the first start to the last end
+    :param lags: delays of a ticker in seconds, from the first start to the last end
     :param window_lags: the same in the window
-    :param lateness: for each wait that ended, how long the run took, and seconds from its end to that of the wait
-    :param wrong: ends that said the wrong thing
+    :param lateness: for each finished wait, the duration of the run, and seconds from its end to that of the wait
+    :param wrong: ends with a wrong result
     :param missed: waits without an end
-    :param failures: the first few texts of what was raised
-    :param lookups: how often Airflow was asked for the connection, the warm-up included
-    :param profile: where the CPU of the window went, if that was asked for
-    :param memory: bytes that the waits hold by the lines that asked for them, if that was asked for
+    :param failures: the first few error messages
+    :param lookups: number of connection lookups, including the warm-up
+    :param profile: CPU profile of the window, if requested
+    :param memory: allocated bytes by line, if requested
     """
 
     began: float = 0.0
@@ -118,7 +118,7 @@ class Outcome(msgspec.Struct):
 
 
 class _Ticker:
-    """Wants to be woken every 50 ms, and notes how late it was."""
+    """Wakes up every 50 ms and records the delays."""
 
     def __init__(self) -> None:
         self.lags = array("d")
@@ -131,24 +131,24 @@ class _Ticker:
             self.lags.append(max(0.0, time.monotonic() - due))
 
     def taken(self) -> list[float]:
-        """Give what was noted so far, and begin anew."""
+        """Return the recorded delays and reset them."""
         taken, self.lags = list(self.lags), array("d")
         return taken
 
     def stop(self) -> None:
-        """Tick no more."""
+        """Stop ticking."""
         self._task.cancel()
 
 
 class _Collections:
-    """Adds up the CPU of the garbage collector."""
+    """Adds up the CPU time of the garbage collector."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
         self._began = 0.0
-        gc.callbacks.append(self._hear)
+        gc.callbacks.append(self._on_end)
 
-    def _hear(self, phase: str, _: dict[str, int]) -> None:
+    def _on_end(self, phase: str, _: dict[str, int]) -> None:
         now = time.process_time()
         if phase == "start":
             self._began = now
@@ -157,7 +157,7 @@ class _Collections:
 
 
 class _Ends:
-    """Notes when each wait ended."""
+    """Records the end of each wait."""
 
     def __init__(self) -> None:
         self.at: dict[int, float] = {}
@@ -166,21 +166,21 @@ class _Ends:
         self.complete = asyncio.Event()
 
     def expect(self, number: int) -> None:
-        """Begin anew, with so many to come."""
+        """Reset, and expect `number` ends."""
         self.at.clear()
         self.wrong = 0
         self.expected = number
         self.complete.clear()
 
-    def hear(self, number: int, right: bool) -> None:
-        """Note an end."""
+    def on_end(self, number: int, right: bool) -> None:
+        """Record an end."""
         self.at[number] = time.monotonic()
         self.wrong += not right
         if len(self.at) >= self.expected:
             self.complete.set()
 
     async def all_come(self, seconds: float) -> bool:
-        """Wait until all have come, or the time is up."""
+        """Wait for all ends, or until the time is up."""
         try:
             async with asyncio.timeout(seconds):
                 await self.complete.wait()
@@ -192,10 +192,10 @@ class _Ends:
 async def measure(case: Case) -> Outcome:
     """Measure."""
     ends, ticker, collections = _Ends(), _Ticker(), _Collections()
-    subject = SUBJECTS[case.subject](case.port, case.certificate, case.interval, ends.hear)
+    subject = SUBJECTS[case.subject](case.port, case.certificate, case.interval, ends.on_end)
     await _warm_up(subject, ends)
     outcome = Outcome()
-    await _look_at_idle(outcome, ticker)
+    await _measure_idle(outcome, ticker)
     profiler = Profiler() if case.profile else None
     tracer = MemoryTracer() if case.trace else None
     outcome.began = time.monotonic()
@@ -238,7 +238,7 @@ async def measure(case: Case) -> Outcome:
 
 
 async def _warm_up(subject: Subject, ends: _Ends) -> None:
-    """Wait once for a run that has ended, so that everything is imported and every cache is filled."""
+    """Wait once for a finished run, to import everything and fill all caches."""
     ends.expect(1)
     subject.start(0, time.monotonic() - 1.0)
     if not await ends.all_come(_WARM_UP) or ends.wrong:
@@ -247,7 +247,7 @@ async def _warm_up(subject: Subject, ends: _Ends) -> None:
     await subject.close()
 
 
-async def _look_at_idle(outcome: Outcome, ticker: _Ticker) -> None:
+async def _measure_idle(outcome: Outcome, ticker: _Ticker) -> None:
     gc.collect()
     cpu, began = time.process_time(), time.monotonic()
     await asyncio.sleep(_IDLE)
@@ -258,7 +258,7 @@ async def _look_at_idle(outcome: Outcome, ticker: _Ticker) -> None:
 
 
 async def _start_all(subject: Subject, case: Case, began: float, finishes: list[float]) -> None:
-    """Start all waits, evenly spread, and never more than 200 without letting the event loop have its turn."""
+    """Start all waits, evenly spread, and yield to the event loop after every 200."""
     for number in range(case.waits):
         pause = began + case.start_of(number) - time.monotonic()
         if pause > 0 or number % 200 == 0:
@@ -271,7 +271,7 @@ async def _until(moment: float) -> None:
 
 
 def main() -> None:
-    """Measure the case of the first argument, and write what came of it to the file of the second."""
+    """Measure the case in the first argument, and write the outcome to the file in the second."""
     case = msgspec.json.decode(sys.argv[1], type=Case)
     machine.pin(case.processor)
     from benchmarks.triggerer import log_as_the_triggerer_does
@@ -280,7 +280,7 @@ def main() -> None:
     try:
         outcome = asyncio.run(measure(case))
     except Exception:
-        # Not by way of the logs, which nobody reads.
+        # Not written to the logs, which are discarded.
         traceback.print_exc()
         raise
     Path(sys.argv[2]).write_bytes(msgspec.json.encode(outcome))

@@ -1,7 +1,7 @@
 """
-Whenever the iModel has a new version: say what the run behind it did.
+Report each run that updated an iModel.
 
-Scheduled on the asset that ``itwin_asset_sync`` makes events for; the task reads the run's result, counts and times from them.
+This DAG is scheduled on the asset that ``itwin_asset_sync`` updates. The task reads the report of each run from the asset events.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ with DAG(
 
     @task
     def tell_the_team() -> list[str]:
-        """Say in one line what each run did; there is none if somebody started this DAG by hand."""
+        """Return one line for each run; the list is empty if this DAG was triggered manually."""
         runs = triggering_runs(get_current_context())
         lines = [f"{run['ref']['run_id']}, ended {run['ended']}: {run['summary']}" for run in runs]
-        print("\n".join(lines) or "No run has started this.")
+        print("\n".join(lines) or "No run triggered this DAG.")
         return lines
 
     tell_the_team()

@@ -1,9 +1,12 @@
 """
-Synchronize an iModel, and say so: the iModel is an asset, and the event of a new version of it tells of the run behind it.
+Synchronize an iModel and update it as an asset.
 
-Whatever depends on the iModel is scheduled on the asset, see ``itwin_asset_report``. With the package's extra ``openlineage``,
-and a place where OpenLineage may send its events, the same task tells there which files went into which iModel. Set
-``ITWIN_IMODEL_ID`` and ``ITWIN_CONNECTION_ID`` in the environment of the DAG processor, or use the emulator's.
+Schedule DAGs that depend on the iModel on this asset, as in ``itwin_asset_report``. The asset event contains the report of the
+run. With the extra ``openlineage`` and a configured OpenLineage transport, the task also reports which files went into the
+iModel.
+
+Set ``ITWIN_IMODEL_ID`` and ``ITWIN_CONNECTION_ID`` in the environment of the DAG processor. The defaults are those of the
+emulator.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
-Export an iModel as IFC, and name the files that were written.
+Export an iModel to IFC and list the exported files.
 
-The Export API is a technology preview of Bentley's. An export can call itself a success although its job and task have
-failed; ``strict`` makes that a failure.
+Bentley's Export API is a technology preview. Some export runs report ``Success`` although their job failed. ``strict=True`` fails
+the task in this case.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ with DAG(
 
     @task
     def name_the_files(report: Any) -> list[str]:
-        """Give the ids of the files that the export has written."""
+        """Return the ids of the exported files."""
         files: list[str] = report["output_files"]
-        print(f"{report['summary']}; written: {', '.join(files) or 'nothing that the service names'}")
+        print(f"{report['summary']}; exported files: {', '.join(files) or 'none reported'}")
         return files
 
     name_the_files(exported.output)

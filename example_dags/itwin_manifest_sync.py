@@ -1,9 +1,9 @@
 """
-Synchronize files from a storage of one's own: a manifest connection is told with each run where to read them.
+Synchronize files from your own storage with a manifest connection.
 
-The files of the connection are listed, a pre-signed URL is made for each that is to be synchronized, and the run gets them
-as its manifest. The URLs are secrets: they travel from task to task as an XCom, so give them a short life or an XCom backend
-that encrypts, and nothing else shows them.
+The first task lists the files of the connection. The second task creates a pre-signed URL for each file. The run reads the
+files from these URLs. The URLs are secrets and are passed between tasks as an XCom: use a short expiry or an XCom backend that
+encrypts. Airflow masks them everywhere else.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ with DAG(
 
     @task
     def make_manifest(source_files: Any) -> dict[str, Any]:
-        """Make the body of the run; a real one asks its storage for the URLs, and each file for its connector."""
+        """Build the body of the run. Replace the URLs with pre-signed URLs of your storage."""
         return {
             "sourceFiles": [
                 {

@@ -1,9 +1,9 @@
 """
-Every night: synchronize one storage connection into its iModel, and go on only if that worked.
+Synchronize a storage connection every night, and continue only if the run succeeded.
 
-The first task starts the run and is done at once; the sensor waits for the run without holding a worker; the last task
-reads the report of the run. Set the connection in the DAG's parameters, or ``ITWIN_CONNECTION_ID`` in the environment of
-the DAG processor.
+The first task starts the run. The sensor waits for the run in the triggerer, without holding a worker. The last task reads the
+report of the run. Set the connection in the parameters of the DAG, or ``ITWIN_CONNECTION_ID`` in the environment of the DAG
+processor.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ with DAG(
 
     @task
     def tell_the_team(report: Any) -> str:
-        """Say in one line what the night brought; a stand-in for whatever depends on the iModel."""
+        """Summarize the run. Replace this with the tasks that depend on the iModel."""
         line: str = report["summary"]
         for file in report["failing_tasks"]:
             line += f"\n- {file['file_name'] or file['file_id']}: {file['result']}, {file['message']}"

@@ -1,9 +1,9 @@
 """
-Tell people what a run did, by mail and in the task's log.
+Send a message about each run, by mail and to the log of the task.
 
-:func:`~airflow_provider_itwin.notifications.run_message` makes a message of the run report: as plain text, Markdown and HTML, for
-any of Airflow's notifiers. In a template it is a macro; in a callback it is given the context. Here the callback prints the
-text, and, if ``ITWIN_NOTIFY_MAIL`` names somebody in the environment of Airflow, a mail goes out by the Airflow connection
+:func:`~airflow_provider_itwin.notifications.run_message` formats the run report as plain text, Markdown and HTML, for any Airflow
+notifier. Use it as a macro in templates, or call it with the context in a callback. Here a callback prints the text. If
+``ITWIN_NOTIFY_MAIL`` is set in the environment of Airflow, a mail is also sent to this address, with the Airflow connection
 ``smtp_default``.
 """
 
@@ -20,17 +20,17 @@ from airflow_provider_itwin.notifications import run_message
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
 
 
-def tell_the_log(context: Any) -> None:
-    """Print the message; a stand-in for a chat that Airflow has no notifier for."""
+def print_message(context: Any) -> None:
+    """Print the message. Replace this with a call to your chat system."""
     print(run_message(context).text)
 
 
-tellers: list[Any] = [tell_the_log]
-if somebody := os.environ.get("ITWIN_NOTIFY_MAIL"):
-    tellers.append(
+callbacks: list[Any] = [print_message]
+if recipient := os.environ.get("ITWIN_NOTIFY_MAIL"):
+    callbacks.append(
         SmtpNotifier(
             from_email="airflow@example.com",
-            to=somebody,
+            to=recipient,
             subject="[iTwin] {{ run_message().subject }}",
             html_content="{{ run_message().html }}",
         )
@@ -54,6 +54,6 @@ with DAG(
         wait_for_completion=True,
         deferrable=True,
         timeout=6 * 60 * 60,
-        on_success_callback=tellers,
-        on_failure_callback=tellers,
+        on_success_callback=callbacks,
+        on_failure_callback=callbacks,
     )

@@ -1,5 +1,5 @@
 """
-List the source files of a connection, and do something for each: a task of its own for every file.
+List the source files of a connection and run one task for each file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ with DAG(
 
     @task(max_active_tis_per_dagrun=8)
     def look_at(file: Any) -> str:
-        """Do what is to be done for one file; a stand-in for a check of its name, its size, its owner."""
+        """Process one file. Replace this with a check of its name, size or owner."""
         line = f"{file['name']} is read by the connector {file['connector_type']}"
         print(line)
         return line

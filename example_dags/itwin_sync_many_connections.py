@@ -1,8 +1,8 @@
 """
-Synchronize many storage connections, each as a task of its own by dynamic task mapping.
+Synchronize many storage connections with dynamic task mapping, one mapped task for each connection.
 
-The list could come from anywhere; here it is a parameter of the DAG. Connections of one iModel take turns by themselves:
-the service runs one at a time for an iModel, and a task that finds another connection's run at work queues behind it.
+The list of connections is a parameter of the DAG. It can come from any other task. Connections of the same iModel run one after
+the other: the service allows one active run per iModel, and a task waits for an active run before it starts its own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ with DAG(
 
     @task
     def connections_to_synchronize() -> list[str]:
-        """Name the connections of tonight."""
+        """Return the ids of the connections."""
         return list(get_current_context()["params"]["connection_ids"])
 
     synchronize = ITwinRunStorageConnectionOperator.partial(
@@ -46,7 +46,7 @@ with DAG(
 
     @task(trigger_rule="all_done")
     def summary(run_ids: Any) -> int:
-        """Count what was synchronized."""
+        """Count the synchronized connections."""
         done = [run_id for run_id in run_ids if run_id]
         print(f"{len(done)} connections synchronized")
         return len(done)

@@ -1,8 +1,8 @@
 """
-Use the hook in tasks of your own: start a run, wait for it, and return what the next task needs.
+Use the hook in your own tasks: start a run, wait for it, and return what the next task needs.
 
-What the hook returns is an object. A task returns its ``as_dict()``, which is JSON and can be an XCom. ``multiple_outputs=False``
-keeps it one XCom: Airflow would make one of each member, and Airflow 3.0 refuses those that are None.
+The hook returns objects. Return their ``as_dict()`` from a task, which is JSON and can be an XCom. ``multiple_outputs=False``
+stores it as one XCom. Otherwise Airflow creates one XCom for each key, and Airflow 3.0 rejects values that are None.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ with DAG(
 
     @task(multiple_outputs=False)
     def wait(started: Any) -> dict[str, Any]:
-        """Wait for its end, and return the part of the run that matters; a whole run can be large."""
+        """Wait for the run and return it without its jobs, which can be large."""
         from airflow_provider_itwin.hooks.itwin import ITwinHook
 
         ref = started["ref"]
@@ -41,7 +41,7 @@ with DAG(
 
     @task
     def tell(run: Any) -> str:
-        """Do something with the result."""
+        """Print the result. Replace this with your own code."""
         line = f"Run {run['id']} ended with {run['result']} at {run['end_date_time']}"
         print(line)
         return line

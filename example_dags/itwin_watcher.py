@@ -1,9 +1,11 @@
 """
-Whenever a run of a connection ends that somebody else has started: go on with the iModel.
+Trigger a DAG when a run finishes that something else started.
 
-Bentley's own scheduler starts the run, or a colleague in the Synchronizer; a watcher in the triggerer sees it end, and starts
-this DAG. Airflow 3 and newer have watchers, Airflow 2 finds no DAG here. Set ``ITWIN_WATCHED_IMODEL_ID`` and
-``ITWIN_WATCHED_CONNECTION_ID`` in the environment of the DAG processor, or use the emulator's.
+Bentley's own scheduler or a colleague starts the run. A watcher in the triggerer detects its end and triggers this DAG. Watchers
+need Airflow 3 or newer. On Airflow 2, this file defines no DAG.
+
+Set ``ITWIN_WATCHED_IMODEL_ID`` and ``ITWIN_WATCHED_CONNECTION_ID`` in the environment of the DAG processor. The defaults are
+those of the emulator.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ if not __version__.startswith("2."):
 
         @task
         def go_on_with_the_imodel() -> list[str]:
-            """Stand in for whatever depends on the iModel; gives the runs that it goes on from."""
+            """Return the ids of the runs that triggered this DAG. Replace this with the tasks that depend on the iModel."""
             runs = triggering_runs(get_current_context())
             for run in runs:
                 print(f"{run['ref']['run_id']}, ended {run['ended']}: {run['summary']}")

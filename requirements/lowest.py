@@ -1,4 +1,4 @@
-"""Prints the lowest versions of what the package itself needs, as pins: ``lock.sh`` makes an environment of them."""
+"""Print the lowest version of each direct dependency as a pin, for ``lock.sh``."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text
 
 for requirement in PROJECT["dependencies"]:
     name, bound = requirement.split(">=")
-    print(f"{name}=={bound}")  # noqa: T201 (that is what it is for)
+    print(f"{name}=={bound}")  # noqa: T201 (the output of this script)

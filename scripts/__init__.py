@@ -1,1 +1,1 @@
-"""What the Makefile runs: the demo, an Airflow to click through, and what they share with the system tests."""
+"""Scripts of the Makefile: the demo, a local Airflow, the release check, and code shared with the system tests."""

@@ -1,4 +1,4 @@
-"""Whether a running Airflow is well, by what its API server says of all its components."""
+"""The health of a running Airflow, from the health report of its API server."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import requests
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Component as the command line calls it, and as the health report does.
+# Component names: of the command line, and of the health report.
 REPORTED = {"scheduler": "scheduler", "triggerer": "triggerer", "dag-processor": "dag_processor"}
 
 
 def health_of(url: str) -> dict[str, Any]:
-    """Give Airflow's health report; empty while the API server does not answer."""
+    """Return Airflow's health report, or an empty one while the API server does not respond."""
     with requests.Session() as session:
         session.trust_env = False
         try:
@@ -26,12 +26,12 @@ def health_of(url: str) -> dict[str, Any]:
         return cast("dict[str, Any]", answer.json())
 
 
-def all_well(health: Mapping[str, Any], started: Mapping[str, datetime]) -> bool:
+def is_healthy(health: Mapping[str, Any], started: Mapping[str, datetime]) -> bool:
     """
-    Tell whether the database and the components are well.
+    Return whether the database and the components are healthy.
 
-    :param started: when each component was started; one that was killed counts as healthy for a while, so that only a
-        heartbeat of the new process tells anything
+    :param started: start time of each component; a killed component counts as healthy for a while, so only a heartbeat after
+        this time counts
     """
     if health.get("metadatabase", {}).get("status") != "healthy":
         return False

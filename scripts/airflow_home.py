@@ -1,4 +1,4 @@
-"""An Airflow of our own: private home, private settings, nothing of the user's ``~/airflow`` read or written."""
+"""A private Airflow: its own home and settings. The user's ``~/airflow`` is neither read nor written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.console import CannotGoOnError
+from scripts.console import AbortError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,28 +21,28 @@ EXAMPLE_DAGS = CHECKOUT / "example_dags"
 
 
 @contextmanager
-def sole_use_of(home: Path) -> Iterator[None]:
+def exclusive_lock(home: Path) -> Iterator[None]:
     """
-    Keep others out of a home while we use it.
+    Lock an Airflow home.
 
-    :raises CannotGoOnError: if somebody else does
+    :raises AbortError: if another process holds the lock
     """
     home.parent.mkdir(parents=True, exist_ok=True)
     with home.with_suffix(".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CannotGoOnError(f"{home} is in use: is this running already?") from None
+            raise AbortError(f"{home} is in use by another process") from None
         yield
 
 
 def airflow_command(*arguments: str) -> list[str]:
-    """Airflow's command line, run by the Python that runs this, whatever is on the PATH."""
+    """Return an Airflow command for the current Python, regardless of PATH."""
     return [sys.executable, "-m", "airflow", *arguments]
 
 
 def free_ports(count: int) -> list[int]:
-    """Find loopback ports that nobody listens on, all different."""
+    """Return different free loopback ports."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
@@ -51,18 +51,18 @@ def free_ports(count: int) -> list[int]:
 
 
 def plain_environment() -> dict[str, str]:
-    """Give the caller's environment without what it says about Airflow and about iTwin connections."""
+    """Return the environment of the caller without variables of Airflow and of iTwin."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "_AIRFLOW_", "ITWIN_"))
     }
     environment |= {
         "NO_COLOR": "1",
-        # Some of Airflow's processes start others by the name "airflow".
+        # Some Airflow processes start the command "airflow" from PATH.
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONPATH": str(CHECKOUT),
         "PYTHONUNBUFFERED": "1",
     }
-    # A proxy has no part in a conversation of this machine with itself.
+    # Requests to loopback must not use a proxy.
     for name in ("NO_PROXY", "no_proxy"):
         environment[name] = ",".join(filter(None, (environment.get(name), "127.0.0.1", "localhost")))
     return environment
@@ -70,9 +70,9 @@ def plain_environment() -> dict[str, str]:
 
 def airflow_environment(home: Path, dags_folder: Path, *, database: str | None = None) -> dict[str, str]:
     """
-    Give the environment of every process of one private Airflow.
+    Return the environment of all processes of a private Airflow.
 
-    The secrets that the processes share are in the airflow.cfg that Airflow's first command makes in the home.
+    The processes share the secrets in airflow.cfg, which the first Airflow command creates in the home.
     """
     return plain_environment() | {
         "AIRFLOW_HOME": str(home),
@@ -85,7 +85,7 @@ def airflow_environment(home: Path, dags_folder: Path, *, database: str | None =
 
 
 def server_environment(port: int) -> dict[str, str]:
-    """Say where the API server of one Airflow listens, and that the tasks are to find it there."""
+    """Return the environment that sets the address of the API server, for the server and for tasks."""
     url = f"http://127.0.0.1:{port}"
     return {
         "AIRFLOW__API__BASE_URL": url,
@@ -97,7 +97,7 @@ def server_environment(port: int) -> dict[str, str]:
 
 
 def itwin_connection(host: str, client_id: str, client_secret: str, issuer_url: str | None = None) -> dict[str, str]:
-    """Give the environment variable that makes an iTwin Platform the connection ``itwin_default``."""
+    """Return the environment variable that defines the connection ``itwin_default``."""
     connection = {"conn_type": "itwin", "host": host, "login": client_id, "password": client_secret}
     extra = {"extra": {"issuer_url": issuer_url}} if issuer_url else {}
     return {"AIRFLOW_CONN_ITWIN_DEFAULT": json.dumps(connection | extra)}

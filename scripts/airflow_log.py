@@ -1,4 +1,4 @@
-"""Follow the JSON log of an Airflow process while it is being written, and keep a copy that people can read."""
+"""Follow the JSON log of an Airflow process, and write a plain-text copy."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_NOT_FOR_READERS = {"timestamp", "level", "event", "logger", "filename", "lineno", "exception", "error_detail"}
+_OMITTED = {"timestamp", "level", "event", "logger", "filename", "lineno", "exception", "error_detail"}
 
 
 @dataclass(frozen=True)
 class LogEntry:
-    """One event of a log."""
+    """One log entry."""
 
     moment: datetime
     level: str
@@ -26,7 +26,7 @@ class LogEntry:
 
     @classmethod
     def read(cls, line: str) -> LogEntry:
-        """Read a line; one that is no JSON (what a task printed) becomes an event with no logger."""
+        """Parse a line. A line that is not JSON (the output of a task) becomes an entry without a logger."""
         try:
             values = json.loads(line)
         except ValueError:
@@ -42,7 +42,7 @@ class LogEntry:
     def __str__(self) -> str:
         if not self.logger:
             return self.event
-        rest = [f"{name}={value}" for name, value in self.more.items() if name not in _NOT_FOR_READERS]
+        rest = [f"{name}={value}" for name, value in self.more.items() if name not in _OMITTED]
         text = " ".join(
             [f"{self.moment:%Y-%m-%dT%H:%M:%S.%fZ}", f"{self.level:<8}", f"{self.logger}:", self.event, *rest]
         )
@@ -57,10 +57,10 @@ class LogEntry:
 
 class LogFollower:
     """
-    Reads a JSON log as it grows.
+    Reads a JSON log while it is written.
 
-    :param source: the log, which need not exist yet
-    :param readable: file that gets the same as plain text
+    :param source: the log; it may not exist yet
+    :param readable: file for the plain-text copy
     """
 
     def __init__(self, source: Path, readable: Path) -> None:
@@ -69,7 +69,7 @@ class LogFollower:
         self._position = 0
 
     def new_entries(self) -> list[LogEntry]:
-        """Give what has been written since the last call, whole lines only."""
+        """Return the complete lines that were written since the last call."""
         try:
             with self._source.open("rb") as file:
                 file.seek(self._position)

@@ -1,4 +1,4 @@
-"""Talking to the person in front of the screen, or to the log of a CI job: plain lines, no control sequences."""
+"""Console output in plain lines without control sequences, and handling of interrupts."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class CannotGoOnError(Exception):
-    """There is no point in going on; the text tells the person why."""
+class AbortError(Exception):
+    """The script cannot continue; the message says why."""
 
 
-def say(text: str = "") -> None:
-    """Print, and at once, also into a pipe."""
+def write_line(text: str = "") -> None:
+    """Write a line and flush it, also to a pipe."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let the signals that end programs do it as Ctrl-C does, with everything put in order."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C, so that all cleanup runs."""
 
     def interrupt(*_: object) -> NoReturn:
         raise KeyboardInterrupt
@@ -38,8 +38,8 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Do something to its end although the person keeps pressing Ctrl-C."""
+def ignoring_sigint() -> Iterator[None]:
+    """Ignore Ctrl-C within the block."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
@@ -48,15 +48,15 @@ def undisturbed() -> Iterator[None]:
 
 
 @contextmanager
-def not_just_now() -> Iterator[None]:
-    """Put an interruption off to the end of the block, so that what is started in it is also noted down to be stopped."""
-    asked: list[int] = []
+def deferring_interrupts() -> Iterator[None]:
+    """Defer interrupts to the end of the block, so that a process started in it is also registered for cleanup."""
+    received: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda received, _: asked.append(received)) for number in numbers]
+    before = [signal.signal(number, lambda number, _: received.append(number)) for number in numbers]
     try:
         yield
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
-    if asked:
+    if received:
         raise KeyboardInterrupt

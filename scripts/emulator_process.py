@@ -1,4 +1,4 @@
-"""The emulator of the iTwin Platform as a process of its own."""
+"""The emulator of the iTwin Platform as a subprocess."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from itwin_emulator.emulator import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 from scripts.airflow_home import itwin_connection, plain_environment
-from scripts.console import CannotGoOnError
+from scripts.console import AbortError
 from scripts.processes import ManagedProcess, wait_until
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ _URL = re.compile(r"http://127\.0\.0\.1:\d+")
 
 class EmulatorProcess:
     """
-    An emulator on a free port of this machine.
+    An emulator on a free loopback port.
 
     :param log: file for its output
-    :param speed: how many seconds pass in the emulated platform in one second
-    :param scenario: the connections and runs that it has
+    :param speed: emulated seconds per real second
+    :param scenario: the scenario to load
     """
 
     def __init__(self, log: Path, *, speed: float, scenario: str = "demo") -> None:
@@ -38,11 +38,11 @@ class EmulatorProcess:
 
     @property
     def connection(self) -> dict[str, str]:
-        """Environment that makes it the Airflow connection ``itwin_default``."""
+        """The environment that defines the emulator as the connection ``itwin_default``."""
         return itwin_connection(self.url, DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET)
 
     def stop(self) -> None:
-        """End the emulator."""
+        """Stop the emulator."""
         self.process.stop(grace=5.0)
 
     def _wait_for_url(self, seconds: float = 60.0) -> str:
@@ -50,4 +50,4 @@ class EmulatorProcess:
         if found := _URL.search(self.process.tail()):
             return found[0]
         self.stop()
-        raise CannotGoOnError(f"The emulator has not started:\n{self.process.tail()}")
+        raise AbortError(f"The emulator did not start:\n{self.process.tail()}")

@@ -1,8 +1,8 @@
 """
-Processes that can be ended for good.
+Subprocesses that can be stopped together with all their descendants.
 
-Airflow starts processes that start processes, and puts its task processes into process groups of their own. What they
-all keep is the session, so each command gets a new one, and whoever is found in it belongs to the command.
+Airflow starts nested processes and puts task processes into process groups of their own. All of them stay in the same session.
+So each command gets a session of its own, and every process in this session belongs to the command.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ POLL_SECONDS = 0.1
 
 class ManagedProcess:
     """
-    One command, in a session of its own, with its output in a file.
+    A command in a session of its own, with its output in a file.
 
-    :param name: what messages call it
+    :param name: name for messages
     :param command: program and arguments
-    :param environment: the whole environment of the process
-    :param log: file that its output is added to
-    :param stop_signal: what asks it to end
+    :param environment: the complete environment of the process
+    :param log: file that the output is appended to
+    :param stop_signal: signal that requests a shutdown
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ManagedProcess:
         self.name = name
         self.log = log
         self._stop_signal = stop_signal
-        self._asked = False
+        self._stop_requested = False
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - the commands are our own
@@ -61,16 +61,16 @@ class ManagedProcess:
 
     @property
     def pid(self) -> int:
-        """Process id, and by that the id of its session."""
+        """The process id, which is also the session id."""
         return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended; None while it runs."""
+        """The exit code, or None while the process runs."""
         return self._process.poll()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for it to end by itself; False if it has not."""
+        """Wait for the process to exit; return whether it has."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -78,26 +78,26 @@ class ManagedProcess:
         return True
 
     def ask_to_stop(self) -> None:
-        """Ask it to end, and do not wait for it."""
-        # Once: Airflow takes a second time for impatience, and its scheduler then does not end at all.
-        if self.exit_code is None and not self._asked:
-            self._asked = True
+        """Request a shutdown without waiting for it."""
+        # Only once: after a second signal, Airflow's scheduler does not exit.
+        if self.exit_code is None and not self._stop_requested:
+            self._stop_requested = True
             self._process.send_signal(self._stop_signal)
 
     def stop(self, grace: float = 20.0) -> None:
-        """End it and everything that it started: ask, insist, and kill what is left after ``grace`` seconds."""
+        """Stop the process and its descendants; kill those that are left after `grace` seconds."""
         self.ask_to_stop()
         self.wait(grace)
         self._end_session(signal.SIGTERM, min(grace, 5.0))
         self.kill()
 
     def kill(self) -> None:
-        """Kill it and everything that it started, at once, as a crash of the machine would."""
+        """Kill the process and its descendants at once, like a crash of the machine."""
         self._end_session(signal.SIGKILL, 10.0)
         self.wait(10.0)
 
     def tail(self, lines: int = 40) -> str:
-        """Give the last lines of its output."""
+        """Return the last lines of the output."""
         return tail(self.log, lines)
 
     def _end_session(self, number: signal.Signals, seconds: float) -> None:
@@ -107,7 +107,7 @@ class ManagedProcess:
         wait_until(lambda: not self._members(), seconds)
 
     def _members(self) -> list[psutil.Process]:
-        """Who lives in our session. Its id cannot be given to another one while a member of it lives."""
+        """Return the processes of the session. The session id is not reused while one of them exists."""
         self._process.poll()
         members = []
         for pid in psutil.pids():
@@ -120,7 +120,7 @@ class ManagedProcess:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, every: float = POLL_SECONDS) -> bool:
-    """Ask again and again until the answer is yes, or the time is up; the last answer."""
+    """Poll a condition until it is true or the time is up; return whether it is true."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() >= deadline:
@@ -130,7 +130,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, every: float = POL
 
 
 def tail(path: Path, lines: int = 40) -> str:
-    """Give the last lines of a text file, or a word on why there are none."""
+    """Return the last lines of a text file, or the reason why it cannot be read."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             return "".join(deque(file, lines)).rstrip("\n")

@@ -1,4 +1,4 @@
-"""Says whether this checkout is what a release is made of: tag, version and changelog agree, and nothing is left uncommitted."""
+"""Check that the checkout can be released: tag, version and changelog agree, and nothing is uncommitted."""
 
 from __future__ import annotations
 
@@ -7,48 +7,55 @@ import subprocess
 import sys
 from pathlib import Path
 
+PROVIDER, EMULATOR = "airflow_provider_itwin", "emulator/itwin_emulator"
 CHECKOUT = Path(__file__).resolve().parent.parent
 _VERSION = re.compile(r'^__version__ = "([^"]+)"$', re.MULTILINE)
 
 
-def version(checkout: Path = CHECKOUT) -> str:
+def version(package: str = PROVIDER, checkout: Path = CHECKOUT) -> str:
     """
-    Read the version from the one place that has it.
+    Read the version of a package.
 
-    :raises ValueError: if it is not there
+    :param package: folder of the package in the checkout
+    :raises ValueError: if it is missing
     """
-    found = _VERSION.search((checkout / "airflow_provider_itwin" / "__init__.py").read_text())
+    found = _VERSION.search((checkout / package / "__init__.py").read_text())
     if found is None:
-        raise ValueError("airflow_provider_itwin/__init__.py has no __version__")
+        raise ValueError(f"{package}/__init__.py has no __version__")
     return found[1]
 
 
-def objections(version: str, tags: list[str], changelog: str, changes: str) -> list[str]:
+def problems(version: str, emulator_version: str, tags: list[str], changelog: str, changes: str) -> list[str]:
     """
-    Give what stands against a release.
+    Return the problems that prevent a release.
 
-    :param tags: of the commit
-    :param changes: what git says is uncommitted
+    :param version: version of the provider
+    :param emulator_version: version of the emulator, which is released together with the provider
+    :param tags: tags of the commit
+    :param changes: uncommitted changes, as reported by git
     """
     found = []
+    if emulator_version != version:
+        found.append(f"The version of the emulator is {emulator_version}, that of the provider {version}.")
     if f"v{version}" not in tags:
         found.append(
             f"The commit has the tags {', '.join(tags) or 'none'}, but the version is {version}: v{version} is missing."
         )
     heading = re.search(rf"^## {re.escape(version)} \((.+)\)$", changelog, re.MULTILINE)
     if heading is None:
-        found.append(f"CHANGELOG.md has no part '## {version} (date)'.")
+        found.append(f"CHANGELOG.md has no section '## {version} (date)'.")
     elif not re.fullmatch(r"\d{4}-\d\d-\d\d", heading[1]):
-        found.append(f"CHANGELOG.md says of {version}: {heading[1]}. Put the date there.")
+        found.append(f"CHANGELOG.md has no date for {version}, but {heading[1]!r}. Replace it with the date.")
     if changes:
         found.append("There are uncommitted changes.")
     return found
 
 
 def main() -> int:
-    """Print what stands against a release."""
-    found = objections(
+    """Print the problems that prevent a release."""
+    found = problems(
         version(),
+        version(EMULATOR),
         _git("tag", "--points-at", "HEAD").split(),
         (CHECKOUT / "CHANGELOG.md").read_text(),
         _git("status", "--porcelain"),
@@ -58,7 +65,7 @@ def main() -> int:
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(  # noqa: S603 (the arguments are the above)
+    return subprocess.run(  # noqa: S603 (the arguments are constants)
         ["git", *arguments],  # noqa: S607 (whichever git there is)
         cwd=CHECKOUT,
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The report of a run as plain text, as wide as a terminal is."""
+"""A run report as plain text for a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LABEL = 14
 
 
 def report_table(report: dict[str, Any]) -> str:
-    """Lay out a run report: the run, its files by result, and the files that need a look."""
+    """Format a run report: the run, its files by result, and the files that need attention."""
     ref, totals = report["ref"], report["totals"]
     rows = [
         ("Connection", f"{ref['connection_id']} ({ref['kind']})"),
@@ -34,7 +34,7 @@ def report_table(report: dict[str, Any]) -> str:
         rows.append(("Run's error", ": ".join(said)))
     lines = ["Run report", "-" * WIDTH, *(line for label, text in rows for line in _row(label, text))]
     if report["failing_tasks"]:
-        lines += ["", "Files that need a look", "-" * WIDTH, *_failing(report["failing_tasks"])]
+        lines += ["", "Files that need attention", "-" * WIDTH, *_failing(report["failing_tasks"])]
         if report["more_failing_tasks"]:
             lines.append(f"... and {report['more_failing_tasks']} more")
     return "\n".join(lines)
@@ -58,9 +58,9 @@ def _failing(tasks: Iterable[dict[str, Any]]) -> list[str]:
 def _notes(task: dict[str, Any]) -> list[str]:
     texts = dict.fromkeys(text for name in ("message", "description", "details") if (text := task[name]))
     if task["can_user_fix"] is not None:
-        texts["You can fix this." if task["can_user_fix"] else "Not for you to fix: ask Bentley's support."] = None
+        texts["You can fix this." if task["can_user_fix"] else "You cannot fix this: contact Bentley support."] = None
     if task["kb_article_link"]:
-        texts[f"Read {task['kb_article_link']}"] = None
+        texts[f"See {task['kb_article_link']}"] = None
     return [line for text in texts for line in _wrapped(text, indent=4)]
 
 
@@ -70,7 +70,7 @@ def _row(label: str, text: str) -> list[str]:
 
 
 def _wrapped(text: str, indent: int) -> list[str]:
-    # A link that is cut in two is no link any more.
+    # A link must stay on one line.
     return textwrap.wrap(
         text,
         WIDTH,

@@ -1,10 +1,10 @@
 """
-Run one DAG to its end in this process, and write down what came of it.
+Run one DAG in this process and write its outcome to a file.
 
     python -m scripts.run_dag DAG_FILE DAG_ID CONF_JSON OUTCOME_FILE
 
-Everything is Airflow's own but for the scheduler's loop: real task code, a real deferral and a real trigger. Airflow's log
-comes out as one JSON object a line, and so does what the listener below hears.
+Everything except the scheduler is real: task code, deferral and trigger. Airflow's log is written as one JSON object per line,
+and so are the events of the listener below.
 """
 
 from __future__ import annotations
@@ -27,35 +27,35 @@ LOGGER = "demo.task"
 
 
 class TaskListener:
-    """Tells of each task when it begins and how it ends."""
+    """Prints the state changes of each task."""
 
     @hookimpl
     def on_task_instance_running(self, task_instance: RuntimeTaskInstance) -> None:
-        """Airflow's hook: a task begins, for the first time or again after a deferral."""
-        self._tell(task_instance, "running")
+        """Print that a task starts, or resumes after a deferral."""
+        self._print(task_instance, "running")
 
     @hookimpl
     def on_task_instance_success(self, task_instance: RuntimeTaskInstance) -> None:
-        """Airflow's hook: a task has done its work."""
-        self._tell(task_instance, "success")
+        """Print that a task succeeded."""
+        self._print(task_instance, "success")
 
     @hookimpl
     def on_task_instance_skipped(self, task_instance: RuntimeTaskInstance) -> None:
-        """Airflow's hook: a task has chosen not to do its work."""
-        self._tell(task_instance, "skipped")
+        """Print that a task was skipped."""
+        self._print(task_instance, "skipped")
 
     @hookimpl
     def on_task_instance_failed(self, task_instance: RuntimeTaskInstance, error: str | BaseException | None) -> None:
-        """Airflow's hook: a task has failed."""
-        self._tell(task_instance, "failed", error=str(error))
+        """Print that a task failed."""
+        self._print(task_instance, "failed", error=str(error))
 
     @staticmethod
-    def _tell(task_instance: RuntimeTaskInstance, state: str, **more: str) -> None:
+    def _print(task_instance: RuntimeTaskInstance, state: str, **more: str) -> None:
         print(json.dumps({"logger": LOGGER, "event": state, "task": task_instance.task_id} | more), flush=True)  # noqa: T201
 
 
 def outcome_of(dag_run: DagRun) -> dict[str, Any]:
-    """Gather what the demo shows: states, and the report of the run that a task has left."""
+    """Return what the demo shows: states, and the run report from the XComs of the tasks."""
     with create_session() as session:
         instances = {instance.task_id: instance for instance in dag_run.get_task_instances(session=session)}
         reports = [

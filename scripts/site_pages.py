@@ -1,9 +1,16 @@
 """
-What the documentation site takes from the code itself, so that it cannot be forgotten there.
+Content of the documentation site that is generated from the code, so that it cannot become outdated.
 
-MkDocs calls :func:`on_page_markdown`. A page asks with a comment of its own line: ``<!-- example: FILE [NAME ...] -->`` for an
-example DAG or the named parts of it, ``<!-- include: FILE -->`` for a file of the checkout, ``<!-- settings -->``,
-``<!-- connection fields -->``, ``<!-- error classes -->``, ``<!-- error texts -->`` and ``<!-- picture -->``.
+MkDocs calls :func:`on_page_markdown`. A page contains placeholders, each a comment on a line of its own:
+
+``<!-- example: FILE [NAME ...] -->``
+    an example DAG, or the named parts of it
+``<!-- include: FILE -->``
+    a file of the checkout
+``<!-- diagram: NAME -->``
+    a diagram of the package
+``<!-- settings -->``, ``<!-- connection fields -->``, ``<!-- error classes -->``, ``<!-- error texts -->``
+    a table
 """
 
 from __future__ import annotations
@@ -19,43 +26,42 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from scripts.site_picture import picture  # noqa: E402 (MkDocs loads this file by its path)
+from scripts.site_diagram import DIAGRAMS  # noqa: E402 (MkDocs loads this file by its path)
 
 PACKAGE = ROOT / "airflow_provider_itwin"
-_ASKED = re.compile(r"^<!-- ([a-z ]+?)(?:: (.+?))? -->$", re.MULTILINE)
-_LINK = re.compile(r"\]\((?!https?:|#)([^)]+)\)")
+_PLACEHOLDER = re.compile(r"^<!-- ([a-z ]+?)(?:: (.+?))? -->$", re.MULTILINE)
 
 
-class UnknownRequestError(Exception):
-    """A page asks for what is not there."""
+class UnknownPartError(Exception):
+    """A placeholder names a part of an example that does not exist."""
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put what a page asks for in its place."""
-    return _ASKED.sub(lambda found: _answer(found[1], found[2] or "", found[0]), markdown)
+    """Replace the placeholders of a page."""
+    return _PLACEHOLDER.sub(lambda found: _content(found[1], found[2] or "", found[0]), markdown)
 
 
-def _answer(what: str, argument: str, asked: str) -> str:
-    answers: dict[str, Callable[[], str]] = {
+def _content(name: str, argument: str, placeholder: str) -> str:
+    contents: dict[str, Callable[[], str]] = {
         "example": lambda: example(*argument.split()),
         "include": lambda: included(argument),
         "settings": settings,
         "connection fields": connection_fields,
         "error classes": error_classes,
         "error texts": error_texts,
-        "picture": picture,
+        "diagram": lambda: DIAGRAMS[argument].svg(),
     }
-    # What begins with "figures" marks where measured figures go, and is for writers.
-    return answers[what]() if what in answers else asked
+    # Comments that begin with "figures" mark measured figures for authors and stay.
+    return contents[name]() if name in contents else placeholder
 
 
 def example(name: str, *parts: str) -> str:
     """
-    Give the code of an example DAG.
+    Return the code of an example DAG.
 
     :param name: its file, without ``.py``
-    :param parts: names of variables, functions or imports that are wanted; none for the whole file
-    :raises UnknownRequestError: if there is no such part
+    :param parts: names of variables, functions or calls; none: the whole file
+    :raises UnknownPartError: if a part does not exist
     """
     text = (ROOT / "example_dags" / f"{name}.py").read_text()
     if not parts:
@@ -63,7 +69,7 @@ def example(name: str, *parts: str) -> str:
     found = dict(_segments(text))
     missing = [part for part in parts if part not in found]
     if missing:
-        raise UnknownRequestError(f"{name}.py has no {', '.join(missing)}, but {', '.join(found)}")
+        raise UnknownPartError(f"{name}.py has no {', '.join(missing)}, but {', '.join(found)}")
     return "```python\n" + "\n\n".join(found[part] for part in parts) + "\n```"
 
 
@@ -87,13 +93,13 @@ def _segments(text: str) -> Iterator[tuple[str, str]]:
 
 
 def included(name: str) -> str:
-    """Give a file of the checkout, with its links into the checkout as plain text."""
+    """Return a file of the checkout; its links into the checkout become plain text."""
     text = (ROOT / name).read_text()
     return re.sub(r"\[([^\]]+)\]\((?!https?:|#)[^)]+\)", r"\1", text)
 
 
 def settings() -> str:
-    """Give the options of the section ``[itwin]`` as a table."""
+    """Return the options of the section ``[itwin]`` as a table."""
     from airflow_provider_itwin.get_provider_info import get_provider_info
 
     rows = ["| option | default | meaning |", "| --- | --- | --- |"]
@@ -103,26 +109,26 @@ def settings() -> str:
 
 
 def connection_fields() -> str:
-    """Give the extra fields of the connection form as a table."""
+    """Return the extra fields of the connection form as a table."""
     from airflow_provider_itwin.hooks.connection_form import FIELDS
 
     rows = ["| key in extra | label in the form | meaning |", "| --- | --- | --- |"]
     for name, field in FIELDS.items():
         default = field["schema"].get("default")
-        told = f" Default: `{default}`." if default is not None else ""
-        rows.append(f"| `{name}` | {field['label']} | {_in_table(field['description'])}{told} |")
+        default_text = f" Default: `{default}`." if default is not None else ""
+        rows.append(f"| `{name}` | {field['label']} | {_in_table(field['description'])}{default_text} |")
     return "\n".join(rows)
 
 
 def error_classes() -> str:
-    """Give all exception classes, with what their docstrings say."""
+    """Return all exception classes and their docstrings as a table."""
     rows = ["| class | meaning |", "| --- | --- |"]
     rows += [f"| `{name}` | {_in_table(meaning)} |" for name, meaning in classes_of_errors().items()]
     return "\n".join(rows)
 
 
 def classes_of_errors() -> dict[str, str]:
-    """Give the first paragraph of the docstring of each public exception class."""
+    """Return the first paragraph of the docstring of each public exception class."""
     found: dict[str, str] = {}
     for path in (PACKAGE / "exceptions.py", PACKAGE / "api" / "errors.py"):
         for node in ast.parse(path.read_text()).body:
@@ -132,7 +138,7 @@ def classes_of_errors() -> dict[str, str]:
 
 
 def error_texts() -> str:
-    """Give the text of every error that is raised, by the part of the package that raises it."""
+    """Return the text of every raised error as tables, one for each module."""
     parts: dict[str, list[str]] = {}
     for module, name, text in texts_of_errors():
         line = f"| {_in_table(text)} | `{name}` |"
@@ -145,10 +151,8 @@ def error_texts() -> str:
 
 
 def texts_of_errors() -> Iterator[tuple[str, str, str]]:
-    """Give module, class and text of each error with a text of its own; what is filled in stands in braces."""
+    """Yield module, class and text of each raised error; braces mark values that are filled in."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        if "emulator" in path.parts:
-            continue
         module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
@@ -174,5 +178,5 @@ def _text(node: ast.expr) -> str:
 def _in_table(text: str) -> str:
     text = re.sub(r":(?:class|func|meth):`~?([^`]+)`", lambda found: f"`{found[1].rpartition('.')[2]}`", text)
     text = text.replace("``", "`").replace("|", "\\|").replace("<", "&lt;")
-    # Asterisks and underscores of code that is filled in would be read as emphasis.
+    # Asterisks and underscores in code would be rendered as emphasis.
     return re.sub(r"\{([^{}]*)\}", r"`{\1}`", text) if "`" not in text else text

@@ -1,4 +1,4 @@
-"""An Airflow to click through: ``airflow standalone`` with the example DAGs, and the emulator for them to talk to."""
+"""A local Airflow: ``airflow standalone`` with the example DAGs and the emulator."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from scripts.airflow_health import REPORTED, all_well, health_of
+from scripts.airflow_health import REPORTED, health_of, is_healthy
 from scripts.airflow_home import (
     CHECKOUT,
     EXAMPLE_DAGS,
     airflow_command,
     airflow_environment,
+    exclusive_lock,
     free_ports,
     server_environment,
-    sole_use_of,
 )
-from scripts.console import CannotGoOnError, interruptible, not_just_now, say, undisturbed
+from scripts.console import AbortError, deferring_interrupts, ignoring_sigint, interruptible, write_line
 from scripts.emulator_process import EmulatorProcess
 from scripts.processes import ManagedProcess, wait_until
 
@@ -32,29 +32,29 @@ PASSWORDS = HOME / "simple_auth_manager_passwords.json.generated"
 USUAL_PORT = 8080
 LONGEST_START = 300.0
 
-# A night of 25 minutes passes in 50 seconds: long enough to see the sensor wait.
+# A 25-minute run takes 50 seconds: long enough to see the sensor wait.
 SPEED = 30.0
 
 
 def main() -> int:
-    """Run until Ctrl-C."""
+    """Run until Ctrl-C is pressed."""
     resources = ExitStack()
     try:
-        with interruptible(), sole_use_of(HOME), resources:
+        with interruptible(), exclusive_lock(HOME), resources:
             _run(resources)
-    except CannotGoOnError as error:
-        say(f"\n{error}")
+    except AbortError as error:
+        write_line(f"\n{error}")
         return 1
     except KeyboardInterrupt:
-        say("Everything is stopped.")
+        write_line("All processes are stopped.")
     return 0
 
 
 def _run(resources: ExitStack) -> None:
     HOME.mkdir(parents=True, exist_ok=True)
-    say("Starting the emulator of the iTwin Platform, then Airflow; this takes about half a minute ...")
-    resources.callback(say, "Everything is being stopped ...")
-    with not_just_now():
+    write_line("Starting the emulator of the iTwin Platform and Airflow; this takes about half a minute ...")
+    resources.callback(write_line, "Stopping all processes ...")
+    with deferring_interrupts():
         emulator = EmulatorProcess(HOME / "emulator.log", speed=SPEED)
         resources.callback(_stop, emulator.process)
     port, *log_ports = [USUAL_PORT if _is_free(USUAL_PORT) else free_ports(1)[0], *free_ports(2)]
@@ -63,7 +63,7 @@ def _run(resources: ExitStack) -> None:
     started = datetime.now(UTC)
     log = HOME / "airflow.log"
     log.unlink(missing_ok=True)
-    with not_just_now():
+    with deferring_interrupts():
         airflow = ManagedProcess(
             "airflow standalone",
             airflow_command("standalone"),
@@ -81,13 +81,15 @@ def _run(resources: ExitStack) -> None:
         )
         resources.callback(_stop, airflow)
     components = dict.fromkeys(REPORTED, started)
-    wait_until(lambda: airflow.exit_code is not None or all_well(health_of(url), components), LONGEST_START, every=0.5)
-    if airflow.exit_code is not None or not all_well(health_of(url), components):
-        raise CannotGoOnError(f"Airflow has not come up. The end of {_short(log)}:\n{airflow.tail()}")
+    wait_until(
+        lambda: airflow.exit_code is not None or is_healthy(health_of(url), components), LONGEST_START, every=0.5
+    )
+    if airflow.exit_code is not None or not is_healthy(health_of(url), components):
+        raise AbortError(f"Airflow did not start. The end of {_short(log)}:\n{airflow.tail()}")
     _explain(url, emulator.url)
     while not airflow.wait(1.0):
         pass
-    raise CannotGoOnError(f"Airflow has ended by itself (exit code {airflow.exit_code}):\n{airflow.tail()}")
+    raise AbortError(f"Airflow exited with code {airflow.exit_code}:\n{airflow.tail()}")
 
 
 def _explain(url: str, emulator_url: str) -> None:
@@ -96,23 +98,23 @@ def _explain(url: str, emulator_url: str) -> None:
         ("Airflow", url),
         ("User", user),
         ("Password", password),
-        ("iTwin Platform", f"{emulator_url} (emulated, {SPEED:g} times as fast; open it to watch its runs)"),
+        ("iTwin Platform", f"{emulator_url} (emulator, {SPEED:g} times real time; open it to see its runs)"),
         ("DAGs", f"{_short(EXAMPLE_DAGS)}: {', '.join(file.stem for file in sorted(EXAMPLE_DAGS.glob('*.py')))}"),
         ("Logs", f"{_short(HOME / 'airflow.log')}, {_short(HOME / 'emulator.log')}"),
-        ("Kept in", f"{_short(HOME)}; your own Airflow is not touched"),
+        ("Files", f"{_short(HOME)}; your own Airflow is not affected"),
     ]
-    say("\nAirflow is ready.\n")
+    write_line("\nAirflow is ready.\n")
     for label, text in rows:
-        say(f"  {label:<16}{text}")
-    say(
-        "\nTrigger itwin_nightly_sync (its first run may be under way already, for last night) and look at the log of"
-        "\nwait_for_synchronization; with the parameter connection_id set to demo-failing-connection it shows a failure."
-        "\n\nCtrl-C stops everything."
+        write_line(f"  {label:<16}{text}")
+    write_line(
+        "\nTrigger itwin_nightly_sync (its first run may already be active, for last night) and open the log of"
+        "\nwait_for_synchronization. Set the parameter connection_id to demo-failing-connection to see a failure."
+        "\n\nPress Ctrl-C to stop all processes."
     )
 
 
 def _stop(process: ManagedProcess) -> None:
-    with undisturbed():
+    with ignoring_sigint():
         process.stop()
 
 

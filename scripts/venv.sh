@@ -1,16 +1,15 @@
 #!/bin/sh
-# Makes a virtual environment with exactly the packages of a list, and both packages of this repository, editable, on top.
+# Creates a virtual environment with the pinned packages of a list, and installs both packages of this repository in editable mode.
 #
 #   scripts/venv.sh DIRECTORY REQUIREMENTS NEWEST_MINOR
 #
-# Needs a Python 3.11 or newer (up to 3.NEWEST_MINOR) and the package registry. An environment that is there already is kept
-# and completed.
+# Needs Python 3.11 or newer (up to 3.NEWEST_MINOR) and a package index. An existing environment is updated.
 set -eu
 directory=$1 requirements=$2 newest_minor=$3
 
 fits() {
-    # A Python of some distributions comes without venv and ensurepip, and a version manager puts names on the PATH that
-    # lead nowhere, so each candidate has to prove itself.
+    # Some distributions ship Python without venv and ensurepip, and version managers add commands to PATH that do not work. So
+    # each candidate is tested.
     "$1" -c "
 import ensurepip, sys, venv
 sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, $newest_minor))
@@ -26,11 +25,11 @@ if ! "$directory/bin/python" -c '' 2>/dev/null; then
         fi
     done
     if [ -z "$python" ]; then
-        echo "No fitting Python found: this needs Python 3.11 to 3.$newest_minor with the modules venv and ensurepip" >&2
+        echo "No suitable Python found: Python 3.11 to 3.$newest_minor with the modules venv and ensurepip is required" >&2
         echo "(on Debian and Ubuntu: apt-get install python3 python3-venv), or PYTHON=/path/to/python make ..." >&2
         exit 1
     fi
-    echo "Making $directory with $("$python" --version)"
+    echo "Creating $directory with $("$python" --version)"
     "$python" -m venv --clear "$directory"
 fi
 
@@ -40,7 +39,7 @@ if ! [ -x "$directory/bin/uv" ]; then
     "$python" -m pip install --quiet --disable-pip-version-check --retries 10 --timeout 60 uv
 fi
 
-# Slow networks are no failure, whom the machine trusts is for the machine to say, and nobody asked for another Python.
+# Tolerate slow networks, trust the certificates of the system, and do not download another Python.
 : "${UV_HTTP_TIMEOUT:=300}" "${UV_HTTP_RETRIES:=10}" "${UV_SYSTEM_CERTS:=true}"
 export UV_HTTP_TIMEOUT UV_HTTP_RETRIES UV_SYSTEM_CERTS
 export UV_PYTHON_DOWNLOADS=never

@@ -1,4 +1,4 @@
-"""For all tests: whatever ends a test run, it ends what it has started."""
+"""For all tests: the end of a test run stops what it has started, even after a SIGTERM."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def pytest_configure() -> None:
-    """Make of a SIGTERM what Ctrl-C is, so that fixtures are torn down; a second one ends the process as it is."""
+    """Treat SIGTERM like Ctrl-C, so that fixtures are torn down; a second one ends the process at once."""
     signal.signal(signal.SIGTERM, _interrupt)
 
 

@@ -1,4 +1,4 @@
-"""What tests leave to chance: the same for the same seed, which the variable TEST_SEED chooses."""
+"""Reproducible randomness: the environment variable TEST_SEED sets the seed."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from random import Random
 
 
 def seed() -> int:
-    """Give the seed of all lots."""
+    """Return the seed of all generators."""
     return int(os.environ.get("TEST_SEED", "1"))
 
 
 def seeded_random(name: str) -> Random:
-    """Give what is to be drawn from for one purpose; what others draw makes no difference to it."""
+    """Return the random generator for one purpose; it is independent of all others."""
     return Random(f"{seed()} {name}")

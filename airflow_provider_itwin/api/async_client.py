@@ -1,4 +1,4 @@
-"""The asynchronous client: carries the same conversations through ``aiohttp``."""
+"""The asynchronous client, on ``aiohttp``."""
 
 from __future__ import annotations
 
@@ -7,41 +7,31 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from math import inf
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import aiohttp
 from yarl import URL
 
 from airflow_provider_itwin.api.errors import ITwinError
-from airflow_provider_itwin.api.http.account_state import state_of
-from airflow_provider_itwin.api.http.auth import ReadyToken
-from airflow_provider_itwin.api.http.backoff import LONGEST_OBEDIENCE
 from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.http.content_encoding import (
     ACCEPT_ENCODING,
     BodyError,
     BodyReader,
 )
-from airflow_provider_itwin.api.http.error_mapping import retry_after
+from airflow_provider_itwin.api.http.driver import Driver, FetchToken, Sleep, Step, Steps
 from airflow_provider_itwin.api.http.messages import (
     LARGEST_BODY,
-    NO_TURN,
-    Authorize,
     Call,
     Flow,
     NoResponse,
-    Pause,
     Request,
     Response,
-    Send,
     Token,
 )
 from airflow_provider_itwin.api.http.proxies import Proxy
-from airflow_provider_itwin.api.http.rate_limit import ThrottlingLog
 from airflow_provider_itwin.api.http.request_flow import (
     DEFAULT_RETRY_BUDGET,
-    obtain_token,
     perform_call,
 )
 from airflow_provider_itwin.api.http.transport import Transport
@@ -55,44 +45,42 @@ from airflow_provider_itwin.api.wait.poller import (
 from airflow_provider_itwin.api.wait.waiter import (
     WaitResult,
     WaitSpec,
-    find,
+    poll,
 )
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _MOST_CONNECTIONS = MOST_WORKERS_BESIDE_SLOW + MOST_SLOW + 2
-"""So that polls without an answer keep no connection from others; the poller uses a third of them as long as all answer."""
+"""Enough for polls that hang and for all others; the poller uses a third of them while the service responds."""
 
-_LARGEST_DECODED_HERE = 1 << 18
-"""Bytes of an answer that is decoded on the event loop; a larger one is decoded in a thread."""
+_LARGEST_DECODED_ON_LOOP = 1 << 18
+"""Bytes of a response that is decoded on the event loop; a larger one is decoded in a thread."""
 
-_OURS_TO_SAY = ("Content-Type",)
+_NO_DEFAULT_FOR = ("Content-Type",)
 
 
 class AsyncITwinClient:
     """
-    The iTwin Platform, asynchronously; belongs to the event loop in which it is entered.
+    An asynchronous client of the iTwin Platform; it belongs to the event loop in which it is entered.
 
-    :param account: where it is and who we are there
-    :param sleep: how to pass time; a parameter so that tests need none
+    :param account: URLs, credentials, network settings and rate limits
+    :param sleep: sleeps for some seconds; a parameter, so that tests do not take time
     """
 
     def __init__(self, account: Account, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self.account = account
         self._sleep = sleep
         self._transport = Transport.of(account)
-        self._state = state_of(account)
-        self._budget = self._state.budget
+        self._driver = Driver(account)
         self._decoding = asyncio.Lock()
-        self._throttling = ThrottlingLog(account.environment.api)
-        self._poller = Poller(account, lambda spec, poll: self.run_flow(find(account, spec), poll), sleep)
+        self._poller = Poller(account, lambda spec, in_flight: self.run_flow(poll(account, spec), in_flight), sleep)
         self._session: aiohttp.ClientSession | None = None
         self._routes: dict[str, _Route] = {}
 
     async def __aenter__(self) -> Self:
         network = self.account.network
-        # No trust_env: with it aiohttp refuses to send our token to a host that a .netrc file has a password for.
+        # With trust_env, aiohttp refuses to send a token to a host that has a password in a .netrc file.
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=network.timeout, connect=max(1.0, network.timeout / 6)),
             connector=aiohttp.TCPConnector(limit=_MOST_CONNECTIONS, ssl=await self._tls()),
@@ -109,86 +97,62 @@ class AsyncITwinClient:
 
     async def call(self, call: Call[T], retry_budget: float = DEFAULT_RETRY_BUDGET) -> T:
         """
-        Carry one call through.
+        Perform one call and return its result.
 
-        :param retry_budget: seconds for which trouble that can pass is ridden out
-        :raises ITwinError: what kept it from succeeding
+        :param retry_budget: seconds for which temporary errors are retried
+        :raises ITwinError: if the call failed
         """
         return await self.run_flow(perform_call(self.account, call, retry_budget))
 
     def wait(self, spec: WaitSpec) -> Coroutine[Any, Any, WaitResult]:
-        """Wait as `spec` says, sharing looks with all who wait here; trouble is told by the outcome, not raised."""
-        # No coroutine around that of the poller: there are thousands of these.
+        """Wait for a run, sharing polls with all waits of this client; errors are part of the result, not raised."""
+        # Return the coroutine of the poller itself: there are thousands of them.
         return self._poller.wait(spec)
 
     async def run_flow(self, flow: Flow[T], poll: PollInFlight | None = None) -> T:
         """
-        Carry a conversation through: do what it wants, tell it what came of it, and give what it ends with.
+        Drive a flow to completion and return its result.
 
-        :param poll: the poll that this is, which has to know when it waits for its turn
+        :param poll: the poll that the flow belongs to; it measures the time without the wait for its turn in the rate limit
         """
-        outcome: Any = None
-        no_token: ITwinError | None = None
+        steps = self._driver.steps(flow)
+        outcome: Response | NoResponse | Token | ITwinError | None = None
         while True:
-            want: Send | Pause | Authorize | None
+            step: Step | _Ended[T]
             try:
-                if no_token is not None:
-                    want = flow.throw(no_token)
-                elif isinstance(outcome, Response) and len(outcome.body) > _LARGEST_DECODED_HERE:
-                    # One after the other: each takes memory in proportion to its body.
+                if isinstance(outcome, Response) and len(outcome.body) > _LARGEST_DECODED_ON_LOOP:
+                    # One at a time: each needs memory in proportion to its body.
                     async with self._decoding:
-                        want, ended = await asyncio.to_thread(_resumed, flow, outcome)
-                    if ended is not None:
-                        return ended.result
+                        step = await asyncio.to_thread(_resume, steps, outcome)
                 else:
-                    want = flow.send(outcome)
+                    step = steps.send(outcome)
             except StopIteration as end:
-                result: T = end.value
+                step = _Ended(end.value)
+            if isinstance(step, _Ended):
+                result: T = step.result
                 return result
-            outcome = no_token = None
-            match want:
-                case Send(request, counts, latest):
-                    if latest < inf and counts and self._budget.next_turn(self.account.clock()) > latest:
-                        outcome = NO_TURN
-                        continue
-                    if counts:
-                        await self._wait_for_turn(poll)
-                    outcome = await self._send(request)
-                    if isinstance(outcome, Response) and outcome.status == 429:
-                        asked_for = min(retry_after(outcome) or 0.0, LONGEST_OBEDIENCE)
-                        self._budget.hold_back(self.account.clock() + asked_for)
-                case Pause(seconds, cause):
-                    if cause is not None:
-                        log.warning("%s Trying again in %.1f s.", cause, seconds)
-                    await self._sleep(seconds)
-                case Authorize(refused, retry_budget):
-                    try:
-                        outcome = await self._token(refused, retry_budget)
-                    except ITwinError as error:
-                        no_token = error
+            match step:
+                case Request():
+                    outcome = await self._send(step)
+                case Sleep(seconds, is_turn):
+                    sleeping = self._sleep(seconds)
+                    await (poll.wait_for_turn(sleeping) if is_turn and poll is not None else sleeping)
+                    outcome = None
+                case FetchToken():
+                    outcome = await self._fetch_token(step)
 
-    async def _wait_for_turn(self, poll: PollInFlight | None) -> None:
-        now = self.account.clock()
-        seconds = self._budget.take(now)
-        self._throttling.note(seconds, now)
-        if seconds > 0:
-            turn = self._sleep(seconds)
-            await (turn if poll is None else poll.wait_for_turn(turn))
-
-    async def _token(self, refused: Token | None, retry_budget: float) -> Token:
-        credentials = self.account.credentials
-        if isinstance(credentials, ReadyToken):
-            return Token(credentials.token)
-        return await self._state.obtain_async(
-            refused, lambda: self.run_flow(obtain_token(self.account, credentials, retry_budget))
-        )
+    async def _fetch_token(self, step: FetchToken) -> Token | ITwinError:
+        try:
+            return await self._driver.state.obtain_async(step.refused, lambda: self.run_flow(step.flow))
+        except ITwinError as error:
+            return error
 
     async def _tls(self) -> ssl.SSLContext | bool:
         verify = self._transport.verify
         return verify if isinstance(verify, bool) else await asyncio.to_thread(self._transport.tls)
 
     def _route(self, url: str) -> tuple[URL, _Route]:
-        """Give `url` as aiohttp takes it, and the way to it; what a host has in common is found out once."""
+        """Return `url` for aiohttp, and the route to its host, which is determined once."""
         at = url.find("/", len("https://"))
         host = url[:at]
         route = self._routes.get(host)
@@ -206,7 +170,7 @@ class AsyncITwinClient:
                 url,
                 headers={**request.headers, **route.headers} if route.headers else request.headers,
                 data=request.body,
-                skip_auto_headers=_OURS_TO_SAY if request.method == "POST" else None,
+                skip_auto_headers=_NO_DEFAULT_FOR if request.method == "POST" else None,
                 allow_redirects=False,
                 **route.proxy,
             ) as response:
@@ -214,33 +178,39 @@ class AsyncITwinClient:
         except BodyError as error:
             return NoResponse(str(error))
         except TimeoutError:
-            return NoResponse(f"it took longer than {self.account.network.timeout:.0f} s")
+            return NoResponse(f"timeout after {self.account.network.timeout:.0f} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             text = str(error)
             if isinstance(error, aiohttp.ClientResponseError) and not isinstance(error, aiohttp.ClientHttpProxyError):
-                # It quotes what came, and that can be the rest of an answer with a token in it.
-                text = "what came is not HTTP"
+                # The error quotes the response, which may contain a token.
+                text = "invalid HTTP response"
             secrets = (*self.account.credentials.secrets, *self._transport.secrets)
             return NoResponse(excerpt(f"{type(error).__name__}: {text}", 600, secrets))
 
 
 class _Ended(NamedTuple, Generic[T]):
-    """What a flow has ended with; a future cannot carry StopIteration."""
+    """The result of a flow; a future cannot carry StopIteration."""
 
     result: T
 
 
-def _resumed(flow: Flow[T], outcome: Response) -> tuple[Send | Pause | Authorize | None, _Ended[T] | None]:
-    """Resume a flow with an answer, in a thread: what it decodes of a large one would stop the event loop."""
+def _resume(steps: Steps[T], outcome: Response) -> Step | _Ended[T]:
+    """Resume a flow in a thread: decoding a large response would block the event loop."""
     try:
-        return flow.send(outcome), None
+        return steps.send(outcome)
     except StopIteration as end:
-        return None, _Ended(end.value)
+        return _Ended(end.value)
 
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """The way to a host: its base URL, what aiohttp has to know of the proxy, and the headers that are meant for it."""
+    """
+    The route to a host.
+
+    :param base: base URL of the host
+    :param proxy: parameters of a request for the proxy
+    :param headers: headers of a request for the proxy
+    """
 
     base: URL
     proxy: dict[str, Any] = field(default_factory=dict)
@@ -253,7 +223,7 @@ class _Route:
             return cls(base)
         headers = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
         if base.scheme == "http":
-            # The proxy reads the request itself. In one for https, it would be the service that reads it.
+            # A proxy reads the headers of a plain http request; those of an https request only the service reads.
             return cls(base, {"proxy": URL(proxy.url)}, headers)
         return cls(base, {"proxy": URL(proxy.url), "proxy_headers": headers})
 
@@ -265,8 +235,8 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     :raises BodyError: if it is too large, or not encoded as its headers say
     """
     body = BodyReader(response.headers, LARGEST_BODY)
-    if response.content.is_eof() and response.content.total_bytes <= _LARGEST_DECODED_HERE:
-        # It came together with the head, as short answers do.
+    if response.content.is_eof():
+        # It arrived together with the headers, so it is no larger than the read buffer.
         for _ in body.steps(await response.read()):
             await asyncio.sleep(0)
         return body.finish()

@@ -1,4 +1,4 @@
-"""The synchronous client: carries conversations with the service through ``requests``."""
+"""The synchronous client, on ``requests``."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from http.cookiejar import DefaultCookiePolicy
-from math import inf
 from typing import Any, Self, TypeVar
 
 import requests
 from urllib3.exceptions import HTTPError
 
 from airflow_provider_itwin.api.errors import ITwinError
-from airflow_provider_itwin.api.http.account_state import state_of
-from airflow_provider_itwin.api.http.auth import ReadyToken
-from airflow_provider_itwin.api.http.backoff import LONGEST_OBEDIENCE
 from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.http.content_encoding import (
     ACCEPT_ENCODING,
@@ -27,23 +23,18 @@ from airflow_provider_itwin.api.http.deadline import (
     DeadlineAdapter,
     deadline,
 )
-from airflow_provider_itwin.api.http.error_mapping import retry_after
+from airflow_provider_itwin.api.http.driver import Driver, FetchToken, Sleep
 from airflow_provider_itwin.api.http.messages import (
     LARGEST_BODY,
-    NO_TURN,
-    Authorize,
     Call,
     Flow,
     NoResponse,
-    Pause,
     Request,
     Response,
-    Send,
     Token,
 )
 from airflow_provider_itwin.api.http.request_flow import (
     DEFAULT_RETRY_BUDGET,
-    obtain_token,
     perform_call,
 )
 from airflow_provider_itwin.api.http.transport import Transport
@@ -51,23 +42,21 @@ from airflow_provider_itwin.api.models.resources import (
     Connection,
     ConnectionKind,
     Run,
-    RunRef,
     SourceFile,
 )
 from airflow_provider_itwin.api.redaction import excerpt
-from airflow_provider_itwin.api.runs import endpoints, start
-from airflow_provider_itwin.api.runs.active_run_policy import Active
+from airflow_provider_itwin.api.runs import endpoints
 from airflow_provider_itwin.api.runs.pagination import (
     Pages,
     connection_pages,
     run_pages,
     source_file_pages,
 )
-from airflow_provider_itwin.api.runs.start import Baseline, StartedRun
+from airflow_provider_itwin.api.runs.start import StartAttempt, StartResult, ensure_run
 from airflow_provider_itwin.api.wait.waiter import (
     WaitResult,
     WaitSpec,
-    look,
+    poll_once,
     wait,
 )
 
@@ -80,7 +69,7 @@ _LARGEST_HEAD = 1 << 20
 
 
 class _Session(requests.Session):
-    """Understands no redirect: requests reads where one leads, and its whole body, even if it is not to follow it."""
+    """Ignores redirects: even if ``requests`` must not follow one, it parses the target and reads the whole body."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         return None
@@ -88,10 +77,10 @@ class _Session(requests.Session):
 
 class ITwinClient:
     """
-    The iTwin Platform, synchronously.
+    A synchronous client of the iTwin Platform.
 
-    :param account: where it is and who we are there
-    :param sleep: how to pass time; a parameter so that tests need none
+    :param account: URLs, credentials, network settings and rate limits
+    :param sleep: sleeps for some seconds; a parameter, so that tests do not take time
     """
 
     def __init__(self, account: Account, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -99,11 +88,10 @@ class ITwinClient:
         self._sleep = sleep
         self._transport = Transport.of(account)
         self._transport.tls()
-        self._state = state_of(account)
-        self._budget = self._state.budget
+        self._driver = Driver(account)
         self._session = _Session()
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        # What the machine says of proxies and authorities is in the transport; a .netrc file would replace our token.
+        # The transport has read proxies and CA bundles from the environment. A .netrc file would replace the access token.
         self._session.trust_env = False
         self._session.headers["Accept-Encoding"] = ACCEPT_ENCODING
         adapter = DeadlineAdapter(
@@ -128,91 +116,53 @@ class ITwinClient:
 
     def call(self, call: Call[T], retry_budget: float = DEFAULT_RETRY_BUDGET) -> T:
         """
-        Carry one call through.
+        Perform one call and return its result.
 
-        :param retry_budget: seconds for which trouble that can pass is ridden out
-        :raises ITwinError: what kept it from succeeding
+        :param retry_budget: seconds for which temporary errors are retried
+        :raises ITwinError: if the call failed
         """
         return self.run_flow(perform_call(self.account, call, retry_budget))
 
     def run_flow(self, flow: Flow[T]) -> T:
-        """Carry a conversation through: do what it wants, tell it what came of it, and give what it ends with."""
-        outcome: Any = None
-        no_token: ITwinError | None = None
+        """Drive a flow to completion and return its result."""
+        steps = self._driver.steps(flow)
+        outcome: Response | NoResponse | Token | ITwinError | None = None
         while True:
             try:
-                want = flow.send(outcome) if no_token is None else flow.throw(no_token)
+                step = steps.send(outcome)
             except StopIteration as end:
                 result: T = end.value
                 return result
-            outcome = no_token = None
-            match want:
-                case Send(request, counts, latest):
-                    if latest < inf and counts and self._budget.next_turn(self.account.clock()) > latest:
-                        outcome = NO_TURN
-                        continue
-                    if counts and (seconds := self._budget.take(self.account.clock())) > 0:
-                        self._sleep(seconds)
-                    outcome = self._send(request)
-                    if isinstance(outcome, Response) and outcome.status == 429:
-                        asked_for = min(retry_after(outcome) or 0.0, LONGEST_OBEDIENCE)
-                        self._budget.hold_back(self.account.clock() + asked_for)
-                case Pause(seconds, cause):
-                    if cause is not None:
-                        log.warning("%s Trying again in %.1f s.", cause, seconds)
+            match step:
+                case Request():
+                    outcome = self._send(step)
+                case Sleep(seconds):
                     self._sleep(seconds)
-                case Authorize(refused, retry_budget):
-                    try:
-                        outcome = self._authorize(refused, retry_budget)
-                    except ITwinError as error:
-                        no_token = error
+                    outcome = None
+                case FetchToken():
+                    outcome = self._fetch_token(step)
 
-    def start_run(
+    def ensure_run(
         self,
         connection_id: str,
         kind: ConnectionKind = ConnectionKind.STORAGE,
         body: Mapping[str, Any] | None = None,
-        baseline: Baseline | None = None,
-        *,
-        in_doubt: bool = False,
-    ) -> StartedRun:
+        attempt: StartAttempt | None = None,
+        save: Callable[[StartAttempt], None] = lambda attempt: None,
+    ) -> StartResult:
         """
-        Start a run; see :func:`~.start.start_run`.
+        Start a run, unless an earlier request has started one; see :func:`~.start.ensure_run`.
 
         :raises ITwinError: if no run was started
         """
-        return self.run_flow(start.start_run(self.account, kind, connection_id, body, baseline, in_doubt=in_doubt))
-
-    def take_baseline(self, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE) -> Baseline:
-        """Look how a connection stands before a run of it is asked for; see :class:`~.start.Baseline`."""
-        return self.run_flow(start.take_baseline(self.account, kind, connection_id))
-
-    def find_started_since(
-        self, baseline: Baseline, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE
-    ) -> RunRef | None:
-        """Find a run of a connection that began after `baseline` was taken; see :func:`~.start.find_started_since`."""
-        return self.run_flow(start.find_started_since(self.account, baseline, kind, connection_id))
-
-    def examine_active(
-        self,
-        ref: RunRef,
-        baseline: Baseline,
-        connection_id: str,
-        kind: ConnectionKind = ConnectionKind.STORAGE,
-        *,
-        does_the_same: bool = True,
-    ) -> Active:
-        """Find out what an active run is to one who asked for another; see :func:`~.start.examine_active`."""
-        return self.run_flow(
-            start.examine_active(self.account, ref, baseline, kind, connection_id, does_the_same=does_the_same)
-        )
+        return self.run_flow(ensure_run(self.account, kind, connection_id, body, attempt, save))
 
     def get_run(self, connection_id: str, run_id: str, kind: ConnectionKind = ConnectionKind.STORAGE) -> Run:
         """Get a run with all its jobs and tasks (``get-storage-connection-run`` and siblings)."""
         return self.call(endpoints.get_run(kind, connection_id, run_id))
 
     def list_runs(self, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE) -> Iterator[Run]:
-        """List the runs of a connection, in the order that the service gives, page by page."""
+        """List the runs of a connection in the order of the service, page by page."""
         return self._read(run_pages(kind, connection_id))
 
     def list_source_files(
@@ -232,18 +182,18 @@ class ITwinClient:
         return self._read(connection_pages(kind, imodel_id))
 
     def wait(self, spec: WaitSpec) -> WaitResult:
-        """Wait as `spec` says; trouble is told by the outcome, not raised."""
+        """Wait for a run; errors are part of the result, not raised."""
         return self.run_flow(wait(self.account, spec))
 
-    def look(self, spec: WaitSpec, retry_budget: float | None = None) -> WaitResult:
-        """Look once whether the wait has an end; see :func:`~.waiter.look`."""
-        return self.run_flow(look(self.account, spec, retry_budget))
+    def poll_once(self, spec: WaitSpec, retry_budget: float | None = None) -> WaitResult:
+        """Look once whether the wait has an end; see :func:`~.waiter.poll_once`."""
+        return self.run_flow(poll_once(self.account, spec, retry_budget))
 
     def next_page(self, pages: Pages[T]) -> list[T]:
         """
         Read the next page of a list.
 
-        :raises ITwinError: what kept it from an answer; the same page can be read again, by another client too
+        :raises ITwinError: if the request failed; the same page can be read again, also by another client
         """
         return self.run_flow(pages.next_page(self.account))
 
@@ -251,11 +201,11 @@ class ITwinClient:
         while not pages.is_done:
             yield from self.next_page(pages)
 
-    def _authorize(self, refused: Token | None, retry_budget: float) -> Token:
-        credentials = self.account.credentials
-        if isinstance(credentials, ReadyToken):
-            return Token(credentials.token)
-        return self._state.obtain(refused, lambda: self.run_flow(obtain_token(self.account, credentials, retry_budget)))
+    def _fetch_token(self, step: FetchToken) -> Token | ITwinError:
+        try:
+            return self._driver.state.obtain(step.refused, lambda: self.run_flow(step.flow))
+        except ITwinError as error:
+            return error
 
     def _send(self, request: Request) -> Response | NoResponse:
         timeout = self.account.network.timeout
@@ -286,11 +236,11 @@ class ITwinClient:
             return NoResponse(str(error))
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             if limit.is_over:
-                return NoResponse(f"it took longer than {timeout:.0f} s")
+                return NoResponse(f"timeout after {timeout:.0f} s")
             text = str(error)
             if "BadStatusLine" in text or "LineTooLong" in text:
-                # They quote what came, and that can be the rest of an answer with a token in it.
-                text = "what came is not HTTP"
+                # These errors quote the response, which may contain a token.
+                text = "invalid HTTP response"
             return NoResponse(excerpt(f"{type(error).__name__}: {text}", 600, self._secrets))
 
     @property

@@ -1,4 +1,4 @@
-"""Lends asynchronous clients: one for each account and event loop, opened at the first need and closed after the last."""
+"""A pool of asynchronous clients: one for each account and event loop, opened at its first use and closed after its last."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_itwin.api.http.config import Account
 @dataclass(slots=True)
 class _Lease:
     client: AsyncITwinClient
-    borrowers: int = 0
+    users: int = 0
     is_open: bool = False
     opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -23,18 +23,18 @@ class _Lease:
 _leases: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[object, ...], _Lease]] = WeakKeyDictionary()
 
 
-async def borrow(account: Account) -> AsyncITwinClient:
+async def acquire(account: Account) -> AsyncITwinClient:
     """
-    Borrow the client of `account` that all borrowers in this event loop share, with its session and its token.
+    Return the client of `account` that all users in this event loop share; each must :func:`release` it once.
 
-    Two Airflow connections that resolve to the same account share one; one connection id that resolves to different
-    accounts, as it can for two teams or after a secret was changed, does not. Each borrower has to :func:`give_back` once.
+    Two Airflow connections that resolve to the same account share a client. One connection id that resolves to different
+    accounts, as for two teams or after a secret was changed, does not.
     """
     leases = _leases.setdefault(asyncio.get_running_loop(), {})
     lease = leases.get(account.key)
     if lease is None:
         lease = leases[account.key] = _Lease(AsyncITwinClient(account))
-    lease.borrowers += 1
+    lease.users += 1
     if not lease.is_open:
         try:
             async with lease.opening:
@@ -42,26 +42,26 @@ async def borrow(account: Account) -> AsyncITwinClient:
                     await lease.client.__aenter__()
                     lease.is_open = True
         except BaseException:
-            await give_back(lease.client)
+            await release(lease.client)
             raise
     return lease.client
 
 
-async def give_back(client: AsyncITwinClient) -> None:
-    """Give a borrowed client back; the last one closes it."""
+async def release(client: AsyncITwinClient) -> None:
+    """Release a client; the last release closes it."""
     leases = _leases[asyncio.get_running_loop()]
     lease = leases[client.account.key]
-    lease.borrowers -= 1
-    if not lease.borrowers:
+    lease.users -= 1
+    if not lease.users:
         del leases[client.account.key]
         await client.__aexit__()
 
 
 @asynccontextmanager
-async def lent_client(account: Account) -> AsyncIterator[AsyncITwinClient]:
-    """Borrow the shared client of `account` for a ``with`` block; see :func:`borrow`."""
-    client = await borrow(account)
+async def shared_client(account: Account) -> AsyncIterator[AsyncITwinClient]:
+    """Acquire the shared client of `account` for a ``with`` block; see :func:`acquire`."""
+    client = await acquire(account)
     try:
         yield client
     finally:
-        await give_back(client)
+        await release(client)

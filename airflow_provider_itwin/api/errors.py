@@ -1,4 +1,4 @@
-"""What can go wrong between us and the iTwin Platform: one exception per meaning."""
+"""Exceptions of the iTwin Platform client."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ _MOST_DETAILS_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class ErrorDetail:
-    """One entry of the ``details`` that the service gives with an error."""
+    """
+    One entry of the ``details`` of an error.
+
+    :param code: code of the detail
+    :param message: message of the detail
+    :param target: the field that it is about
+    """
 
     code: str | None = None
     message: str | None = None
@@ -29,31 +35,31 @@ class ErrorDetail:
 
 class ITwinInputError(ValueError):
     """
-    An id, a parameter, or a setting is invalid; nothing was sent because of it.
+    An id, a parameter or a setting is invalid; no request was sent.
 
-    A class of its own, so that no other ``ValueError`` is taken for a mistake of the user.
+    It differs from other ``ValueError``, which can be mistakes of a program rather than of a user.
     """
 
 
 class ITwinError(Exception):
     """
-    Something went wrong in talking with the iTwin Platform; its subclasses say what.
+    Base of the errors of a request to the iTwin Platform.
 
-    :param summary: one sentence of ours: what happened
-    :param status: HTTP status of the answer, None if there was none
-    :param code: ``error.code`` of the answer, such as ``StorageConnectionNotFound``
-    :param message: ``error.message`` of the answer
-    :param target: ``error.target`` of the answer
-    :param details: ``error.details`` of the answer
-    :param correlation_id: ``x-correlation-id`` of the answer; Bentley's support asks for it
+    :param summary: what happened, in one sentence
+    :param status: HTTP status of the response, None if there was none
+    :param code: ``error.code`` of the response, such as ``StorageConnectionNotFound``
+    :param message: ``error.message`` of the response
+    :param target: ``error.target`` of the response
+    :param details: ``error.details`` of the response
+    :param correlation_id: ``x-correlation-id`` of the response; Bentley's support asks for it
     :param method: HTTP method of the request
     :param url: URL of the request, without its query
     :param hint: what to do about it
-    :param retry_after: seconds that the service asked to wait, None if it did not ask
+    :param retry_after: ``Retry-After`` of the response in seconds, None if it had none
     """
 
     transient: ClassVar[bool] = False
-    """Whether the same request can succeed later with nothing changed on our side."""
+    """Whether a retry of the same request can succeed."""
 
     def __init__(
         self,
@@ -70,7 +76,7 @@ class ITwinError(Exception):
         hint: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        # Whoever raises this has removed the secrets that it knows; here the rest of the gate for remote text is kept for all.
+        # The caller masks the secrets that it knows; the other rules for remote text are applied here.
         summary = excerpt(summary, _LONGEST_SUMMARY)
         super().__init__(summary)
         self.summary = summary
@@ -93,14 +99,14 @@ class ITwinError(Exception):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
-        said = self.code or ""
+        reason = self.code or ""
         if self.message:
-            said += f": {self.message}" if said else self.message
+            reason += f": {self.message}" if reason else self.message
         if self.target:
-            said += f" (target {self.target})"
+            reason += f" (target {self.target})"
         parts = [self.summary.rstrip(".") + "."]
-        if said:
-            parts.append(f"The service said {said.rstrip('.')}.")
+        if reason:
+            parts.append(f"The service returned {reason.rstrip('.')}.")
         if self.details:
             shown = [str(detail).rstrip(".") for detail in self.details[:_MOST_DETAILS_SHOWN]]
             if (left := len(self.details) - len(shown)) > 0:
@@ -118,7 +124,7 @@ class ITwinError(Exception):
         return (_rebuilt, (type(self), self.summary, {key: vars(self)[key] for key in _FACTS}))
 
     def with_hint(self, hint: str) -> Self:
-        """Add a sentence on what to do, unless there is one already, and give the error itself."""
+        """Set the hint unless there is one already, and return the error itself."""
         self.hint = self.hint or hint
         return self
 
@@ -146,27 +152,27 @@ def _rebuilt(cls: type[ITwinError], summary: str, facts: dict[str, Any]) -> ITwi
 
 
 class ITwinAuthenticationError(ITwinError):
-    """The credentials or the token were refused (401, or a refusal by the token endpoint)."""
+    """The service or the token endpoint refused the credentials (401)."""
 
 
 class ITwinPermissionError(ITwinError):
-    """The service application may not do this (403): it lacks a role in the iTwin."""
+    """The service application lacks a role in the iTwin (403)."""
 
 
 class ITwinNotFoundError(ITwinError):
-    """There is no such connection or run, or the service application cannot see it (404)."""
+    """The connection or run does not exist, or the service application cannot see it (404)."""
 
 
 class ITwinInvalidRequestError(ITwinError):
-    """The service could not make sense of the request (422, 400 and other refusals of its content)."""
+    """The service refused the content of the request (422, 400 and others)."""
 
 
 class ITwinConflictError(ITwinError):
-    """Another request got there first (409)."""
+    """The request conflicts with another one (409)."""
 
 
 class ITwinRateLimitError(ITwinError):
-    """More requests were sent than the account's tier allows (429)."""
+    """The account exceeded its rate limit (429)."""
 
     transient = True
 
@@ -178,20 +184,20 @@ class ITwinServerError(ITwinError):
 
 
 class ITwinConnectionError(ITwinError):
-    """There was no complete answer: name resolution, connect, TLS, reset, timeout, truncated body."""
+    """There was no complete response: name resolution, connect, TLS, reset, timeout, truncated body."""
 
     transient = True
 
 
 class ITwinProtocolError(ITwinError):
-    """There was an answer, but not one that the service's documentation allows for."""
+    """The response is not one that the service documents."""
 
     transient = True
 
 
 class ITwinUntrustedHostError(ITwinError):
-    """Going on would send a token or a secret to a host that it is not meant for."""
+    """A token or a secret would be sent to a host that it is not meant for."""
 
 
 class ITwinWaitTimeoutError(ITwinError):
-    """The run was still going on when the time limit of the wait had passed."""
+    """The run had not finished when the wait timed out."""

@@ -1,8 +1,8 @@
 """
-The gate for text from outside: one printable line, secrets masked, bounded length.
+Sanitizing of remote text: one printable line, secrets masked, bounded length.
 
-Everything that the service, a gateway or a library wrote passes :func:`excerpt` before it reaches a log, an exception, an XCom,
-an event or lineage; :func:`redact` is the same without the bound. Links pass :func:`web_address`.
+Every text from the service, a gateway or a library passes :func:`excerpt` before it reaches a log, an exception, an XCom, an
+event or lineage; :func:`redact` is the same without a length limit. Links pass :func:`web_address`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LINE_BREAKS = re.compile(r"[^\S ]+")
 # Invisible although Python calls them printable: fillers, joiners and variation selectors.
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
-# Each of these takes time in proportion to the text, whatever is in it. A sign can be encoded more than once: %3D, %253D.
+# Each pattern takes linear time for any text. A character can be encoded more than once: %3D, %253D.
 _EQUALS = r"(?:=|%(?:25)*+3D)"
 _USER_WITHOUT_SCHEME = re.compile(r"(?<![^\s\"'<>(,])[^\s\"'<>/@:]++:(?!//)[^\s\"'<>@]{1,1024}+@(?=[\w\[])")
 _URL = re.compile(
@@ -56,16 +56,16 @@ _PAIR = re.compile(
 
 def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
     """
-    Return `text` as one printable line in which ``***`` replaces what could be a secret.
+    Return `text` as one printable line in which ``***`` replaces everything that could be a secret.
 
-    :param text: anything that may end in a log or an exception
-    :param secrets: values known to be secret; masked in every encoding of their characters
+    :param text: any text for a log or an exception
+    :param secrets: known secrets; masked in every encoding of their characters
     :return: the text without queries and user names of URLs (a pre-signed URL is a secret), tokens, signatures, values of
         names such as ``password`` or ``AccountKey``, and the known secrets
     """
     raw, text = text, printable(_without_secrets(text, secrets))
     if text != raw:
-        # Characters that are not shown may have stood between those of a secret.
+        # Removed characters may have separated those of a secret.
         text = _without_secrets(text, secrets)
     text = _PRIVATE_KEY.sub(HIDDEN, text)
     text = _URL.sub(_without_credentials, text)
@@ -77,18 +77,18 @@ def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
 
 
 def holds_secret(text: str) -> bool:
-    """Return whether `text` holds a token, or a pair such as ``sig=...``."""
+    """Return whether `text` contains a token, or a pair such as ``sig=...``."""
     return bool(_PAIR.search(text)) or any(token["rest"] for token in _JWT.finditer(text))
 
 
 def _without_credentials(url: re.Match[str]) -> str:
-    """Return a URL without its user name and its query. A password may hold characters that end a host."""
+    """Return a URL without user name and query. A password may contain characters that end a host."""
     rest = url["rest"]
     host = _HOST_ENDS.split(rest, maxsplit=1)[0]
     if "@" in host:
         rest = f"{HIDDEN}@{rest.partition('@')[2]}" if host.count("@") == 1 else f"{HIDDEN}@{rest.rpartition('@')[2]}"
     elif "@" in rest and ":" in host:
-        # Either user:pass/word@host, or host:443/path@x. What looks like a port may be the beginning of a password.
+        # Either user:pass/word@host or host:443/path@x: digits after the colon may begin a password.
         rest = HIDDEN if _PORT.search(host) else f"{HIDDEN}@{rest.rpartition('@')[2]}"
     query = _QUERY_BEGINS.search(rest)
     return url["scheme"] + (f"{rest[: query.start()]}?{HIDDEN}" if query else rest)
@@ -97,7 +97,7 @@ def _without_credentials(url: re.Match[str]) -> str:
 def excerpt(text: str, longest: int, secrets: tuple[str, ...] = ()) -> str:
     """Return the beginning of `text` in at most `longest` characters: one printable line, redacted before it is cut."""
     if len(text) > _MOST_READ:
-        # A secret that is cut in half is no longer recognized, so the last word is dropped.
+        # Cut at the last word: a partial secret would not be recognized.
         text = _LAST_WORD.sub("", text[:_MOST_READ]).rstrip()
     return shortened(redact(text, secrets), longest)
 
@@ -114,8 +114,8 @@ def printable(text: str) -> str:
     """
     Return `text` as one line of visible characters.
 
-    Terminal sequences and characters without a shape (bidirectional controls, zero widths) are dropped, line breaks and other
-    control characters become blanks, halves of surrogate pairs become U+FFFD.
+    Terminal sequences and invisible characters (bidirectional controls, zero widths) are dropped, line breaks and other control
+    characters become blanks, lone surrogates become U+FFFD.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -136,9 +136,9 @@ def _visible(char: str) -> str:
 
 def web_address(text: object, longest: int = 500) -> str | None:
     """
-    Return `text` if it is an http or https URL that a person can safely open; None if not.
+    Return `text` if it is an http or https URL that is safe to open; else None.
 
-    A query that may hold a signature is cut off. Credentials, blanks, quotes and the like make it no URL.
+    A query that may contain a signature is removed. A URL with credentials, blanks or quotes is rejected.
     """
     if not isinstance(text, str):
         return None
@@ -149,7 +149,8 @@ def web_address(text: object, longest: int = 500) -> str | None:
         parts = urlsplit(text)
         if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
             return None
-        parts.port  # noqa: B018 (raises if it is none)
+        if parts.port == 0:
+            return None
     except ValueError:
         return None
     unsigned = f"{parts.scheme}://{parts.netloc}{parts.path}"
@@ -180,12 +181,12 @@ def _without_secrets(text: str, secrets: tuple[str, ...]) -> str:
 
 @lru_cache(maxsize=64)
 def _pattern_of(secret: str) -> re.Pattern[str]:
-    """Return a pattern for a secret. Cached: a token has a thousand characters, and an outage repeats it in every error."""
+    """Return a pattern for a secret; cached, because an outage repeats a token of a thousand characters in every error."""
     return re.compile("".join(map(_spellings, secret)))
 
 
 def _spellings(char: str) -> str:
-    """Return a pattern for one character of a secret: as it is, or as a form, a URL or JSON has it."""
+    """Return a pattern for one character of a secret: plain, or as encoded in a form, a URL or JSON."""
     plain = re.escape(char)
     if char.isascii() and char.isalnum():
         return plain

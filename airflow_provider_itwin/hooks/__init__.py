@@ -1,1 +1,1 @@
-"""Airflow hooks: from an Airflow connection to a client of the iTwin Platform."""
+"""Airflow hooks: clients of the iTwin Platform for Airflow connections."""

@@ -1,4 +1,4 @@
-"""What is wrong with an account, in one sentence for the person who has just typed in its settings."""
+"""Results of the connection test, in one sentence with the names of the fields in the connection form."""
 
 from __future__ import annotations
 
@@ -18,109 +18,124 @@ from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.redaction import excerpt
 
 _REASONS = (
-    (re.compile(r"certificate|SSL", re.IGNORECASE), "its TLS certificate cannot be verified", "Verify TLS"),
-    (re.compile(r"proxy", re.IGNORECASE), "the proxy does not let the request through", "Proxies"),
-    (re.compile(r"resolv|name or service|gaierror|nodename", re.IGNORECASE), "there is no host of that name", None),
-    (re.compile(r"refused", re.IGNORECASE), "nobody listens there", None),
-    (re.compile(r"timed? ?out", re.IGNORECASE), "it does not answer in time", None),
+    (re.compile(r"certificate|SSL", re.IGNORECASE), "TLS certificate verification failed", "Verify TLS"),
+    (re.compile(r"proxy", re.IGNORECASE), "the proxy rejected the request", "Proxies"),
+    (re.compile(r"resolv|name or service|gaierror|nodename", re.IGNORECASE), "unknown host name", None),
+    (re.compile(r"refused", re.IGNORECASE), "connection refused", None),
+    (re.compile(r"timed? ?out", re.IGNORECASE), "timeout", None),
 )
 
 
-def diagnosis(account: Account, error: ITwinError) -> str:
+def describe_failure(account: Account, error: ITwinError) -> str:
     """
-    Say what to fix, in the words of the connection form.
+    Return why the connection test failed and which field to check.
 
-    :param error: what kept the account from reading a list of connections
+    :param error: the error of the request for a list of connections
     """
     api, issuer = account.environment.api, account.environment.issuer
     at_issuer = error.url == f"{issuer}/connect/token"
     place = issuer if at_issuer else api
     field = "Token issuer" if at_issuer and issuer != api else "API host"
-    said = f" ({error.code})" if error.code else f" ({error.status})" if error.status else ""
+    code = f" ({error.code})" if error.code else f" ({error.status})" if error.status else ""
     match error:
         case ITwinAuthenticationError() if at_issuer:
-            return _refused_by_issuer(account, error, field, said)
+            return _refused_by_issuer(account, error, field, code)
         case ITwinAuthenticationError():
-            return _refused_by_api(account, error, said)
+            return _refused_by_api(account, error, code)
         case ITwinPermissionError():
-            return f"{api} accepts {who(account)}, which lacks a role{said}: {_invitation(account)}."
+            return f"{_client_name(account)} has no role{code} at {api}: {_add_member(account)}."
         case ITwinRateLimitError():
             when = f"in {error.retry_after:.0f} s" if error.retry_after else "later"
-            return f"{place} has had as many requests as the account is allowed{said}: try again {when}."
+            return f"The account exceeded its rate limit at {place}{code}: try again {when}."
         case ITwinServerError():
-            named = f", and name it {error.correlation_id} to Bentley's support" if error.correlation_id else ""
-            return f"{place} is not well and answers {error.status}: try again later{named}."
+            support = f", and report {error.correlation_id} to Bentley support" if error.correlation_id else ""
+            return f"{place} failed with {error.status}: try again later{support}."
         case ITwinConnectionError():
             return _unreachable(error, place, field)
         case ITwinProtocolError() if error.status and 300 <= error.status < 400:
-            return f"{place} redirects the request, which is not followed: look at {field}."
+            return f"{place} redirects the request, which is not followed: check {field}."
         case ITwinProtocolError() if error.status and error.status >= 400:
-            seems = "as if it issued no tokens" if at_issuer else "as if it were not the iTwin Platform"
-            return (
-                f"{place} answers {error.status}, {seems}: look at {field}, and whether a proxy or a sign-in page stands in "
-                "between."
-            )
+            seems = _NO_ISSUER if at_issuer else _NO_PLATFORM
+            return f"{place} returned {error.status} and {seems}: check {field}, {_INTERCEPTED}."
         case ITwinProtocolError():
-            return (
-                f"{place} answers, but not as the iTwin Platform does ({error.summary}): look at {field}, and whether a proxy "
-                "or a sign-in page stands in between."
-            )
+            return f"{place} {_NO_PLATFORM} ({error.summary}): check {field}, {_INTERCEPTED}."
     if error.status:
-        return f"{place} answers {error.status}, as if it were not the iTwin Platform: look at {field}."
+        return f"{place} returned {error.status} and {_NO_PLATFORM}: check {field}."
     return str(error)
 
 
-def who(account: Account) -> str:
-    """Name the client that an account stands for."""
-    credentials = account.credentials
-    return credentials.client_id if isinstance(credentials, ClientCredentials) else "the access token"
+_NO_ISSUER = "does not seem to be a token issuer"
+_NO_PLATFORM = "does not seem to be the iTwin Platform"
+_INTERCEPTED = "and whether a proxy or a sign-in page intercepts the request"
 
 
-def nothing_seen(account: Account) -> str:
-    """Say what to do when the service takes the token, but shows no connection."""
+def describe_success(account: Account, *, sees_connections: bool | None) -> str:
+    """
+    Return the result of a connection test that succeeded.
+
+    :param sees_connections: whether storage connections are visible; None if the API did not list any without an iModel id
+    """
+    connected = _connected(account)
+    return f"{connected}; storage connections are visible." if sees_connections else f"{connected}."
+
+
+def describe_no_connections(account: Account) -> str:
+    """Return the result of a connection test that sees no storage connection."""
     return (
-        f"{account.environment.api} accepts {who(account)}, but shows it no storage connection: {_invitation(account)}, "
-        "unless there is none yet, or only manifest and export connections, which this test cannot see."
+        f"{_connected(account)}, but no storage connection is visible: {_add_member(account)}, unless there are only manifest or "
+        "export connections, or none at all."
     )
 
 
-def _invitation(account: Account) -> str:
+def _connected(account: Account) -> str:
+    token = not isinstance(account.credentials, ClientCredentials)
+    return (
+        f"Connected to {account.environment.api} {'with the access token' if token else f'as {_client_name(account)}'}"
+    )
+
+
+def _client_name(account: Account) -> str:
     credentials = account.credentials
-    member = credentials.service_user if isinstance(credentials, ClientCredentials) else "whom the token stands for"
-    return f"let an administrator of the iTwin add {member} as a member with a role"
+    return credentials.client_id if isinstance(credentials, ClientCredentials) else "the owner of the access token"
 
 
-def _refused_by_issuer(account: Account, error: ITwinError, field: str, said: str) -> str:
+def _add_member(account: Account) -> str:
+    credentials = account.credentials
+    member = credentials.service_user if isinstance(credentials, ClientCredentials) else "the owner of the token"
+    return f"ask an administrator of the iTwin to add {member} as a member with a role"
+
+
+def _refused_by_issuer(account: Account, error: ITwinError, field: str, code: str) -> str:
     issuer = account.environment.issuer
     if error.status not in (400, 401, 403):
-        return f"{issuer} answers {error.status}, as if it issued no tokens: look at {field}."
+        return f"{issuer} returned {error.status} and {_NO_ISSUER}: check {field}."
     if error.code == "invalid_scope":
         credentials = account.credentials
         scope = credentials.scope if isinstance(credentials, ClientCredentials) else ""
-        return f"{issuer} refuses the scope {excerpt(scope, 100)!r}{said}: leave Scope as it was, itwin-platform."
+        return f"{issuer} refused the scope {excerpt(scope, 100)!r}{code}: reset Scope to itwin-platform."
     return (
-        f"{issuer} refuses the client {who(account)}{said}: look at Client id and Client secret, and whether they were "
+        f"{issuer} refused the client {_client_name(account)}{code}: check Client id and Client secret, and that they are "
         f"registered for this environment ({account.environment.api})."
     )
 
 
-def _refused_by_api(account: Account, error: ITwinError, said: str) -> str:
+def _refused_by_api(account: Account, error: ITwinError, code: str) -> str:
     api, issuer = account.environment.api, account.environment.issuer
     if "UnknownClient" in {error.code, *(detail.code for detail in error.details)}:
-        return f"{api} does not know the client {who(account)} (UnknownClient): register it at https://developer.bentley.com."
+        return f"{_client_name(account)} is unknown at {api} (UnknownClient): register it at https://developer.bentley.com."
     if not isinstance(account.credentials, ClientCredentials):
         return (
-            f"{api} refuses the access token{said}: it has expired or is for another environment, so give a new one, or a "
-            "client id and secret instead."
+            f"{api} refused the access token{code}: it has expired or is for another environment; enter a new one, or a client "
+            "id and secret."
         )
     fix = "API host and Token issuer belong to different environments"
     if account.environment.is_usual:
-        fix = "look at Scope, and whether the client is a service application that is registered for this environment"
-    return f"{api} refuses the token that {issuer} gave to {who(account)}{said}: {fix}."
+        fix = "check Scope, and that the client is a service application registered for this environment"
+    return f"{api} refused the token that {issuer} issued to {_client_name(account)}{code}: {fix}."
 
 
 def _unreachable(error: ITwinError, place: str, field: str) -> str:
     for pattern, reason, other_field in _REASONS:
         if pattern.search(error.summary):
-            return f"{place} cannot be reached, for {reason}: look at {other_field or field}."
-    return f"{place} cannot be reached ({excerpt(error.summary, 200)}): look at {field}."
+            return f"Cannot connect to {place}: {reason}; check {other_field or field}."
+    return f"Cannot connect to {place} ({excerpt(error.summary, 200)}); check {field}."

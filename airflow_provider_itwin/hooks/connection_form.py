@@ -1,8 +1,8 @@
 """
-The form of an iTwin connection: which fields it has, what they mean, and what stands in them.
+The connection form of an iTwin connection.
 
-Airflow 3.2 and newer read it from the provider's metadata; for older ones the hook makes widgets of the same description.
-Values of the extra fields come back as the form left them: a text, a number, empty, or null.
+Airflow 3.2 and newer read it from the provider metadata; for older versions the hook creates widgets from the same description.
+The values of the extra fields are strings, numbers, empty or null.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ import copy
 import logging
 from typing import Any
 
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, sensitive_field_placeholder
+
 log = logging.getLogger(__name__)
 
 BEHAVIOUR: dict[str, Any] = {
-    # The test button of Airflow 3.3.1 and 3.3.2 works for no connection whose port is empty, so it has to be there.
+    # Test in Airflow 3.3.1 and 3.3.2 fails if the port is empty, so the field cannot be hidden.
     "hidden-fields": ["schema"],
     "relabeling": {"host": "API host", "login": "Client id", "password": "Client secret"},
     "placeholders": {
         "host": "https://api.bentley.com (if empty), or http://127.0.0.1:8899",
         "login": "service-..., from https://developer.bentley.com",
-        "password": "the secret that belongs to the client id",
-        "port": "443; without a port, Airflow 3.3.1 and 3.3.2 test nothing",
+        "password": "the secret of the client id",
+        "port": "443 (required by Test on Airflow 3.3.1 and 3.3.2)",
         "extra": '{"issuer_url": "https://ims.bentley.com", "scope": "itwin-platform"}',
     },
 }
@@ -30,68 +32,67 @@ FIELDS: dict[str, Any] = {
     "issuer_url": {
         "label": "Token issuer",
         "description": (
-            "Who issues the access tokens. Leave it empty for Bentley's own hosts, whose issuers are known, and for an emulator."
+            "URL of the service that issues access tokens. Leave it empty for hosts of Bentley and for an emulator."
         ),
         "schema": {"type": ["string", "null"], "examples": ["https://ims.bentley.com", "https://qa-ims.bentley.com"]},
     },
     "scope": {
         "label": "Scope",
-        "description": "What a token is asked for.",
+        "description": "OAuth scope to request.",
         "schema": {"type": ["string", "null"], "default": "itwin-platform"},
     },
     "token": {
         "label": "Access token",
-        "description": (
-            "A ready token in place of client id and secret, to try things out: it cannot be renewed when it expires."
-        ),
+        "description": ("An access token to use instead of client id and secret, for testing. It cannot be renewed."),
         "schema": {"type": ["string", "null"], "format": "password"},
     },
     "timeout": {
         "label": "Request timeout",
-        "description": "Seconds that one request may take.",
+        "description": "Timeout of a request in seconds.",
         "schema": {"type": ["number", "null"], "default": 60, "minimum": 1, "maximum": 600},
     },
     "verify": {
         "label": "Verify TLS",
-        "description": "The path of a CA bundle, or false to verify nothing; empty for the usual authorities.",
+        "description": "Path of a CA bundle, or false for no verification; empty for the default authorities.",
         "schema": {"type": ["string", "null"]},
     },
     "proxies": {
         "label": "Proxies",
-        "description": 'A JSON object with the proxy for each scheme, such as {"https": "http://proxy:3128"}.',
+        "description": 'JSON object with a proxy for each scheme, such as {"https": "http://proxy:3128"}.',
         "schema": {"type": ["object", "null"]},
     },
     "portal_url": {
         "label": "Portal",
         "description": (
-            "Where tasks link to, with {itwin_id}, {imodel_id}, {connection_id} and {run_id} in it; "
-            "empty for the portal of Bentley's own hosts."
+            "URL that tasks link to, which may contain {itwin_id}, {imodel_id}, {connection_id} and {run_id}; "
+            "empty for the portal of Bentley."
         ),
         "schema": {"type": ["string", "null"]},
     },
 }
 
-# An older form would turn an object, or a false, into a text when somebody opens and saves it; there they stay in Extra.
-_BY_HAND_ON_OLDER_AIRFLOWS = ("verify", "proxies")
+# Before Airflow 3.2, the form converts objects and booleans to str when it is saved, so these stay in Extra.
+_EXTRA_ONLY_BEFORE_3_2 = ("verify", "proxies")
 
 
 def behaviour() -> dict[str, Any]:
-    """Give labels and placeholders of the usual fields, in the words of the hook methods."""
+    """Return labels and placeholders of the standard fields, as ``get_ui_field_behaviour`` must return them."""
     return {name.replace("-", "_"): copy.deepcopy(value) for name, value in BEHAVIOUR.items()}
 
 
 def widgets() -> dict[str, Any]:
     """
-    Make the extra fields for the forms of Airflow 2.11 to 3.1, by name.
+    Return the widgets of the extra fields by name, for Airflow 2.11 to 3.1.
 
-    With any other exception than that of a missing package, Airflow would not know the connection type at all.
+    :raises ImportError: if a package for forms is missing, which Airflow handles; after any other exception, Airflow would drop
+        the connection type, so the extra fields are left out instead
     """
     try:
         return _widgets()
     except ImportError:
         raise
-    except Exception as error:  # noqa: BLE001 (whatever it is, the usual fields are there)
-        log.error("The form of iTwin connections lacks its extra fields: %s: %s", type(error).__name__, error)  # noqa: TRY400
+    except Exception as error:  # noqa: BLE001 (the standard fields remain)
+        log.error("Cannot create the extra fields of the iTwin connection form: %s: %s", type(error).__name__, error)  # noqa: TRY400
         return {}
 
 
@@ -103,7 +104,7 @@ def _widgets() -> dict[str, Any]:
 
     made: dict[str, Any] = {}
     for name, field in FIELDS.items():
-        if name in _BY_HAND_ON_OLDER_AIRFLOWS:
+        if name in _EXTRA_ONLY_BEFORE_3_2:
             continue
         schema = field["schema"]
         secret = schema.get("format") == "password"
@@ -121,16 +122,14 @@ def _widgets() -> dict[str, Any]:
 def _secret_widget() -> Any:
     from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget  # type: ignore[import-not-found,unused-ignore]
 
-    from airflow_provider_itwin.version_compat import AIRFLOW_VERSION
-
-    if AIRFLOW_VERSION >= (3, 0):
+    if AIRFLOW_V_3_0_PLUS:
         return BS3PasswordFieldWidget()
-    from airflow.www.views import SENSITIVE_FIELD_PLACEHOLDER  # type: ignore[import-not-found,unused-ignore]
+    placeholder = sensitive_field_placeholder()
 
     class KeepingSecretWidget(BS3PasswordFieldWidget):  # type: ignore[misc,unused-ignore]
-        """Shows what stands for a secret that is left as it is; an empty field would have Airflow drop it."""
+        """Shows a placeholder for an unchanged secret; Airflow would delete the secret if the field were empty."""
 
         def __call__(self, field: Any, **settings: Any) -> Any:
-            return super().__call__(field, **settings, value=SENSITIVE_FIELD_PLACEHOLDER if field.data else "")
+            return super().__call__(field, **settings, value=placeholder if field.data else "")
 
     return KeepingSecretWidget(hide_value=False)

@@ -1,11 +1,11 @@
 """
-One lookup of an Airflow connection for all who need it in an event loop at about the same time.
+Shared lookups of Airflow connections in an event loop.
 
-A triggerer that is restarted begins thousands of waits at once. Each lookup is a request to Airflow's API server, and with a
-secrets backend another one to that, which has limits of its own and costs money; and each has its secrets masked anew.
+A restarted triggerer begins thousands of waits at once. Each lookup is a request to Airflow's API server, and to a secrets
+backend if there is one, which may have rate limits and costs.
 
-A lookup belongs to one event loop, and so to one triggerer, which serves one team or none: connections of different teams do
-not mix.
+A lookup belongs to one event loop, and so to one triggerer, which serves one team or none: connections of different teams do not
+mix.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ clock = time.monotonic
 sleep_async = asyncio.sleep
 
 LIFETIME = 30.0
-"""Seconds for which a lookup serves those who come after it."""
+"""Seconds for which the result of a lookup is reused."""
 
 REREAD_INTERVAL = 5.0
-"""Seconds for which a lookup that was made because the service refused the client serves others whom it refused."""
+"""Seconds for which the result of a lookup after a refusal is reused by others whom the service refused."""
 
 
 INTERVAL_AFTER_FAILURE = 1.0
-"""Seconds between a lookup that failed and the next one, however many wait for it."""
+"""Seconds between a failed lookup and the next one."""
 
 
 class _Lookup:
     """
-    A lookup that is under way or done.
+    A lookup in progress or done.
 
-    :param is_reread: whether it was made because the service refused the client
+    :param task: the task that reads the connection
+    :param is_reread: whether the service had refused the client
     """
 
     __slots__ = ("began", "ended", "is_reread", "task")
@@ -50,16 +51,20 @@ class _Lookup:
 
     @property
     def has_failed(self) -> bool:
-        """Whether it is done and gave no account."""
+        """Whether the lookup is done and failed."""
         return self.task.done() and (self.task.cancelled() or self.task.exception() is not None)
 
     def serves(self, refused: tuple[object, ...] | None, now: float) -> bool:
-        """Return whether somebody can use it whose account with the key `refused` was refused by the service."""
+        """
+        Return whether the lookup can be used.
+
+        :param refused: key of the account that the service refused, None for none
+        """
         if self.task.done() and (now - self.ended >= LIFETIME or self.has_failed):
             return False
         if refused is None or (self.is_reread and now - self.began < REREAD_INTERVAL):
             return True
-        # One that is still under way may have begun before the connection was changed.
+        # A lookup in progress may have begun before the connection was changed.
         return self.task.done() and self.task.result().key != refused
 
 
@@ -72,13 +77,13 @@ async def look_up(
     """
     Return the account of an Airflow connection.
 
-    A failure is shared by all who wait for the same lookup, and is not kept: the next call looks the connection up again, a
-    second later at the earliest.
+    A failed lookup raises in every caller that waits for it. The next call looks the connection up again, one second later at the
+    earliest.
 
-    :param connection: what identifies the connection
-    :param read: looks it up
-    :param refused: key of the account that the service has refused: the connection is looked up again, unless it leads elsewhere
-        by now, and once for all who are refused within a few seconds
+    :param connection: identifies the connection
+    :param read: reads the connection
+    :param refused: key of the account that the service refused: the connection is read again, unless another account was read
+        since; once for all refusals within a few seconds
     """
     lookups = _lookups.setdefault(asyncio.get_running_loop(), {})
     last = lookup = lookups.get(connection)
@@ -90,7 +95,7 @@ async def look_up(
         lookup.task.add_done_callback(partial(_keep_for_a_while, lookups, connection, lookup))
     if lookup.task.done():
         return lookup.task.result()
-    # Those who leave do not take it from the others.
+    # A cancelled caller must not cancel the lookup of the others.
     return await asyncio.shield(lookup.task)
 
 
@@ -103,7 +108,7 @@ async def _read(read: Callable[[], Coroutine[Any, Any, Account]], pause: float) 
 def _keep_for_a_while(
     lookups: dict[object, _Lookup], connection: object, lookup: _Lookup, task: asyncio.Task[Account]
 ) -> None:
-    """Keep a lookup that has succeeded for those who come, and of one that failed the moment only."""
+    """Keep the result of a lookup; of a failed one, only the time."""
     lookup.ended = clock()
     seconds = INTERVAL_AFTER_FAILURE if lookup.has_failed else LIFETIME
     task.get_loop().call_later(seconds, _forget, lookups, connection, lookup)

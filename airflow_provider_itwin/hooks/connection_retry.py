@@ -12,7 +12,7 @@ from math import inf
 
 from airflow_provider_itwin.api.errors import ITwinConnectionError, ITwinError, ITwinInputError
 from airflow_provider_itwin.api.http.backoff import backoff
-from airflow_provider_itwin.api.models.durations import spoken_duration
+from airflow_provider_itwin.api.models.durations import format_duration
 from airflow_provider_itwin.api.redaction import excerpt
 from airflow_provider_itwin.api.wait.waiter import (
     DEADLINE_GRACE,
@@ -34,14 +34,14 @@ class ConnectionRetry:
     """
     Decides what a wait does when its Airflow connection cannot be read, or its credentials are refused.
 
-    Failures to read the connection (a secrets backend or an API server that is down, a connection that somebody is editing) are
-    ridden out like failures of the service. Refused credentials end a wait at once if it had no good answer yet. Later they are
-    confirmed for some time. The connection is read again before each attempt, so that a changed secret is used.
+    A failure to read the connection (a secrets backend or an API server is down, a user is editing the connection) is retried
+    like an error of the service. Refused credentials end a wait at once if it has had no good response yet. Later, the refusal
+    must be confirmed. The connection is read again before each attempt, so that a changed secret is used.
 
     :param conn_id: the Airflow connection, for messages
-    :param spec: what is waited for
-    :param process: which process waits, such as ``triggerer``
-    :param retry_budget: seconds after which the wait goes on elsewhere rather than here; None for no such limit
+    :param spec: what to wait for
+    :param process: the process that waits, such as ``triggerer``
+    :param retry_budget: seconds after which the wait returns without an end, to be continued elsewhere; None: no limit
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class ConnectionRetry:
 
     def after_unreadable(self, error: Exception) -> float | WaitResult:
         """
-        Note that Airflow could not read the connection, or that what it read is invalid.
+        Record that Airflow could not read the connection, or that its settings are invalid.
 
         :return: seconds until it is read again, or the end of the wait
         """
@@ -80,7 +80,7 @@ class ConnectionRetry:
             self._unreadable_since, self._unreadable = now, 0
         self._unreadable += 1
         lasted = now - self._unreadable_since
-        failure = self._cannot_read(error, lasted)
+        failure = self._read_error(error, lasted)
         left = self.spec.outage_tolerance - lasted
         if left <= 0:
             return self._end(WaitEnd.OUTAGE, failure)
@@ -91,11 +91,11 @@ class ConnectionRetry:
 
     def after_read(self, key: object) -> float | WaitResult | None:
         """
-        Note that the connection was read.
+        Record that the connection was read.
 
-        :param key: equal for the same credentials
-        :return: None to wait with it. If its credentials were refused before: seconds after which to read it again and try
-            it anyway, or the end of the wait
+        :param key: identifies the credentials
+        :return: None to wait with them. If they were refused before: seconds until the connection is read again, or the end of
+            the wait
         """
         self._unreadable_since = None
         refused = self._refused.get(key)
@@ -107,32 +107,33 @@ class ConnectionRetry:
             return refused
         del self._refused[key]
         self._refusals += 1
-        error = refused.error or ITwinError("The credentials were refused")
+        error = refused.error or ITwinError("The service refused the credentials")
         return self._pause_or_end(min(_backoff(self._refusals), left), lasted, error)
 
-    def after_refused(self, outcome: WaitResult, key: object) -> None:
+    def after_refused(self, result: WaitResult, key: object) -> None:
         """
-        Note that the service refused the credentials; the connection is to be read again now.
+        Record that the service refused the credentials; the connection must be read again now.
 
-        :param outcome: how the wait ended
+        :param result: the result of the wait with these credentials
+        :param key: identifies the credentials
         """
-        had_good_answers = outcome.state is not None
-        self.spec = replace(self.spec, seen=self.spec.seen or had_good_answers)
-        if had_good_answers or self._refused_since is None:
+        had_response = result.state is not None
+        self.spec = replace(self.spec, seen=self.spec.seen or had_response)
+        if had_response or self._refused_since is None:
             self._refused_since, self._refusals = self._clock(), 0
             self._refused.clear()
             if self.spec.seen:
-                log.warning("%s The Airflow connection is read again, and the refusal is confirmed.", outcome.error)
-        self._refused[key] = outcome
+                log.warning("%s Reading the Airflow connection again to confirm the refusal.", result.error)
+        self._refused[key] = result
 
-    def _cannot_read(self, error: Exception, lasted: float) -> ITwinConnectionError:
+    def _read_error(self, error: Exception, lasted: float) -> ITwinConnectionError:
         reason = excerpt(f"{type(error).__name__}: {error}", _LONGEST_REASON).rstrip(".")
-        duration = f" for {spoken_duration(lasted)}" if lasted >= 1 else ""
+        duration = f" for {format_duration(lasted)}" if lasted >= 1 else ""
         failure = ITwinConnectionError(
             f"The {self._process} could not read the Airflow connection {self._conn_id!r}{duration}: {reason}"
         )
         hint = (
-            f"Check that every {self._process} sees the same connections as the workers: the same secrets backend, environment "
+            f"Check that every {self._process} has the same connections as the workers: the same secrets backend, environment "
             "variables and team."
         )
         return failure.with_hint(
@@ -150,7 +151,7 @@ class ConnectionRetry:
         return self._end(WaitEnd.DEADLINE, error) if lasted + pause > DEADLINE_GRACE else pause
 
     def _end(self, end: WaitEnd | None, error: ITwinError) -> WaitResult:
-        return WaitResult(end, self.spec.ref, error=error, elapsed=self._wall() - self.spec.began)
+        return WaitResult(self.spec, end, self.spec.ref, error=error, elapsed=self._wall() - self.spec.began)
 
 
 def _backoff(attempts: int) -> float:

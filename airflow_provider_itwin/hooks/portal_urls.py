@@ -1,8 +1,8 @@
 """
-Where a person can look at a connection and at its iModel in a browser.
+URLs of connections and iModels in Bentley's portal.
 
-Bentley documents no such addresses; these two are the ones that its own open-source applications lead to (iTwin demo portal,
-iTwin viewer, samples). There is none for a single run.
+Bentley does not document these URLs; its own open-source applications use them (iTwin demo portal, iTwin viewer, samples). There
+is no URL for a single run.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _LONGEST = 2000
 @dataclass(frozen=True, slots=True)
 class Addresses:
     """
-    Pages about a run, None where none is known.
+    URLs of pages about a run, None if unknown.
 
-    :param connection: the connections of the iModel, with their runs
-    :param imodel: the iModel
+    :param connection: page with the connections of the iModel and their runs
+    :param imodel: page of the iModel
     """
 
     connection: str | None = None
@@ -33,7 +33,7 @@ class Addresses:
 
 
 def is_known(environment: Environment, template: str | None) -> bool:
-    """Tell whether there can be any address at all, before anybody goes to find ids for it."""
+    """Return whether there are any pages; if not, their ids need not be looked up."""
     return bool(template) or _prefix(environment) is not None
 
 
@@ -41,10 +41,12 @@ def addresses(
     environment: Environment, template: str | None, ref: RunRef, itwin_id: str | None, imodel_id: str | None
 ) -> Addresses:
     """
-    Give the pages about a run.
+    Return the URLs of the pages about a run.
 
-    :param template: the address of the connection's page, with ``{itwin_id}``, ``{imodel_id}``, ``{connection_id}`` and
-        ``{run_id}`` in it, for a portal of one's own; None for Bentley's
+    :param template: URL of the page of a connection in another portal, which may contain ``{itwin_id}``, ``{imodel_id}``,
+        ``{connection_id}`` and ``{run_id}``; None: Bentley's portal
+    :param itwin_id: id of the iTwin, None if unknown
+    :param imodel_id: id of the iModel, None if unknown
     """
     values = {
         "itwin_id": itwin_id,
@@ -61,7 +63,7 @@ def _prefix(environment: Environment) -> str | None:
 
 
 def _filled(template: str, values: dict[str, str | None]) -> str | None:
-    """Fill in what a template asks for; None if something of it is not known, or no browser should be sent there."""
+    """Return the filled template; None if a value is unknown, or the result is not a safe URL."""
     address = template.strip()
     for name, value in values.items():
         place = f"{{{name}}}"
@@ -74,5 +76,5 @@ def _filled(template: str, values: dict[str, str | None]) -> str | None:
         is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
     except ValueError:
         return None
-    sound = is_safe and parts.hostname and not parts.username and address.isprintable() and " " not in address
-    return address if sound and len(address) <= _LONGEST else None
+    is_valid = is_safe and parts.hostname and not parts.username and address.isprintable() and " " not in address
+    return address if is_valid and len(address) <= _LONGEST else None

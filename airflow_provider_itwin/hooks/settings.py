@@ -1,10 +1,11 @@
-"""From an Airflow connection, and the section ``[itwin]`` of Airflow's configuration, to what a client needs to know."""
+"""Settings from an Airflow connection, and from the section ``[itwin]`` of Airflow's configuration."""
 
 from __future__ import annotations
 
 import json
 import logging
 import math
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -41,24 +42,49 @@ CONN_TYPE = "itwin"
 _LONGEST_TIMEOUT = 600.0
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """
+    The settings of an Airflow connection.
+
+    :param account: the account of its client
+    :param portal_url: URL that tasks link to, None for Bentley's portal
+    :param secrets: secrets that Airflow does not mask by itself
+    """
+
+    account: Account
+    portal_url: str | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+def settings_of(connection: Connection) -> ConnectionSettings:
+    """
+    Return the settings of an Airflow connection.
+
+    :raises ITwinInputError: as :func:`account_of`
+    :raises ITwinUntrustedHostError: as :func:`account_of`
+    """
+    return ConnectionSettings(account_of(connection), portal_of(connection), secrets_to_mask(connection))
+
+
 def outage_tolerance() -> float:
     """
-    Give the seconds without one good answer after which a wait is given up (``[itwin] outage_tolerance``).
+    Return the seconds without a good response after which a wait fails (``[itwin] outage_tolerance``).
 
-    :raises ITwinInputError: if that is no number
+    :raises ITwinInputError: if it is not a number
     """
     return _setting("outage_tolerance", 900.0)
 
 
 def account_of(connection: Connection) -> Account:
     """
-    Work out the account that an Airflow connection describes.
+    Return the account of an Airflow connection.
 
-    :raises ITwinInputError: if its settings make no sense; the text says what to set, and shows no secret
-    :raises ITwinUntrustedHostError: if a secret would travel in the clear
+    :raises ITwinInputError: if a setting is invalid; the error text names the fix and contains no secret
+    :raises ITwinUntrustedHostError: if a secret would be sent unencrypted
     """
     _check_type(connection)
-    # Not extra_dejson: it masks secrets through a synchronous call, which must not happen on the triggerer's event loop.
+    # extra_dejson would make a synchronous call to mask secrets, which must not happen in the triggerer's event loop.
     extra = connection.extra or ""
     _warn_of_unknown_keys(connection.conn_id, extra)
     return _account(
@@ -74,7 +100,7 @@ def account_of(connection: Connection) -> Account:
 
 def secrets_to_mask(connection: Connection) -> tuple[str, ...]:
     """
-    Return the secrets of a connection that Airflow does not know as such: it masks the password as it is written.
+    Return the secrets of a connection that Airflow does not mask by itself, as it does the password.
 
     :raises ITwinInputError: as :func:`account_of`
     """
@@ -85,17 +111,17 @@ def secrets_to_mask(connection: Connection) -> tuple[str, ...]:
 
 
 def _check_type(connection: Connection) -> None:
-    """Refuse a connection of another service: its login and password are not for the iTwin Platform to see."""
+    """Refuse a connection of another type: its login and password must not be sent to the iTwin Platform."""
     kind = (connection.conn_type or "").strip().lower()
     if kind not in ("", CONN_TYPE):
         raise ITwinInputError(
-            f"The Airflow connection {connection.conn_id!r} is of type {kind[:40]!r}, not {CONN_TYPE!r}. Change its type, or, "
-            f"if it is written as a URI, let that begin with {CONN_TYPE}:// in place of {kind[:40]}://."
+            f"The Airflow connection {connection.conn_id!r} has the type {kind[:40]!r} instead of {CONN_TYPE!r}. Change its "
+            f"type; in a URI, replace {kind[:40]}:// by {CONN_TYPE}://."
         )
 
 
 def _warn_of_unknown_keys(conn_id: str | None, text: str) -> None:
-    """Log which keys of extra have no meaning, once for each connection; their values are never shown."""
+    """Log the unknown keys of extra, once for each connection, without their values."""
     for key in _unknown_keys(text):
         if (conn_id, key) in _reported or len(_reported) >= _MOST_REPORTED:
             continue
@@ -103,7 +129,7 @@ def _warn_of_unknown_keys(conn_id: str | None, text: str) -> None:
         bare = key.removeprefix(f"extra__{CONN_TYPE}__").strip().lower()
         similar = get_close_matches(bare, FIELDS, 1, 0.5) or [name for name in FIELDS if name in bare or bare in name]
         log.warning(
-            "The extra of the Airflow connection %r has the key %r, which has no meaning there. %s",
+            "The extra of the Airflow connection %r has the unknown key %r. %s",
             conn_id,
             excerpt(key, 40),
             f"Did you mean {similar[0]!r}?" if similar and bare else f"Known keys are {', '.join(FIELDS)}.",
@@ -132,7 +158,7 @@ def _account(
     extra_text: str,
     limits: Limits,
 ) -> Account:
-    """Work out an account; thousands of triggers that start together ask for the same one."""
+    """Return an account; cached, because thousands of triggers that start together need the same one."""
     extra = _extra_of(extra_text)
     host, scheme = trimmed(host), (trimmed(scheme) or "").lower()
     if host and "://" not in host and scheme in ("http", "https"):
@@ -154,9 +180,7 @@ def _setting(name: str, otherwise: float) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ITwinInputError(
-            f"{name} in the section [itwin] of Airflow's configuration must be a number, not {text!r}"
-        )
+        raise ITwinInputError(f"[itwin] {name} in Airflow's configuration must be a number, not {text!r}")
     return max(0.0, value)
 
 
@@ -175,7 +199,7 @@ def _extra_of(text: str) -> dict[str, Any]:
 
 
 def portal_of(connection: Connection) -> str | None:
-    """Give the address to link to; one that makes no sense costs no run."""
+    """Return the `portal_url` of a connection; an invalid one is ignored."""
     try:
         return _text(_extra_of(connection.extra or ""), "portal_url")
     except ITwinInputError:
@@ -185,7 +209,7 @@ def portal_of(connection: Connection) -> str | None:
 def _text(extra: dict[str, Any], name: str) -> str | None:
     value = extra.get(name)
     if value is not None and not isinstance(value, str):
-        raise ITwinInputError(f"{name} in the extra of the iTwin connection must be a text")
+        raise ITwinInputError(f"{name} in the extra of the iTwin connection must be a str")
     return trimmed(value)
 
 
@@ -207,7 +231,7 @@ def _credentials_of(login: str | None, password: str | None, extra: dict[str, An
 
 
 def _network_of(extra: dict[str, Any]) -> Network:
-    # Null is what the connection form leaves of a field that nobody has filled in.
+    # The connection form stores an empty field as null.
     verify = True if extra.get("verify") is None else extra["verify"]
     if isinstance(verify, str):
         verify = trimmed(verify) or ""
@@ -219,7 +243,7 @@ def _network_of(extra: dict[str, Any]) -> Network:
         )
     if isinstance(verify, str) and not Path(verify).exists():
         raise ITwinInputError(
-            f"verify in the extra of the iTwin connection is {verify!r}, and there is no such file or folder on this machine"
+            f"verify in the extra of the iTwin connection is {verify!r}; no such file or folder on this machine"
         )
     proxies = extra.get("proxies") or {}
     if not isinstance(proxies, dict):
@@ -233,6 +257,6 @@ def _network_of(extra: dict[str, Any]) -> Network:
         timeout = 0.0
     if not 0 < timeout <= _LONGEST_TIMEOUT:
         raise ITwinInputError(
-            f"timeout in the extra of the iTwin connection must be seconds, at most {_LONGEST_TIMEOUT:.0f}"
+            f"timeout in the extra of the iTwin connection must be a positive number of seconds, at most {_LONGEST_TIMEOUT:.0f}"
         )
     return Network(timeout=timeout, verify=verify, proxies=checked)

@@ -1,4 +1,4 @@
-"""What all run operators do: start a run, and wait for it if asked to."""
+"""The base of the run operators: start a run and, if asked to, wait for it."""
 
 from __future__ import annotations
 
@@ -8,26 +8,14 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowSkipException, BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
 
 from airflow_provider_itwin import metrics
 from airflow_provider_itwin.api.errors import ITwinInputError
-from airflow_provider_itwin.api.runs.active_run_policy import (
-    Adopt,
-    IfActive,
-    Judge,
-    Leave,
-    QueueBehind,
-    RefuseBecauseOf,
-    SkipBecauseOf,
-    Start,
-    WaitFor,
-    next_step,
-)
-from airflow_provider_itwin.api.runs.result_policy import DEFAULT_FAIL_ON, ResultPolicy
+from airflow_provider_itwin.api.runs.active_run_policy import IfActive, IfActiveName, Step, next_step
+from airflow_provider_itwin.api.runs.result_policy import DEFAULT_FAIL_ON, ResultName
 from airflow_provider_itwin.api.wait.schedule import queue_pause
 from airflow_provider_itwin.exceptions import (
     ITwinRunActiveError,
@@ -38,71 +26,72 @@ from airflow_provider_itwin.exceptions import (
     airflow_exceptions,
     error_logged_first,
 )
-from airflow_provider_itwin.links import ITwinIModelLink, ITwinRunLink, write_links
-from airflow_provider_itwin.utils.deferral import (
-    FAILED_DEFERRAL,
-    deferral_timeout,
-    is_deferral_timeout,
-)
+from airflow_provider_itwin.links import ITwinIModelLink, ITwinRunLink
+from airflow_provider_itwin.run_task import RunTask
 from airflow_provider_itwin.utils.run_outcome import (
     REF_KEY,
-    RETRY_BUDGET_BEFORE_DEFERRING,
-    concluded,
-    ended_deferral_text,
-    is_left_over,
-    marked,
-    overdue_text,
-    raise_trouble,
-    results_of,
-    seconds_of,
-    tell_outlets,
-    understood,
-    unseen_text,
+    add_to_outlet_events,
+    deferral_failure_text,
+    is_stale_event,
+    not_finished_text,
+    parse_results,
+    parse_seconds,
+    raise_wait_error,
+    read_result,
+    timeout_text,
+    with_try_number,
 )
+from airflow_provider_itwin.version_compat import is_deferral_timeout
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import XComArg
 
-    from airflow_provider_itwin.api.models.report import RunReport
     from airflow_provider_itwin.api.models.run_ref import RunRef
-    from airflow_provider_itwin.api.runs.start import Baseline
-    from airflow_provider_itwin.api.wait.waiter import WaitEvent
-    from airflow_provider_itwin.hooks.itwin import ITwinHook
-    from airflow_provider_itwin.utils.task_state import Store, TaskState
-
+    from airflow_provider_itwin.api.runs.start import Baseline, StartAttempt
+    from airflow_provider_itwin.api.wait.models import WaitResult
+    from airflow_provider_itwin.utils.task_state import TaskState, TaskStateStore
 
 _LIMITS = "timeout or execution_timeout"
 
 
-class ITwinRunOperator(BaseOperator):
+class ITwinRunOperator(RunTask, BaseOperator):
     """
-    Starts a run of one kind of connection, and waits for it if asked to; a subclass for each kind names it.
+    Base of the run operators: start a run of a connection and, if asked to, wait for it.
 
-    Gives the run's id. Pushes the XCom ``run_ref`` (``kind``, ``connection_id``, ``run_id``) before any waiting, and
-    ``run_report`` after it. What cannot be healed by a retry (credentials, 403, 404, 422, settings) fails the task for good;
-    a run that ended badly fails it with :class:`~airflow_provider_itwin.exceptions.ITwinRunFailedError`, and a retry starts a
-    new run.
+    XComs: ``return_value``, the id of the run; ``run_ref`` with `kind`, `connection_id` and `run_id`, pushed before the wait;
+    ``run_report``, the report of the run, pushed after the wait.
 
-    :param connection_id: the iTwin connection (templated)
-    :param itwin_conn_id: the Airflow connection (templated)
-    :param if_active: what to do when the iModel is being synchronized already. ``queue``: wait for that run, then start one of
-        our own; a run of this connection that began no earlier than this task asked for it is taken for our own. ``attach``:
-        take any active run of this connection for our own, however old, else as ``queue``. ``fail``, ``skip``: do that
-    :param wait_for_completion: whether to wait for the end of the run
-    :param deferrable: whether to wait in the triggerer rather than on the worker; default ``[operators] default_deferrable``
-    :param poll_interval: seconds between two looks at the run; None: 5 % of the time waited so far, from 10 s to 2 min
-    :param timeout: seconds, or a timedelta, that the task may take from asking for the run, queueing included; None: no limit
-    :param fail_on: results that fail the task; an unknown result always does
-    :param skip_on: results that skip the task
-    :param strict: whether the task also fails when the run's result passes, but one of its jobs or tasks has a result that fails
-    :param durable: whether a retry after a lost worker goes on with the run that was started (needs the task state store of
-        Airflow 3.3)
-    :param preflight: whether to warn before the start of a connection that runs in the name of a person, which a service
-        application can start but not keep signed in
-    :raises ValueError: for parameters that make no sense
+    :param connection_id: id of the iTwin connection (templated)
+    :param itwin_conn_id: the Airflow connection, of type ``itwin`` (templated); default ``itwin_default``
+    :param if_active: what to do if the iModel is already being synchronized. ``queue`` (default): wait for the active run,
+        then start one; a run of this connection that began no earlier than this task asked for it counts as the task's own.
+        ``attach``: take any active run of this connection as the task's own, else as ``queue``. ``fail``: fail the task.
+        ``skip``: skip the task
+    :param wait_for_completion: whether to wait for the end of the run; default False
+    :param deferrable: whether to wait in the triggerer instead of on the worker; default ``[operators] default_deferrable``
+    :param poll_interval: seconds between two polls of the run; None (default): 5 % of the elapsed time, at least 10 s and at
+        most 2 min
+    :param timeout: seconds, or a timedelta, from the task's first request for a run to its end, queueing included; None
+        (default): no limit
+    :param fail_on: results that fail the task, of ``Success``, ``PartialSuccess``, ``Skipped``, ``Error``, ``TimedOut``,
+        ``Canceled`` and ``Undetermined``; default: the last four. An unknown result always fails the task
+    :param skip_on: results that skip the task, of the same set; default: none
+    :param strict: whether the task also fails when the run passes, but one of its jobs or tasks has a result in `fail_on`;
+        default False
+    :param durable: whether a retry after a lost worker resumes with the run that was started (Airflow 3.3 and newer); default
+        True
+    :param preflight: whether to log a warning before the start if the connection uses the sign-in of a user, which a service
+        application cannot renew; default True
+    :return: the id of the run
+    :raises ITwinRunFailedError: if the run ended with a result that fails the task; a retry starts a new run
+    :raises ITwinRunActiveError: if another run is active and `if_active` is ``fail``
+    :raises ITwinWaitTimeLimitError: if `timeout` passed, or ``execution_timeout`` in a deferred task; can be retried
+    :raises ITwinTransientError: if the service had no good response for the outage tolerance (``[itwin] outage_tolerance``);
+        can be retried
+    :raises ITwinPermanentError: for refused credentials, 403, 404, 422 and invalid settings; not retried
+    :raises AirflowSkipException: if the result is in `skip_on`, or another run is active and `if_active` is ``skip``
+    :raises ValueError: for an invalid parameter
     """
-
-    kind: ClassVar[str]
 
     template_fields: Sequence[str] = ("connection_id", "itwin_conn_id")
     operator_extra_links = (ITwinRunLink(), ITwinIModelLink())
@@ -113,51 +102,41 @@ class ITwinRunOperator(BaseOperator):
         *,
         connection_id: str | XComArg,
         itwin_conn_id: str = "itwin_default",
-        if_active: str = "queue",
+        if_active: IfActiveName = "queue",
         wait_for_completion: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float | None = None,
         timeout: float | timedelta | None = None,
-        fail_on: Iterable[str] = DEFAULT_FAIL_ON,
-        skip_on: Iterable[str] = (),
+        fail_on: Iterable[ResultName] = DEFAULT_FAIL_ON,
+        skip_on: Iterable[ResultName] = (),
         strict: bool = False,
         durable: bool = True,
         preflight: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        # What is templated or comes from an XCom is a text by the time that the task runs, when it is checked.
+        # A template or the output of another task is a str by the time the task runs; it is validated then.
         self.connection_id: Any = connection_id
         self.itwin_conn_id = itwin_conn_id
         self.if_active = if_active
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
-        self.poll_interval = seconds_of(poll_interval, "poll_interval")
+        self.poll_interval = parse_seconds(poll_interval, "poll_interval")
         self.timeout = timeout
-        self.fail_on = results_of(fail_on, "fail_on")
-        self.skip_on = results_of(skip_on, "skip_on")
+        self.fail_on = parse_results(fail_on, "fail_on")
+        self.skip_on = parse_results(skip_on, "skip_on")
         self.strict = strict
         self.durable = durable
         self.preflight = preflight
-        self.has_links = False
-        # What OpenLineage asks for afterwards, in the process that ends the task.
-        self._own_ref: RunRef | None = None
-        self._report: RunReport | None = None
-        seconds_of(timeout, "timeout")
-        ResultPolicy.of(self.fail_on, self.skip_on, strict)
+        self._run_ref: RunRef | None = None
+        parse_seconds(timeout, "timeout")
+        _ = self.result_policy
         if if_active not in list(IfActive):
-            raise ITwinInputError(f"if_active must be one of {', '.join(IfActive)}, not {if_active!r}")
-
-    @cached_property
-    def hook(self) -> ITwinHook:
-        """The hook of the task's Airflow connection."""
-        from airflow_provider_itwin.hooks.itwin import ITwinHook
-
-        return ITwinHook(self.itwin_conn_id)
+            raise ITwinInputError(f"invalid if_active {if_active!r}; expected one of {', '.join(IfActive)}")
 
     @property
     def run_body(self) -> Mapping[str, Any] | None:
-        """What the run is to do, for the kinds that must be told."""
+        """The body of the request for a run; None for a storage connection."""
         return None
 
     def execute(self, context: Any) -> str:
@@ -167,327 +146,261 @@ class ITwinRunOperator(BaseOperator):
         :return: the id of the run
         """
         with error_logged_first(self.log):
-            return self._begin(context)
+            return self._start_or_resume(context)
 
-    def _begin(self, context: Any) -> str:
+    def execute_complete(self, context: Any, event: Any = None) -> str:
+        """Resume after a wait in the triggerer, as after a wait on the worker."""
+        from airflow_provider_itwin.utils.task_state import TaskState
+
+        if is_stale_event(context, event):
+            return self._start_or_resume(context)
+        result = read_result(event)
+        try:
+            state = TaskState.from_dict(result.memo)
+        except ValueError as error:
+            raise ITwinTriggerEventError(str(error)) from None
+        if state.own != (None if result.spec.queued else result.spec.ref):
+            raise ITwinTriggerEventError(f"The trigger's event is about {result.spec.target}, not {state.own}")
+        # The links were written before the deferral.
+        self.has_links = state.own is not None
+        return self._run(context, self._store(context), self._after_wait(state, result))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        """Resume after a deferral; when Airflow has ended the deferral, poll the run once before the task fails."""
+        return self._resume(
+            lambda: super(ITwinRunOperator, self).resume_execution(next_method, next_kwargs, context),
+            lambda failure: self._after_failed_deferral(context, failure),
+        )
+
+    def on_kill(self) -> None:
+        """Log that the run continues: the API has no operation to cancel it."""
+        self.log.warning(
+            "The task ends. If it has started a run, the run continues in the cloud: the iTwin Platform cannot cancel a run. "
+            "Its reference is in the XCom %s.",
+            REF_KEY,
+        )
+
+    @property
+    def _known_run_id(self) -> str | None:
+        return self._run_ref.run_id if self._run_ref else None
+
+    @property
+    def _target(self) -> str:
+        return f"{self.kind} connection {self.connection_id}"
+
+    def _store(self, context: Any) -> TaskStateStore:
+        from airflow_provider_itwin.utils.task_state import TaskStateStore
+
+        return TaskStateStore(context, self.durable, f"{self.kind}/{self.connection_id} {self.itwin_conn_id}")
+
+    def _start_or_resume(self, context: Any) -> str:
+        """Begin an attempt of the task: resume with the run of a previous attempt, or start one."""
         from airflow_provider_itwin.api.models.validation import checked_id, checked_text
-        from airflow_provider_itwin.utils.task_state import Store, TaskState
+        from airflow_provider_itwin.utils.task_state import TaskState
 
         with airflow_exceptions():
             checked_text(self.itwin_conn_id, "itwin_conn_id")
             checked_id(self.connection_id, "connection_id")
-            self.run_body  # noqa: B018 (which looks at it)
-        store = Store(context, self.durable, self._memorable_target)
+            _ = self.run_body
+        store = self._store(context)
         now = time.time()
-        memory = store.recall(now)
-        if memory is not None and memory.own is not None:
-            self.log.info("An earlier try of this task has started run %s already; going on with that", memory.own)
-            self._push_ref(context, memory.own)
-            # Airflow has dropped the XComs of the try before.
-            self._write_links(context, memory, memory.own)
-        return self._go_on(context, store, memory or TaskState(now))
+        state = store.load(now)
+        if state is not None and state.own is not None:
+            self.log.info("A previous attempt of this task started run %s; resuming with this run", state.own)
+            # Airflow has deleted the XComs of the previous attempt.
+            self._publish_ref(context, state, state.own)
+        return self._run(context, store, state or TaskState(now))
 
-    def execute_complete(self, context: Any, event: Any = None) -> str:
-        """Go on after a wait in the triggerer, just as after one on the worker."""
-        from airflow_provider_itwin.utils.task_state import Store, TaskState
+    def _run(self, context: Any, store: TaskStateStore, state: TaskState) -> str:
+        """Perform steps until the task ends or is deferred."""
+        while True:
+            step, ref = next_step(
+                IfActive(self.if_active),
+                wait=self.wait_for_completion,
+                own=state.own,
+                active=state.active,
+                is_finished=state.wait_result is not None,
+            )
+            if step is Step.START or ref is None:
+                state = self._start(context, store, state)
+            elif step is Step.ADOPT:
+                metrics.run_adopted(self.kind)
+                self.log.info("Run %s is active and counts as the run of this task", ref)
+                state = self._set_own_run(context, store, state, ref)
+            elif step is Step.QUEUE:
+                state = self._queue_behind(state, ref)
+                state = self._after_wait(state, self._wait(context, state, ref))
+            elif step is Step.WAIT:
+                state = self._after_wait(state, self._wait(context, state, ref))
+            elif step is Step.LEAVE:
+                add_to_outlet_events(self, context, {"ref": ref.as_dict()})
+                return ref.run_id
+            elif step is Step.FINISH:
+                return self._finish(context, store, state)
+            else:
+                store.clear()
+                text = (
+                    f"No run of {self._target} was started: run {ref} is active on its iModel, and if_active is "
+                    f"{self.if_active!r}."
+                )
+                if step is Step.SKIP:
+                    raise AirflowSkipException(text)
+                raise ITwinRunActiveError(f"{text} Choose 'queue' to wait for it.")
 
-        if is_left_over(context, event):
-            return self._begin(context)
-        ending = understood(event)
-        try:
-            memory = TaskState.from_dict(ending.memo)
-        except ValueError as error:
-            raise ITwinTriggerEventError(str(error)) from None
-        if memory.own != (None if ending.spec.queued else ending.spec.ref):
-            raise ITwinTriggerEventError(f"The trigger's event is about {ending.spec.target}, not {memory.own}")
-        # The part of this try that named the run has written them.
-        self.has_links = memory.own is not None
-        store = Store(context, self.durable, self._memorable_target)
-        return self._go_on(context, store, self._after_wait(memory, ending))
+    def _start(self, context: Any, store: TaskStateStore, state: TaskState) -> TaskState:
+        """Start a run, find the one that an earlier request has started, or record which run is active instead."""
+        from airflow_provider_itwin.api.runs.start import StartOutcome
 
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
-        """Resume after a deferral; when Airflow has ended the deferral, poll the run once before the task fails."""
-        with error_logged_first(self.log):
-            try:
-                return super().resume_execution(next_method, next_kwargs, context)
-            except AirflowException as error:
-                if next_method != FAILED_DEFERRAL:
-                    raise
-                failure = error
-            return self._after_failed_deferral(context, failure)
+        def save(attempt: StartAttempt) -> None:
+            if state.attempt.baseline is None and attempt.baseline is not None:
+                self._warn_of_user_connection(attempt.baseline)
+            store.save(replace(state, attempt=attempt))
+
+        with airflow_exceptions():
+            result = self.hook.start_run(self.connection_id, self.kind, self.run_body, attempt=state.attempt, save=save)
+        state = replace(state, attempt=result.attempt)
+        if result.active is not None:
+            return replace(state, active=result.active)
+        if result.outcome is StartOutcome.CREATED:
+            metrics.run_started(self.kind)
+            self.log.info("Started run %s", result.ref)
+        else:
+            metrics.run_adopted(self.kind)
+            self.log.info("Run %s began after this task first asked for a run; resuming with this run", result.ref)
+        return self._set_own_run(context, store, state, result.ref)
+
+    def _warn_of_user_connection(self, baseline: Baseline) -> None:
+        if self.preflight and baseline.authentication_type == "User" and self.hook.is_service:
+            self.log.warning(
+                "The %s has the authenticationType User: its runs use the sign-in of the person who owns it, and end with "
+                "UserNotAuthenticated when that sign-in is missing or older than 30 days. To run it as a service "
+                "application, change its authenticationType to Service. (preflight=False disables this warning.)",
+                self._target,
+            )
+
+    def _set_own_run(self, context: Any, store: TaskStateStore, state: TaskState, ref: RunRef) -> TaskState:
+        """Make `ref` the run of this task."""
+        state = replace(state, own=ref, active=None, attempt=replace(state.attempt, in_doubt=False))
+        store.save(state)
+        self._publish_ref(context, state, ref)
+        return state
+
+    def _publish_ref(self, context: Any, state: TaskState, ref: RunRef) -> None:
+        self._run_ref = ref
+        context["ti"].xcom_push(key=REF_KEY, value=ref.as_dict())
+        known = state.attempt.baseline
+        self._write_links(
+            context,
+            ref,
+            itwin_id=known.itwin_id if known else None,
+            imodel_id=known.imodel_id if known else None,
+        )
+
+    def _queue_behind(self, state: TaskState, ref: RunRef) -> TaskState:
+        """Record that `ref` is active, and when to ask for a run again."""
+        turn = state.queue_turns + 1
+        pause = queue_pause(turn, random.random())  # noqa: S311 (no secret)
+        if not ref.is_same(state.queued_behind):
+            metrics.queued_behind(self.kind)
+            self.log.info("The iModel is being synchronized by run %s; queueing behind it", ref)
+        else:
+            self.log.log(
+                logging.WARNING if state.queue_turns == 1 else logging.DEBUG,
+                "Run %s has ended, but the service still reports it as active; asking again in %.0f s, then less often",
+                ref,
+                pause,
+            )
+        return replace(state, queue_turns=turn, queued_behind=ref, next_start_at=time.time() + pause)
+
+    def _wait(self, context: Any, state: TaskState, ref: RunRef) -> WaitResult:
+        """Wait for `ref` on the worker, or defer the task; a run that is not the task's own is queued behind."""
+        from airflow_provider_itwin.api.wait.models import WaitEnd, WaitSpec
+        from airflow_provider_itwin.hooks.settings import outage_tolerance
+
+        queued = state.own is None
+        with airflow_exceptions():
+            spec = WaitSpec.for_run(
+                ref,
+                poll_interval=self.poll_interval,
+                deadline=self._deadline(state),
+                # In the queue, the time behind all previous runs counts.
+                began=state.asked_at if queued else time.time(),
+                outage_tolerance=outage_tolerance(),
+                queued=queued,
+                not_before=state.next_start_at if queued else None,
+            )
+            if not self.deferrable:
+                return self._settled(self.hook.wait(spec))
+        result = self._poll(spec)
+        if result.end not in (None, WaitEnd.UNSEEN):
+            return self._settled(result)
+        spec = replace(spec, seen=result.state is not None)
+        deferred: WaitResult = self._defer_wait(spec, with_try_number(context, state.as_dict()))
+        return deferred
+
+    def _deadline(self, state: TaskState) -> float | None:
+        limits = [parse_seconds(self.timeout, "timeout")]
+        if self.deferrable:
+            # On a worker, Airflow itself enforces this one.
+            limits.append(parse_seconds(self.execution_timeout, "execution_timeout"))
+        known = [limit for limit in limits if limit is not None]
+        return state.asked_at + min(known) if known else None
+
+    def _after_wait(self, state: TaskState, result: WaitResult) -> TaskState:
+        from airflow_provider_itwin.api.models.durations import format_duration
+        from airflow_provider_itwin.api.wait.models import WaitEnd
+
+        raise_wait_error(result)
+        deadline = self._deadline(state)
+        if result.end is WaitEnd.DEADLINE or (state.own is None and deadline is not None and time.time() >= deadline):
+            text = timeout_text(result, _LIMITS)
+            if state.queue_turns > 1:
+                text += f" The service responded to {state.queue_turns} requests for a run with an active run instead."
+            raise ITwinWaitTimeLimitError(text)
+        if state.own is None:
+            waited = format_duration(result.elapsed)
+            self.log.info("Queued behind %s for %s; starting this task's run", result.spec.target, waited)
+            return replace(state, active=None)
+        return replace(state, wait_result=result)
 
     def _after_failed_deferral(self, context: Any, failure: Exception) -> str:
-        """Judge the run if it has ended all the same; else fail with what ended the wait, which a retry can heal."""
-        from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
-        from airflow_provider_itwin.utils.task_state import Store, TaskState
+        """Judge the run if it has finished all the same; else fail with the reason why the wait ended, which can be retried."""
+        from airflow_provider_itwin.api.wait.models import WaitEnd, WaitSpec
+        from airflow_provider_itwin.utils.task_state import TaskState
 
-        store = Store(context, self.durable, self._memorable_target)
+        store = self._store(context)
         now = time.time()
-        memory = store.recall(now) or TaskState(now)
-        own = memory.own or self._pushed_ref(context)
+        state = store.load(now) or TaskState(now)
+        own = state.own or self._pushed_ref(context)
         kind = ITwinWaitTimeLimitError if is_deferral_timeout(failure) else ITwinTransientError
         if own is None:
             raise kind(
                 f"No run of {self._target} was started: the task was waiting for another run of the iModel. "
-                f"{ended_deferral_text(failure, _LIMITS)}"
+                f"{deferral_failure_text(failure, _LIMITS)}"
             )
-        self._own_ref, self.has_links = own, True
-        with airflow_exceptions():
-            spec = WaitSpec(own.kind, own.connection_id, own.run_id, began=now)
-            outcome = self.hook.look(spec, RETRY_BUDGET_BEFORE_DEFERRING)
-        if outcome.end is WaitEnd.FINISHED:
-            self.log.warning("%s Run %s has ended meanwhile.", ended_deferral_text(failure, _LIMITS), own)
-            ending = understood(outcome.as_event(spec))
-            return self._go_on(context, store, replace(memory, own=own, active=None, ending=ending))
-        raise kind(unseen_text(spec.target, outcome, failure, _LIMITS))
+        self._run_ref, self.has_links = own, True
+        result = self._poll(WaitSpec.for_run(own, began=now))
+        if result.end is not WaitEnd.FINISHED:
+            raise kind(not_finished_text(result, failure, _LIMITS))
+        self.log.warning("%s Run %s has finished meanwhile.", deferral_failure_text(failure, _LIMITS), own)
+        return self._run(context, store, replace(state, own=own, active=None, wait_result=self._settled(result)))
 
     def _pushed_ref(self, context: Any) -> RunRef | None:
-        """Return the run that this try of the task has started or adopted, as far as its XCom says."""
+        """Return the run that this attempt of the task has started or adopted, from its XCom."""
         from airflow_provider_itwin.api.models.run_ref import RunRef
 
         instance = context["ti"]
         pushed = instance.xcom_pull(task_ids=instance.task_id, key=REF_KEY, map_indexes=instance.map_index)
         return RunRef.from_dict(pushed) if isinstance(pushed, dict) else None
 
-    def on_kill(self) -> None:
-        """Say that the run goes on: the API has no operation to cancel one."""
-        self.log.warning(
-            "The task ends, but a run that it has started goes on in the cloud: the iTwin Platform has no operation to "
-            "cancel a run. Its name is in the XCom %s.",
-            REF_KEY,
-        )
-
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """Tell OpenLineage what the run did; asked by it alone."""
-        return self._lineage(failed=False)
-
-    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
-        """Tell OpenLineage what the run did, and why it failed; asked by it alone."""
-        return self._lineage(failed=True)
-
-    def _lineage(self, *, failed: bool) -> Any:
-        from airflow_provider_itwin.utils.openlineage import lineage_of
-
-        run_id = self._own_ref.run_id if self._own_ref else None
-        return lineage_of(self.hook, self.kind, self.connection_id, run_id, self._report, failed=failed)
-
-    def _go_on(self, context: Any, store: Store, memory: TaskState) -> str:
-        """Take one step after the other until there is nothing left to do, or until the task is deferred."""
-        while True:
-            step = next_step(
-                IfActive(self.if_active),
-                wait=self.wait_for_completion,
-                own=memory.own,
-                active=memory.active,
-                finished=memory.ending is not None,
-            )
-            match step:
-                case Start():
-                    memory = self._start(context, store, memory)
-                case Adopt(ref):
-                    metrics.run_adopted(self.kind)
-                    self.log.info("Run %s is active and counts as the run of this task", ref)
-                    memory = self._own(context, store, memory, ref)
-                case QueueBehind(ref):
-                    memory = self._in_queue(memory, ref)
-                    memory = self._after_wait(memory, self._wait(context, memory, ref, queued=True))
-                case WaitFor(ref):
-                    memory = self._after_wait(memory, self._wait(context, memory, ref, queued=False))
-                case RefuseBecauseOf(ref):
-                    store.forget()
-                    raise ITwinRunActiveError(
-                        f"No run of {self._target} was started: run {ref} is active on its iModel, and if_active is "
-                        f"{self.if_active!r}. Choose 'queue' to wait for it."
-                    )
-                case SkipBecauseOf(ref):
-                    store.forget()
-                    raise AirflowSkipException(
-                        f"No run of {self._target} was started: run {ref} is active on its iModel, and if_active is "
-                        f"{self.if_active!r}."
-                    )
-                case Judge():
-                    return self._judge(context, store, memory)
-                case Leave():
-                    assert memory.own is not None  # noqa: S101 (else there would be no such step)
-                    tell_outlets(self, context, {"ref": memory.own.as_dict()})
-                    return memory.own.run_id
-
-    @property
-    def _target(self) -> str:
-        return f"{self.kind} connection {self.connection_id}"
-
-    @property
-    def _memorable_target(self) -> str:
-        return f"{self.kind}/{self.connection_id} {self.itwin_conn_id}"
-
-    def _start(self, context: Any, store: Store, memory: TaskState) -> TaskState:
-        from airflow_provider_itwin.api.models.enums import ConnectionKind
-
-        kind, body, hook = ConnectionKind(self.kind), self.run_body, self.hook
-        with airflow_exceptions():
-            baseline, was_in_doubt = memory.baseline, memory.in_doubt
-            # Any run of a storage connection that began since does what ours would. One that is told what to do can only be ours
-            # if we have asked for one since, so there nothing older than the request counts.
-            if baseline is None or (body is not None and not was_in_doubt):
-                is_first = baseline is None
-                baseline = hook.ask(lambda client: client.take_baseline(self.connection_id, kind))
-                if is_first:
-                    self._warn_of_user_connection(baseline)
-            elif memory.from_earlier_try:
-                before = baseline
-                started = hook.ask(lambda client: client.find_started_since(before, self.connection_id, kind))
-                if started is not None:
-                    metrics.run_adopted(self.kind)
-                    self.log.info(
-                        "Run %s began after an earlier try of this task had asked for it; going on with that", started
-                    )
-                    return self._own(context, store, memory, started)
-            memory = replace(memory, baseline=baseline, from_earlier_try=False, in_doubt=True)
-            store.keep(memory)
-            answer = hook.start_run(self.connection_id, kind, body, baseline)
-            if answer.created:
-                metrics.run_started(self.kind)
-                self.log.info("Started run %s", answer.ref)
-                return self._own(context, store, memory, answer.ref)
-            since = baseline
-            active = hook.ask(
-                lambda client: client.examine_active(
-                    answer.ref,
-                    since,
-                    self.connection_id,
-                    kind,
-                    does_the_same=body is None or was_in_doubt or answer.in_doubt,
-                )
-            )
-            memory = replace(memory, active=active, in_doubt=False)
-            if not active.fresh:
-                # It stands in the way of ours, so there is none of ours to be found by a later try.
-                store.keep(memory)
-            return memory
-
-    def _warn_of_user_connection(self, baseline: Baseline) -> None:
-        if self.preflight and baseline.authentication_type == "User" and self.hook.is_service:
-            self.log.warning(
-                "The %s has the authenticationType User: its runs are made in the name of the person who owns it, and end with "
-                "UserNotAuthenticated when that person's sign-in is missing or older than 30 days. To run it by a service "
-                "application, change its authenticationType to Service. (preflight=False silences this.)",
-                self._target,
-            )
-
-    def _own(self, context: Any, store: Store, memory: TaskState, ref: RunRef) -> TaskState:
-        memory = replace(memory, own=ref, active=None, in_doubt=False)
-        store.keep(memory)
-        self._push_ref(context, ref)
-        self._write_links(context, memory, ref)
-        return memory
-
-    def _write_links(self, context: Any, memory: TaskState, ref: RunRef) -> None:
-        known = memory.baseline
-        write_links(
-            self,
-            context,
-            self.hook,
-            ref,
-            itwin_id=known.itwin_id if known else None,
-            imodel_id=known.imodel_id if known else None,
-        )
-
-    def _push_ref(self, context: Any, ref: RunRef) -> None:
-        self._own_ref = ref
-        context["ti"].xcom_push(key=REF_KEY, value=ref.as_dict())
-
-    def _in_queue(self, memory: TaskState, ref: RunRef) -> TaskState:
-        """Note that `ref` is active, and how long to pause before a run is asked for again."""
-        turn = memory.queue_turns + 1
-        pause = queue_pause(turn, random.random())  # noqa: S311 (no secret)
-        if not ref.is_same(memory.queued_behind):
-            metrics.queued_behind(self.kind)
-            self.log.info("The iModel is being synchronized by run %s; queueing behind it", ref)
-        else:
-            self.log.log(
-                logging.WARNING if memory.queue_turns == 1 else logging.DEBUG,
-                "Run %s has ended, but the service still answers that it is active; asking again in %.0f s, then less often",
-                ref,
-                pause,
-            )
-        return replace(memory, queue_turns=turn, queued_behind=ref, next_start_at=time.time() + pause)
-
-    def _wait(self, context: Any, memory: TaskState, ref: RunRef, *, queued: bool) -> WaitEvent:
-        """Wait for `ref`: here on the worker, or by deferring the task."""
-        from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
-        from airflow_provider_itwin.hooks.settings import outage_tolerance
-
-        with airflow_exceptions():
-            spec = WaitSpec(
-                ref.kind,
-                ref.connection_id,
-                ref.run_id,
-                poll_interval=self.poll_interval,
-                deadline=self._deadline(memory),
-                # In the queue, what counts is how long the task has been there, behind however many runs.
-                began=memory.asked_at if queued else time.time(),
-                outage_tolerance=outage_tolerance(),
-                queued=queued,
-                not_before=memory.next_start_at if queued else None,
-            )
-            if not self.deferrable:
-                return understood(self.hook.wait(spec).as_event(spec))
-            outcome = self.hook.look(spec, RETRY_BUDGET_BEFORE_DEFERRING)
-            spec = replace(spec, seen=outcome.state is not None)
-        if outcome.end not in (None, WaitEnd.UNSEEN):
-            return understood(outcome.as_event(spec))
-        from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
-
-        # The trigger keeps the deadline; the limit of the deferral itself, a little later, is for when no triggerer works.
-        return self.defer(
-            trigger=ITwinRunTrigger(
-                itwin_conn_id=self.itwin_conn_id, **spec.as_dict(), memo=marked(context, memory.as_dict())
-            ),
-            method_name="execute_complete",
-            timeout=deferral_timeout(spec.deadline, time.time()),
-        )
-
-    def _deadline(self, memory: TaskState) -> float | None:
-        limits = [seconds_of(self.timeout, "timeout")]
-        if self.deferrable:
-            # On the worker Airflow enforces this one itself.
-            limits.append(seconds_of(self.execution_timeout, "execution_timeout"))
-        known = [limit for limit in limits if limit is not None]
-        return memory.asked_at + min(known) if known else None
-
-    def _after_wait(self, memory: TaskState, ending: WaitEvent) -> TaskState:
-        from airflow_provider_itwin.api.wait.waiter import WaitEnd
-
-        raise_trouble(ending)
-        deadline = self._deadline(memory)
-        if ending.end is WaitEnd.DEADLINE or (memory.own is None and deadline is not None and time.time() >= deadline):
-            text = overdue_text(ending, _LIMITS)
-            if memory.queue_turns > 1:
-                text += f" The service has answered {memory.queue_turns} requests for a run with an active run instead."
-            raise ITwinWaitTimeLimitError(text)
-        if memory.own is None:
-            self.log.info("%s has ended; it is this task's turn after %s", ending.spec.target, _spoken(ending.elapsed))
-            return replace(memory, active=None)
-        return replace(memory, ending=ending)
-
-    def _judge(self, context: Any, store: Store, memory: TaskState) -> str:
-        assert memory.ending is not None  # noqa: S101 (else there would be no such step)
-        assert memory.ending.report is not None  # noqa: S101 (as its reading has checked)
-        report = memory.ending.report
-        policy = ResultPolicy.of(self.fail_on, self.skip_on, self.strict)
-        self._report = report
+    def _finish(self, context: Any, store: TaskStateStore, state: TaskState) -> str:
+        if state.wait_result is None or state.wait_result.ref is None:
+            raise RuntimeError(f"The run of {self._target} has no result to judge")
         try:
-            tell_outlets(self, context, concluded(context, self.hook, report, policy, ITwinRunFailedError))
+            self._judge(context, state.wait_result, ITwinRunFailedError)
         except ITwinRunFailedError:
-            # A retry is to start a new run.
-            store.forget()
+            # A retry must start a new run.
+            store.clear()
             raise
-        # Nothing is forgotten: Airflow has not heard of the end yet, and a retry after a loss in this moment judges the same run
-        # again.
-        return report.ref.run_id
-
-
-def _spoken(seconds: float) -> str:
-    from airflow_provider_itwin.api.models.durations import spoken_duration
-
-    return spoken_duration(seconds)
+        # The state stays: a worker can be lost before Airflow learns of the success, and the retry then judges the same run.
+        return state.wait_result.ref.run_id

@@ -1,11 +1,11 @@
-"""Operators: one for the runs of each kind of connection, and one that lists source files."""
+"""The operators: one for the runs of each kind of connection, and one that lists source files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
@@ -28,70 +28,94 @@ __all__ = [
 
 class ITwinRunStorageConnectionOperator(ITwinRunOperator):
     """
-    Starts a run of a storage connection, which synchronizes its files into the iModel, and waits for it if asked to.
+    Start a run of a storage connection, which synchronizes its files into the iModel, and wait for it if asked to.
 
-    Parameters, XComs and errors are those of :class:`~airflow_provider_itwin.operators.base.ITwinRunOperator`. The operation is
-    ``run-storage-connection``.
+    Mirrors ``run-storage-connection``.
+
+    XComs: ``return_value``, the id of the run; ``run_ref`` with `kind`, `connection_id` and `run_id`, pushed before the wait;
+    ``run_report``, the report of the run, pushed after the wait.
+
+    :param connection_id: id of the iTwin connection (templated)
+    :param itwin_conn_id: the Airflow connection, of type ``itwin`` (templated); default ``itwin_default``
+    :param if_active: what to do if the iModel is already being synchronized. ``queue`` (default): wait for the active run,
+        then start one; a run of this connection that began no earlier than this task asked for it counts as the task's own.
+        ``attach``: take any active run of this connection as the task's own, else as ``queue``. ``fail``: fail the task.
+        ``skip``: skip the task
+    :param wait_for_completion: whether to wait for the end of the run; default False
+    :param deferrable: whether to wait in the triggerer instead of on the worker; default ``[operators] default_deferrable``
+    :param poll_interval: seconds between two polls of the run; None (default): 5 % of the elapsed time, at least 10 s and at
+        most 2 min
+    :param timeout: seconds, or a timedelta, from the task's first request for a run to its end, queueing included; None
+        (default): no limit
+    :param fail_on: results that fail the task, of ``Success``, ``PartialSuccess``, ``Skipped``, ``Error``, ``TimedOut``,
+        ``Canceled`` and ``Undetermined``; default: the last four. An unknown result always fails the task
+    :param skip_on: results that skip the task, of the same set; default: none
+    :param strict: whether the task also fails when the run passes, but one of its jobs or tasks has a result in `fail_on`;
+        default False
+    :param durable: whether a retry after a lost worker resumes with the run that was started (Airflow 3.3 and newer); default
+        True
+    :param preflight: whether to log a warning before the start if the connection uses the sign-in of a user, which a service
+        application cannot renew; default True
+    :return: the id of the run
+    :raises ITwinRunFailedError: if the run ended with a result that fails the task; a retry starts a new run
+    :raises ITwinRunActiveError: if another run is active and `if_active` is ``fail``
+    :raises ITwinWaitTimeLimitError: if `timeout` passed, or ``execution_timeout`` in a deferred task; can be retried
+    :raises ITwinTransientError: if the service had no good response for the outage tolerance (``[itwin] outage_tolerance``);
+        can be retried
+    :raises ITwinPermanentError: for refused credentials, 403, 404, 422 and invalid settings; not retried
+    :raises AirflowSkipException: if the result is in `skip_on`, or another run is active and `if_active` is ``skip``
+    :raises ValueError: for an invalid parameter
     """
 
     kind = "storage"
 
 
 class _RunWithBodyOperator(ITwinRunOperator):
-    """Starts a run with a body; Airflow shows the body masked, since its pre-signed URLs are secrets."""
+    """Base of operators whose run has a body; Airflow displays the body masked, because its pre-signed URLs are secrets."""
 
     template_fields: Sequence[str] = (*ITwinRunOperator.template_fields, "body")
     template_fields_renderers = {"body": "json"}  # noqa: RUF012 (as Airflow declares it)
 
     def __init__(self, *, body: Mapping[str, Any] | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.body: Any = body
+        # Airflow calls a function in place of rendering it, and logs it when that fails.
+        self.body: Any = _Function(body) if callable(body) else body
         self._rendered: _Hidden | None = None
 
-    def _do_render_template_fields(
-        self, parent: Any, template_fields: Iterable[str], context: Any, jinja_env: Any, seen_oids: set[int]
-    ) -> None:
+    def render_template(
+        self, content: Any, context: Any, jinja_env: Any = None, seen_oids: set[int] | None = None
+    ) -> Any:
         """
-        Render the fields, the body apart from the others: where that fails, Airflow would log the body.
+        Render a value; of the body, return the masked form, and store the rendered one where it is never displayed.
 
-        Plain and mapped tasks of every Airflow are rendered through this one method.
+        Airflow calls this for each field of plain and of mapped tasks, and logs the unrendered field on an error. So an error in
+        the body is raised later, by :attr:`run_body`.
         """
-        names = list(template_fields)
-        is_own = parent is self and "body" in names
-        if is_own:
-            names.remove("body")
-        super()._do_render_template_fields(parent, names, context, jinja_env, seen_oids)
-        if is_own:
-            self._render_body(context, jinja_env, seen_oids)
-
-    def _render_body(self, context: Any, jinja_env: Any, seen_oids: set[int]) -> None:
-        """Keep the rendered body where nobody shows it, and leave a masked one where Airflow looks for what to show."""
+        if content is not self.body or self._rendered is not None:
+            return super().render_template(content, context, jinja_env, seen_oids)
         from airflow_provider_itwin.api.redaction import HIDDEN
-        from airflow_provider_itwin.api.runs.request_body import (
-            BodyError,
-            masked,
-            plain_body,
-        )
+        from airflow_provider_itwin.api.runs.request_body import masked, plain_body
 
-        body, self.body = self.body, HIDDEN
-        if callable(body):
-            rendered = body(context=context, jinja_env=jinja_env)
-        else:
-            rendered = self.render_template(body, context, jinja_env, seen_oids)
         try:
+            if isinstance(content, _Function):
+                rendered = content.function(context=context, jinja_env=jinja_env)
+            else:
+                rendered = super().render_template(content, context, jinja_env, seen_oids)
             plain = plain_body(rendered)
-        except BodyError as error:
-            # Raised by run_body: here it would be retried.
-            self._rendered = _Hidden(error)
-        else:
-            self._rendered, self.body = _Hidden(plain), masked(plain)
+        except Exception as error:  # noqa: BLE001 (run_body raises it)
+            # The frames of the traceback contain the body, and some tools display the variables of frames.
+            error.__cause__ = error.__context__ = None
+            self._rendered = _Hidden(error.with_traceback(None))
+            return HIDDEN
+        self._rendered = _Hidden(plain)
+        return masked(plain)
 
     @property
     def run_body(self) -> Mapping[str, Any]:
         """
         The body of the request for a run, rendered, as plain JSON.
 
-        :raises ITwinInputError: if it has no form in JSON
+        :raises ITwinInputError: if it cannot be converted to JSON
         """
         from airflow_provider_itwin.api.runs.request_body import plain_body
 
@@ -103,8 +127,20 @@ class _RunWithBodyOperator(ITwinRunOperator):
         return body
 
 
+class _Function:
+    """A function that returns the body, as an object that cannot be called."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+
+    def __repr__(self) -> str:
+        return f"<function {getattr(self.function, '__qualname__', '')}>"
+
+
 class _Hidden:
-    """A value that no ``repr`` shows."""
+    """A value that ``repr`` does not show."""
 
     __slots__ = ("value",)
 
@@ -117,14 +153,46 @@ class _Hidden:
 
 class ITwinRunManifestConnectionOperator(_RunWithBodyOperator):
     """
-    Starts a run of a manifest connection, which synchronizes the files at the URLs that `body` lists, and waits if asked to.
+    Start a run of a manifest connection, which synchronizes the files at the URLs in `body`, and wait for it if asked to.
 
-    Parameters, XComs and errors are those of :class:`~airflow_provider_itwin.operators.base.ITwinRunOperator`, and `body`. The
-    operation is ``create-manifest-connection-run``.
+    Mirrors ``create-manifest-connection-run``.
+
+    XComs: ``return_value``, the id of the run; ``run_ref`` with `kind`, `connection_id` and `run_id`, pushed before the wait;
+    ``run_report``, the report of the run, pushed after the wait.
 
     :param body: the manifest (templated): ``{"sourceFiles": [{"id": ..., "name": ..., "action": "bridge", "url": ...,
-        "connectorType": ...}]}``. Its URLs are pre-signed and have to outlive the run; they are masked wherever Airflow shows
-        the task. Take them from an XCom or a template rather than writing them into the DAG file, which Airflow shows as it is
+        "connectorType": ...}]}``. The URLs are pre-signed and must be valid until the run ends. Airflow displays them masked.
+        Use an XCom or a template for them: Airflow displays the source of a DAG file unmasked
+    :param connection_id: id of the iTwin connection (templated)
+    :param itwin_conn_id: the Airflow connection, of type ``itwin`` (templated); default ``itwin_default``
+    :param if_active: what to do if the iModel is already being synchronized. ``queue`` (default): wait for the active run,
+        then start one; a run of this connection that began no earlier than this task asked for it counts as the task's own.
+        ``attach``: take any active run of this connection as the task's own, else as ``queue``. ``fail``: fail the task.
+        ``skip``: skip the task
+    :param wait_for_completion: whether to wait for the end of the run; default False
+    :param deferrable: whether to wait in the triggerer instead of on the worker; default ``[operators] default_deferrable``
+    :param poll_interval: seconds between two polls of the run; None (default): 5 % of the elapsed time, at least 10 s and at
+        most 2 min
+    :param timeout: seconds, or a timedelta, from the task's first request for a run to its end, queueing included; None
+        (default): no limit
+    :param fail_on: results that fail the task, of ``Success``, ``PartialSuccess``, ``Skipped``, ``Error``, ``TimedOut``,
+        ``Canceled`` and ``Undetermined``; default: the last four. An unknown result always fails the task
+    :param skip_on: results that skip the task, of the same set; default: none
+    :param strict: whether the task also fails when the run passes, but one of its jobs or tasks has a result in `fail_on`;
+        default False
+    :param durable: whether a retry after a lost worker resumes with the run that was started (Airflow 3.3 and newer); default
+        True
+    :param preflight: whether to log a warning before the start if the connection uses the sign-in of a user, which a service
+        application cannot renew; default True
+    :return: the id of the run
+    :raises ITwinRunFailedError: if the run ended with a result that fails the task; a retry starts a new run
+    :raises ITwinRunActiveError: if another run is active and `if_active` is ``fail``
+    :raises ITwinWaitTimeLimitError: if `timeout` passed, or ``execution_timeout`` in a deferred task; can be retried
+    :raises ITwinTransientError: if the service had no good response for the outage tolerance (``[itwin] outage_tolerance``);
+        can be retried
+    :raises ITwinPermanentError: for refused credentials, 403, 404, 422 and invalid settings; not retried
+    :raises AirflowSkipException: if the result is in `skip_on`, or another run is active and `if_active` is ``skip``
+    :raises ValueError: for an invalid parameter
     """
 
     kind = "manifest"
@@ -132,13 +200,45 @@ class ITwinRunManifestConnectionOperator(_RunWithBodyOperator):
 
 class ITwinRunExportConnectionOperator(_RunWithBodyOperator):
     """
-    Starts a run of an export connection, which writes the iModel into a file of another format, and waits if asked to.
+    Start a run of an export connection, which writes the iModel to a file of another format, and wait for it if asked to.
 
-    Parameters, XComs and errors are those of :class:`~airflow_provider_itwin.operators.base.ITwinRunOperator`, and `body`. The
-    operation is ``create-export-connection-run``; the Export API is a technology preview of Bentley's.
+    Mirrors ``create-export-connection-run``. The Export API is a technology preview of Bentley.
 
-    :param body: what to export, and to where (templated): ``{"exportType": "IFC", "ifcVersion": "IFC4.3", "inputOptions": {...},
-        "outputOptions": {...}}``. Its URLs are masked as those of a manifest are
+    XComs: ``return_value``, the id of the run; ``run_ref`` with `kind`, `connection_id` and `run_id`, pushed before the wait;
+    ``run_report``, the report of the run, pushed after the wait.
+
+    :param body: what to export and where to (templated): ``{"exportType": "IFC", "ifcVersion": "IFC4.3", "inputOptions":
+        {...}, "outputOptions": {...}}``. Airflow displays its URLs masked
+    :param connection_id: id of the iTwin connection (templated)
+    :param itwin_conn_id: the Airflow connection, of type ``itwin`` (templated); default ``itwin_default``
+    :param if_active: what to do if the iModel is already being synchronized. ``queue`` (default): wait for the active run,
+        then start one; a run of this connection that began no earlier than this task asked for it counts as the task's own.
+        ``attach``: take any active run of this connection as the task's own, else as ``queue``. ``fail``: fail the task.
+        ``skip``: skip the task
+    :param wait_for_completion: whether to wait for the end of the run; default False
+    :param deferrable: whether to wait in the triggerer instead of on the worker; default ``[operators] default_deferrable``
+    :param poll_interval: seconds between two polls of the run; None (default): 5 % of the elapsed time, at least 10 s and at
+        most 2 min
+    :param timeout: seconds, or a timedelta, from the task's first request for a run to its end, queueing included; None
+        (default): no limit
+    :param fail_on: results that fail the task, of ``Success``, ``PartialSuccess``, ``Skipped``, ``Error``, ``TimedOut``,
+        ``Canceled`` and ``Undetermined``; default: the last four. An unknown result always fails the task
+    :param skip_on: results that skip the task, of the same set; default: none
+    :param strict: whether the task also fails when the run passes, but one of its jobs or tasks has a result in `fail_on`;
+        default False
+    :param durable: whether a retry after a lost worker resumes with the run that was started (Airflow 3.3 and newer); default
+        True
+    :param preflight: whether to log a warning before the start if the connection uses the sign-in of a user, which a service
+        application cannot renew; default True
+    :return: the id of the run
+    :raises ITwinRunFailedError: if the run ended with a result that fails the task; a retry starts a new run
+    :raises ITwinRunActiveError: if another run is active and `if_active` is ``fail``
+    :raises ITwinWaitTimeLimitError: if `timeout` passed, or ``execution_timeout`` in a deferred task; can be retried
+    :raises ITwinTransientError: if the service had no good response for the outage tolerance (``[itwin] outage_tolerance``);
+        can be retried
+    :raises ITwinPermanentError: for refused credentials, 403, 404, 422 and invalid settings; not retried
+    :raises AirflowSkipException: if the result is in `skip_on`, or another run is active and `if_active` is ``skip``
+    :raises ValueError: for an invalid parameter
     """
 
     kind = "export"
@@ -146,18 +246,23 @@ class ITwinRunExportConnectionOperator(_RunWithBodyOperator):
 
 class ITwinListSourceFilesOperator(BaseOperator):
     """
-    Lists the source files of a connection, small enough for an XCom, and in a form to map over.
+    List the source files of a connection, in a form that fits an XCom and can be mapped over.
 
-    Gives a list of ``{"id", "file_id", "name", "connector_type"}``, where `file_id` is what the tasks of a run call the file. The
-    operations are ``get-storage-connection-sourcefiles`` and ``get-manifest-connection-sourcefiles``.
+    Mirrors ``get-storage-connection-sourcefiles`` and ``get-manifest-connection-sourcefiles``.
 
-    :param connection_id: the iTwin connection (templated)
-    :param kind: ``storage`` or ``manifest``
-    :param itwin_conn_id: the Airflow connection (templated)
-    :param limit: how many files at most; None for all
-    :param name_pattern: only files whose name matches this pattern, such as ``*.dgn``, in any case (templated)
-    :param connector_types: only files of these connectors, such as ``["MSTN", "REVIT"]``
-    :raises ValueError: for parameters that make no sense
+    XCom: ``return_value``, the list.
+
+    :param connection_id: id of the iTwin connection (templated)
+    :param kind: kind of the connection: ``storage`` (default) or ``manifest``
+    :param itwin_conn_id: the Airflow connection, of type ``itwin`` (templated); default ``itwin_default``
+    :param limit: number of files, at most; default 1000; None: no limit
+    :param name_pattern: list only files whose name matches this pattern, such as ``*.dgn``, in any case (templated); None
+        (default): all
+    :param connector_types: list only files of these connectors, such as ``["MSTN", "REVIT"]``; None (default): all
+    :return: a list of ``{"id", "file_id", "name", "connector_type"}``; `file_id` is the id of the file in the tasks of a run
+    :raises ITwinTransientError: if the service had no good response; can be retried
+    :raises ITwinPermanentError: for refused credentials, 403, 404, 422 and invalid settings; not retried
+    :raises ValueError: for an invalid parameter
     """
 
     template_fields: Sequence[str] = ("connection_id", "itwin_conn_id", "name_pattern")
@@ -167,7 +272,7 @@ class ITwinListSourceFilesOperator(BaseOperator):
         self,
         *,
         connection_id: str | XComArg,
-        kind: str = "storage",
+        kind: Literal["storage", "manifest"] = "storage",
         itwin_conn_id: str = "itwin_default",
         limit: int | None = 1000,
         name_pattern: str | None = None,
@@ -177,11 +282,11 @@ class ITwinListSourceFilesOperator(BaseOperator):
         super().__init__(**kwargs)
         if kind not in ("storage", "manifest"):
             raise ITwinInputError(
-                f"kind must be 'storage' or 'manifest', not {kind!r}: only these connections have source files"
+                f"invalid kind {kind!r}; expected storage or manifest: only these connections have source files"
             )
         if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
             raise ITwinInputError(f"limit must be a positive number of files or None, not {limit!r}")
-        # What is templated or comes from an XCom is a text by the time that the task runs, when it is checked.
+        # A template or the output of another task is a str by the time the task runs; it is validated then.
         self.connection_id: Any = connection_id
         self.kind = kind
         self.itwin_conn_id = itwin_conn_id
@@ -192,7 +297,7 @@ class ITwinListSourceFilesOperator(BaseOperator):
         self.connector_types = None if connector_types is None else list(connector_types)
 
     def execute(self, context: Any) -> list[dict[str, str | None]]:
-        """List the files."""
+        """List the source files."""
         from airflow_provider_itwin.api.models.validation import (
             checked_id,
             checked_text,
@@ -207,7 +312,7 @@ class ITwinListSourceFilesOperator(BaseOperator):
                 checked_text(self.name_pattern, "name_pattern")
             files = ITwinHook(self.itwin_conn_id).list_source_files(self.connection_id, self.kind)
             wanted = list(islice(filter(self._is_wanted, files), self.limit))
-        self.log.info("%d source files of %s connection %s", len(wanted), self.kind, self.connection_id)
+        self.log.info("Found %d source files of %s connection %s", len(wanted), self.kind, self.connection_id)
         return [
             {
                 "id": known_id(file.id),

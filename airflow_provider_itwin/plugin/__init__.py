@@ -1,7 +1,7 @@
 """
 The tab *iTwin run* on a task instance, for Airflow 3.1 and newer (entry point ``airflow.plugins``).
 
-Every Airflow process loads its plugins, so this module imports nothing that only the API server needs.
+Every Airflow process loads plugins, so this module imports what the API server needs only inside functions.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from airflow_provider_itwin.version_compat import AIRFLOW_V_3_1_PLUS
 log = logging.getLogger(__name__)
 
 PATH = "/itwin-run"
-"""Where the API server offers the tab's files, below its own address."""
+"""Path of the tab's files, below the base URL of the API server."""
 
 
 class _Tab:
-    """The tab and its files, made when the API server asks for them, and once. Without one of them there is neither."""
+    """The tab and its files, created once when the API server registers them. If one of them fails, both are left out."""
 
     def __init__(self) -> None:
         self._parts: tuple[list[dict[str, Any]], list[dict[str, Any]]] | None = None
@@ -30,19 +30,24 @@ class _Tab:
         """
         Return the files and the tab, as Airflow registers them.
 
-        An exception here would stop the API server, and the execution API with it. So any fault costs the tab only.
+        An exception here would stop the API server, and the execution API with it. So after an error, only the tab is missing.
         """
         if self._parts is None:
             try:
                 self._parts = _files(), _tabs()
-            except Exception as error:  # noqa: BLE001 (whatever it is, Airflow has to start)
+            except Exception as error:  # noqa: BLE001 (Airflow must start in any case)
                 log.error("The tab iTwin run is not available: %s: %s", type(error).__name__, error)  # noqa: TRY400
                 self._parts = [], []
         return self._parts
 
 
 class _Part:
-    """An attribute of a plugin class: one of the parts of the tab."""
+    """
+    An attribute of a plugin class: one of the parts of the tab.
+
+    :param tab: the tab
+    :param place: index of the part
+    """
 
     def __init__(self, tab: _Tab, place: int) -> None:
         self._tab = tab
@@ -59,7 +64,7 @@ def _files() -> list[dict[str, Any]]:
 
 
 def _tabs() -> list[dict[str, Any]]:
-    # Airflow up to 3.2 takes the address as it stands, so it has to hold the path below which Airflow itself is.
+    # Airflow up to 3.2 uses the URL unchanged, so it must contain the path of Airflow itself.
     base = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/") + PATH
     return [
         {
@@ -77,7 +82,7 @@ _tab = _Tab()
 
 
 class _Plugin(AirflowPlugin):
-    """The tab, and the files that make it; it shows what Airflow's REST API tells the person who looks, and nothing else."""
+    """The tab and its files. The tab shows only data that the user can read in Airflow's REST API."""
 
     name = "itwin"
     fastapi_apps = _Part(_tab, 0)
@@ -85,4 +90,4 @@ class _Plugin(AirflowPlugin):
 
 
 ITwinPlugin: type[_Plugin] | None = _Plugin if AIRFLOW_V_3_1_PLUS else None
-"""None where Airflow knows no such tabs: it passes over an entry point that is no plugin, without a word."""
+"""None for versions of Airflow without tabs: Airflow ignores an entry point that is not a plugin."""

@@ -1,4 +1,4 @@
-"""The files of the tab, as the API server gives them to a browser."""
+"""The files of the tab, as the API server serves them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ NAMES = (
 )
 
 HEADERS = {
-    # Asked for anew each time, which costs a few bytes as long as nothing has changed.
+    # Revalidated each time, which costs a few bytes if nothing has changed.
     "Cache-Control": "no-cache",
-    # None of the files is a page: opened as one, each may do nothing.
+    # None of the files is a page: opened as one, it must not run anything.
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
@@ -36,7 +36,7 @@ HEADERS = {
 
 
 class TabFiles(StaticFiles):
-    """Serves the files of the tab, and nothing else: there is nothing in them that not everybody may know."""
+    """Serves the files of the tab, and nothing else. The files are public: they contain no data."""
 
     def __init__(self) -> None:
         missing = [name for name in NAMES if not (FOLDER / name).is_file()]
@@ -47,7 +47,7 @@ class TabFiles(StaticFiles):
     def file_response(
         self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
-        """Give a file with headers that leave no room for misuse."""
+        """Return a file with security headers."""
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers.update(HEADERS)
         return response

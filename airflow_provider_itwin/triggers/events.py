@@ -1,8 +1,8 @@
 """
-The trigger behind an ``AssetWatcher``: an event for each run of a connection that ends, whoever started it.
+The trigger of an ``AssetWatcher``: an event for each run of a connection that finishes, whoever started it.
 
-For Airflow 3 and newer, which alone has such triggers. A DAG file that watches imports this module, so what it needs more than
-Airflow is imported where it is used.
+Airflow 3 and newer have such triggers. DAG files import this module, so whatever needs more than Airflow is imported where it is
+used.
 """
 
 from __future__ import annotations
@@ -10,65 +10,67 @@ from __future__ import annotations
 import hashlib
 import logging
 from asyncio import sleep
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import AsyncExitStack, aclosing
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from airflow_provider_itwin.api.errors import ITwinInputError
-from airflow_provider_itwin.api.models.enums import ConnectionKind, known_result
+from airflow_provider_itwin.api.models.enums import ConnectionKind, ExecutionResult, known_result
 from airflow_provider_itwin.api.models.validation import checked_id
-from airflow_provider_itwin.utils.asset_events import RUN_KEY, told_run
+from airflow_provider_itwin.assets import RUN_KEY, short_report
+from airflow_provider_itwin.triggers.cursor_store import CursorStore
 from airflow_provider_itwin.utils.stored_kwargs import StoredKwargs, parameters_of
+from airflow_provider_itwin.version_compat import asset_state_stores
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from airflow_provider_itwin.api.async_client import AsyncITwinClient
-    from airflow_provider_itwin.api.runs.finished_feed import (
-        Cursor,
-        Ended,
-        PollOutcome,
-    )
+    from airflow_provider_itwin.api.runs.finished_feed import Cursor, FeedUpdate, FinishedRun
     from airflow_provider_itwin.api.wait.schedule import FeedSchedule
 
 log = logging.getLogger(__name__)
 
 DEFAULT_CATCH_UP = 7 * 24 * 3600.0
 
-_SETTLING = 5.0
-"""Seconds from an event to the moment when Airflow has certainly written it down: it does so about every second."""
+_EVENT_STORED_AFTER = 5.0
+"""Seconds after which Airflow has certainly stored an event; it stores events about once per second."""
 
-_FOR_EVER = 24 * 3600.0
+_ONE_DAY = 24 * 3600.0
 
 
 class ITwinRunEventTrigger(BaseEventTrigger):
     """
-    Fires for each run of a connection that ends, so that a DAG can be started by runs that somebody else has started.
+    Fires for each run of a connection that finishes, so that a DAG can start after runs that somebody else started.
 
     The payload is ``{"itwin_run": {...}}`` with `ref`, `state`, `result`, `started`, `ended`, `duration`, `totals`, `error` and
-    `summary`; :func:`airflow_provider_itwin.assets.triggering_runs` gives it to the tasks of the DAG that was started.
+    `summary`; :func:`airflow_provider_itwin.assets.triggering_runs` returns it to the tasks of the DAG that was started.
 
-    **What is told.** On its very first start a watcher takes what has ended before for history: only runs that end from then on
-    are told, one that is under way included. Each is told once, oldest first, also when several end between two looks.
+    **Reported runs.** On its very first start, a watcher does not report runs that have finished before. It reports each run that
+    finishes later once, oldest first, including a run that is active at the start.
 
-    On Airflow 3.3 and newer the watcher writes down in the asset's state store how far it has come. After a restart of the
-    triggerer, or when the DAG was paused, it tells what has ended meanwhile: the 100 newest runs at most, and none that ended
-    longer than `catch_up` ago. It writes some seconds after it has fired, when Airflow has the event: a triggerer that is killed
-    within these seconds tells the same run once more, with the same run id, rather than not at all.
-    On Airflow 3.0 to 3.2, which have no such store, a restart is a first start: what ends while no triggerer runs is not told.
+    On Airflow 3.3 and newer, the watcher stores its cursor in the asset's state store. After a restart of the triggerer, or after
+    the DAG was paused, it reports the runs that finished meanwhile: the 100 newest at most, and none that ended longer than
+    `catch_up` ago. It stores the cursor some seconds after an event, when Airflow has stored the event. If the triggerer is
+    killed within these seconds, the run is reported twice, with the same run id, rather than never.
+    Airflow 3.0 to 3.2 have no such store: each restart is a first start, and runs that finish while no triggerer runs are not
+    reported.
 
-    **Trouble** with the service, or refusals of it, never fire an event and never end the watcher: they are told in the
-    triggerer's log once, and the watcher goes on.
+    **Errors** never fire an event and never end the watcher. It logs them once in the triggerer's log and retries.
 
-    :param itwin_conn_id: the Airflow connection
-    :param kind: ``storage``, ``manifest`` or ``export``
-    :param connection_id: the iTwin connection
-    :param poll_interval: seconds between two looks; None: 5 % of the time since something last happened, from 10 s to 2 min
-    :param fire_on: only tell runs with these results, such as ``["Success", "PartialSuccess"]``; None: all
-    :param catch_up: seconds, from now backwards, for which runs are told that ended while nobody watched; None: no limit
+    Mirrors ``get-storage-connection``, ``get-storage-connection-runs`` and ``get-storage-connection-run``, or the same operations
+    of the other kinds.
+
+    :param itwin_conn_id: the Airflow connection, of type ``itwin``
+    :param kind: kind of the connection: ``storage``, ``manifest`` or ``export``
+    :param connection_id: id of the iTwin connection
+    :param poll_interval: seconds between two polls; None: 5 % of the time since the last change, at least 10 s and at most 2 min
+    :param fire_on: results to report, such as ``["Success", "PartialSuccess"]``; None: all
+    :param catch_up: seconds before a restart; runs that ended earlier are not reported; None: no limit; default: 7 days
+    :param stored: ``version``, the version of these parameters, and parameters that a later version of this package stored
     """
 
     def __init__(
@@ -87,94 +89,110 @@ class ITwinRunEventTrigger(BaseEventTrigger):
         self.kind = kind
         self.connection_id = connection_id
         self.poll_interval = poll_interval
-        # What does not make sense is found out when the trigger runs: a constructor that raised would take down the triggerer.
-        self.fire_on = _as_list(fire_on)
+        # The parameters are validated when the trigger runs: an error in the constructor would stop the triggerer.
+        self.fire_on = _serializable(fire_on)
         self.catch_up = catch_up
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Give the class and the parameters that make an equal trigger."""
+        """Return the class and the parameters that make an equal trigger."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {**{name: getattr(self, name) for name in _PARAMETERS}, **self._stored.as_dict()},
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Watch, and fire for each run that ends; never ends by itself."""
+        """Poll for ever, and fire for each run that finishes."""
         from airflow_provider_itwin.api.wait.schedule import FeedSchedule
 
         try:
             self._stored.check()
             self._check()
-            rhythm = FeedSchedule(self._target, self.poll_interval, monotonic)
+            schedule = FeedSchedule(self._target, self.poll_interval, monotonic)
         except (ValueError, TypeError) as error:
-            log.error("Nothing is watched: %s", error)  # noqa: TRY400 (the reason is all there is to tell)
-            # A trigger that ended would be started again at once, and again.
+            log.error("Cannot poll for finished runs: %s", error)  # noqa: TRY400 (the text says everything)
+            # Airflow would restart a trigger that ends, again and again.
             while True:  # noqa: ASYNC110 (there is nothing to wait for)
-                await sleep(_FOR_EVER)
-        log.info("Watching %s", self._target)
-        logbook = _Logbook(getattr(self, "asset_state_store", None), self._target, self._store_key)
-        cursor = await logbook.read(rhythm)
-        memo: dict[str, Ended] = {}
+                await sleep(_ONE_DAY)
+        log.info("Polling %s for finished runs", self._target)
+        store = CursorStore(asset_state_stores(self), self._target, self._store_key)
+        cursor = await self._read_cursor(store, schedule)
+        async with aclosing(self._updates(cursor, schedule)) as updates:
+            async for update in updates:
+                if update.is_gap:
+                    log.warning(
+                        "More runs of %s have finished than can be reported; the oldest are missing", self._target
+                    )
+                reports = [run.report for run in update.finished if self._fires_on(run)]
+                for report in reports:
+                    log.info("%s. Run %s", report.summary, report.ref)
+                    yield TriggerEvent({RUN_KEY: short_report(report.as_dict())})  # type: ignore[no-untyped-call]
+                if reports:
+                    await sleep(_EVENT_STORED_AFTER)
+                await store.write(update.cursor)
+
+    async def _read_cursor(self, store: CursorStore, schedule: FeedSchedule) -> Cursor | None:
+        """Return the stored cursor; retry until Airflow can read it."""
+        from airflow_provider_itwin.api.errors import ITwinConnectionError
+
+        while True:
+            try:
+                return await store.read()
+            except ITwinConnectionError as error:
+                await sleep(schedule.after_error(error))
+
+    async def _updates(self, cursor: Cursor | None, schedule: FeedSchedule) -> AsyncGenerator[FeedUpdate, None]:
+        """Poll for ever: yield the result of each poll that succeeds, and retry after each that fails."""
+        polled: dict[str, FinishedRun] = {}
         catch_up = self.catch_up
         client: AsyncITwinClient | None = None
-        async with AsyncExitStack() as lent:
+        async with AsyncExitStack() as stack:
             while True:
                 try:
                     if client is None:
-                        client = await lent.enter_async_context(self._client())
-                    poll_outcome = await self._look(client, cursor, catch_up, memo)
-                except Exception as error:  # noqa: BLE001 (whatever it is, the watcher goes on)
+                        client = await stack.enter_async_context(self._client())
+                    update = await self._poll_once(client, cursor, catch_up, polled)
+                except Exception as error:  # noqa: BLE001 (no error ends the watcher)
                     if not getattr(error, "transient", False):
-                        # The next look reads the Airflow connection anew: somebody may have put it right.
+                        # The next poll reads the Airflow connection again: it may have been fixed.
                         client = None
-                        await lent.aclose()
-                    await sleep(rhythm.after_error(error))
+                        await stack.aclose()
+                    await sleep(schedule.after_error(error))
                     continue
-                catch_up = None
-                if poll_outcome.is_gap:
-                    log.warning(
-                        "More runs of %s have ended than can be told at once: only the newest are", self._target
-                    )
-                to_tell = [ended.report for ended in poll_outcome.news if self._fires_on(ended)]
-                for report in to_tell:
-                    log.info("%s. Run %s", report.summary, report.ref)
-                    yield TriggerEvent({RUN_KEY: told_run(report.as_dict())})  # type: ignore[no-untyped-call]
-                if to_tell:
-                    await sleep(_SETTLING)
-                has_changed = poll_outcome.cursor != cursor
-                cursor = poll_outcome.cursor
-                await logbook.write(cursor)
-                await sleep(rhythm.after_poll(has_changed=has_changed))
+                yield update
+                has_changed = update.cursor != cursor
+                cursor, catch_up = update.cursor, None
+                await sleep(schedule.after_poll(has_changed=has_changed))
 
     def _client(self) -> AbstractAsyncContextManager[AsyncITwinClient]:
         from airflow_provider_itwin.hooks.itwin import ITwinHook
 
         return ITwinHook(self.itwin_conn_id).async_client()
 
-    async def _look(
-        self, client: AsyncITwinClient, cursor: Cursor | None, catch_up: float | None, memo: dict[str, Ended]
-    ) -> PollOutcome:
-        from airflow_provider_itwin.api.runs.finished_feed import look_for_ended
+    async def _poll_once(
+        self, client: AsyncITwinClient, cursor: Cursor | None, catch_up: float | None, polled: dict[str, FinishedRun]
+    ) -> FeedUpdate:
+        from airflow_provider_itwin.api.runs.finished_feed import poll_finished_runs
 
         kind = ConnectionKind(self.kind)
-        return await client.run_flow(look_for_ended(client.account, kind, self.connection_id, cursor, catch_up, memo))
+        flow = poll_finished_runs(client.account, kind, self.connection_id, cursor, catch_up, polled)
+        return await client.run_flow(flow)
 
-    def _fires_on(self, ended: Ended) -> bool:
-        return self.fire_on is None or known_result(ended.report.result) in map(known_result, self.fire_on)
+    def _fires_on(self, run: FinishedRun) -> bool:
+        return self.fire_on is None or known_result(run.report.result) in map(known_result, self.fire_on)
 
     def _check(self) -> None:
         """
-        Look at the parameters.
+        Check the parameters.
 
-        :raises ValueError: if they make no sense
+        :raises ValueError: for an invalid parameter
         """
         ConnectionKind(self.kind)
         checked_id(self.connection_id, "connection_id")
         if self.catch_up is not None and not 0 <= self.catch_up < float("inf"):
-            raise ITwinInputError(f"catch_up must be seconds, or None for no limit, not {self.catch_up!r}")
+            raise ITwinInputError(f"catch_up must be a number of seconds, or None for no limit, not {self.catch_up!r}")
         for name in self.fire_on or ():
             if not isinstance(name, str) or known_result(name) is None:
-                raise ITwinInputError(f"fire_on names {name!r}, which is no result of a run")
+                raise ITwinInputError(f"invalid fire_on {name!r}; expected one of {', '.join(ExecutionResult)}")
 
     @property
     def _target(self) -> str:
@@ -182,81 +200,16 @@ class ITwinRunEventTrigger(BaseEventTrigger):
 
     @property
     def _store_key(self) -> str:
-        """The key in the asset's state store: watchers of one asset that tell different things have different ones."""
+        """The key in the asset's state store; watchers of one asset that report different runs have different keys."""
         parts = [self.connection_id, *sorted(str(known_result(name)) for name in self.fire_on or ())]
-        return f"itwin_runs_told.{self.kind}.{hashlib.sha256('/'.join(parts).encode()).hexdigest()[:32]}"
+        return f"itwin_finished_runs.{self.kind}.{hashlib.sha256('/'.join(parts).encode()).hexdigest()[:32]}"
 
 
 _PARAMETERS = parameters_of(ITwinRunEventTrigger)
 
 
-def _as_list(names: Any) -> Any:
-    """Give what names results in a form that is equal to itself after it was written down."""
+def _serializable(names: Any) -> Any:
+    """Return `fire_on` in a form that is equal to itself after serialization."""
     if names is None or isinstance(names, list):
         return names
     return [names] if isinstance(names, str) or not isinstance(names, Iterable) else sorted(map(str, names))
-
-
-class _Logbook:
-    """
-    How far a watcher has come, in the state store of its assets (Airflow 3.3); without one nothing is kept.
-
-    :param store: what Airflow has given to the trigger
-    """
-
-    def __init__(self, store: Any, target: str, key: str) -> None:
-        # One trigger serves all assets that are watched with equal parameters, and then the mapping as a whole refuses to.
-        accessors = [*getattr(store, "_by_name", {}).values(), *getattr(store, "_by_uri", {}).values()]
-        self._pages: list[Any] = accessors or ([] if store is None else [store])
-        self._target = target
-        self._key = key
-        self._written: Cursor | None = None
-        self._is_troubled = False
-
-    async def read(self, rhythm: FeedSchedule) -> Cursor | None:
-        """Give what was written last, None if nothing was; waits until Airflow can tell, for guessing would lose runs."""
-        from airflow_provider_itwin.api.errors import ITwinConnectionError
-        from airflow_provider_itwin.api.models.stored_version import UnknownVersionError
-        from airflow_provider_itwin.api.runs.finished_feed import Cursor
-
-        known: list[Cursor] = []
-        for page in self._pages:
-            while True:
-                try:
-                    values = await page.aget(self._key)
-                except Exception as error:  # noqa: BLE001 (Airflow's own unreadable, of any kind)
-                    unreadable = ITwinConnectionError(f"Airflow does not tell how far the watcher had come: {error}")
-                    await sleep(rhythm.after_error(unreadable))
-                else:
-                    break
-            try:
-                known += [Cursor.from_dict(values)] if values is not None else []
-            except UnknownVersionError as error:
-                # A run that is reported twice is better than one that is never reported.
-                log.warning("%s Watching %s resumes by time alone; a run can be reported twice.", error, self._target)
-                newer = Cursor.from_newer(values)
-                known += [newer] if newer is not None else []
-            except ValueError as error:
-                log.warning(
-                    "What was kept about watching %s cannot be read, so it begins anew: %s", self._target, error
-                )
-        self._written = max(known, key=lambda cursor: cursor.since, default=None)
-        return self._written
-
-    async def write(self, cursor: Cursor) -> None:
-        """Write how far the watcher has come; when that fails, the next time makes good for it."""
-        if not self._pages or cursor == self._written:
-            return
-        try:
-            for page in self._pages:
-                await page.aset(self._key, cursor.as_dict())
-        except Exception as error:  # noqa: BLE001 (Airflow's own trouble, of any kind)
-            if not self._is_troubled:
-                log.warning(
-                    "How far watching %s has come could not be written down: after a restart, runs may be told again. %s",
-                    self._target,
-                    error,
-                )
-            self._is_troubled = True
-        else:
-            self._written, self._is_troubled = cursor, False

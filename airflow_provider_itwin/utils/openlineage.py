@@ -1,8 +1,8 @@
 """
-What a run did, as OpenLineage tells it: source files in, iModel out, and how the run went.
+OpenLineage events of runs: source files as inputs, the iModel as output, and a facet with the result.
 
-Imported only when OpenLineage asks, so it may use what comes with the extra ``openlineage``. Datasets are named by ids, never by
-URLs, which can be pre-signed. What the service does not tell is left out: lineage never fails a task.
+This module is imported only when OpenLineage extracts lineage, so it may import packages of the extra ``openlineage``. Datasets
+are named by ids, never by URLs, which can be pre-signed. Lineage never fails a task: unknown values are left out.
 """
 
 from __future__ import annotations
@@ -39,15 +39,25 @@ Lineage: TypeAlias = OperatorLineage[Any, Any]
 _LONGEST_NAME = 200
 
 MOST_INPUTS = 100
-"""Source files that are told of; how many more there are is not counted."""
+"""Source files in an event, at most."""
 
 
 @define
 class ITwinRunFacet(RunFacet):
     """
-    How the run went, in the terms of the iTwin Platform; fields are None as long as they are not known.
+    The run of a task; unknown fields are None.
 
-    :param moreSourceFiles: whether there are source files that the event does not name
+    :param kind: kind of the connection
+    :param connectionId: id of the connection
+    :param runId: id of the run
+    :param state: state of the run
+    :param result: result of the run
+    :param started: start in ISO 8601, UTC
+    :param ended: end in ISO 8601, UTC
+    :param duration: seconds from start to end
+    :param summary: the result in one line
+    :param totals: numbers of jobs, files and issues
+    :param moreSourceFiles: whether there are source files that the event leaves out
     """
 
     kind: str
@@ -67,10 +77,13 @@ def lineage_of(
     hook: ITwinHook, kind: str, connection_id: str, run_id: str | None, report: RunReport | None, *, failed: bool
 ) -> Lineage:
     """
-    Tell what a task has done.
+    Return the lineage of a task.
 
-    :param report: the report of the run, None if the task has not seen its end
-    :param failed: whether the task has failed
+    :param kind: kind of the connection
+    :param connection_id: id of the connection
+    :param run_id: id of the run, None if the task has none
+    :param report: the report of the run, None if the task did not wait for its end
+    :param failed: whether the task failed
     """
     facet = ITwinRunFacet(kind=kind, connectionId=connection_id, runId=report.ref.run_id if report else run_id)
     if report:
@@ -82,11 +95,13 @@ def lineage_of(
         run_facets["errorMessage"] = ErrorMessageRunFacet(message=message, programmingLanguage="iTwin")
     lineage: Lineage = OperatorLineage(run_facets=run_facets)
     try:
-        # A client of its own: this can be another process than that of the task, whose sockets are not for it.
+        # A separate client: this can be a forked process, which must not use the sockets of the task's process.
         with ITwinClient(hook.get_conn().account) as client:
             _add_datasets(lineage, facet, client, ConnectionKind(kind), connection_id, report)
     except (ITwinError, ValueError) as error:
-        log.info("The lineage of %s connection %s names no files and no iModel: %s", kind, connection_id, error)
+        log.info(
+            "Cannot determine files and iModel for the lineage of %s connection %s: %s", kind, connection_id, error
+        )
     return lineage
 
 
@@ -123,9 +138,9 @@ def _inputs(files: list[SourceFile], namespace: str, connection_id: str) -> Iter
             name = f"manifestconnections/{connection_id}/sourcefiles/{source_id}"
         else:
             continue
-        # A name that is an address may be a secret.
-        known_as = excerpt(file.last_known_file_name or "", _LONGEST_NAME)
-        shown = known_as if known_as and "://" not in known_as else None
+        # A name that is a URL may be a secret.
+        file_name = excerpt(file.last_known_file_name or "", _LONGEST_NAME)
+        shown = file_name if file_name and "://" not in file_name else None
         yield Dataset(
             namespace=namespace,
             name=name,

@@ -1,7 +1,7 @@
 """
-What the end of a wait means for a task; operators and sensors share it, so that they judge and speak alike.
+What the result of a wait means for a task, for operators and sensors alike.
 
-DAG files reach this module, so whatever needs more than Airflow is imported where it is used.
+DAG files import this module, so whatever needs more than Airflow is imported where it is used.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from airflow_provider_itwin.exceptions import (
     ITwinTransientError,
     ITwinTriggerEventError,
 )
-from airflow_provider_itwin.utils.deferral import is_deferral_timeout
-from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_1_PLUS
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_1_PLUS, is_deferral_timeout
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset
 
     from airflow_provider_itwin.api.models.report import RunReport
-    from airflow_provider_itwin.api.wait.waiter import WaitEvent, WaitResult
+    from airflow_provider_itwin.api.wait.models import WaitResult
     from airflow_provider_itwin.hooks.itwin import ITwinHook
 log = logging.getLogger(__name__)
 
 REPORT_KEY = "run_report"
 REF_KEY = "run_ref"
 _TRY_KEY = "try_number"
+
 RETRY_BUDGET_BEFORE_DEFERRING = 10.0
-"""Seconds of trouble that the look before a deferral rides out on the worker; the trigger has more patience."""
+"""Seconds for which the poll before a deferral is retried on the worker. The trigger retries for longer."""
 
 
-def seconds_of(value: float | timedelta | None, name: str) -> float | None:
+def parse_seconds(value: float | timedelta | None, name: str) -> float | None:
     """
-    Give a duration in seconds.
+    Return a duration in seconds; None stays None.
 
-    :raises ValueError: if it is not positive, or not finite
+    :raises ITwinInputError: if it is not positive, or not finite
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if seconds is None:
@@ -57,11 +57,11 @@ def seconds_of(value: float | timedelta | None, name: str) -> float | None:
     return seconds
 
 
-def results_of(names: Iterable[str], parameter: str) -> tuple[str, ...]:
+def parse_results(names: Iterable[str], parameter: str) -> tuple[str, ...]:
     """
-    Give the results that a parameter names, to be read as often as need be: an iterator would be empty the second time.
+    Return the results that a parameter names, as a tuple: an iterator could be read only once.
 
-    :raises ValueError: if it is nothing that could name results
+    :raises ITwinInputError: if it is not iterable
     """
     try:
         return (names,) if isinstance(names, str) else tuple(names)
@@ -69,113 +69,115 @@ def results_of(names: Iterable[str], parameter: str) -> tuple[str, ...]:
         raise ITwinInputError(f"{parameter} must be results of a run, such as ['Error'], not {names!r}") from None
 
 
-def marked(context: Mapping[str, Any], memo: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Give a memo for a trigger, with the number of the try that it works for."""
+def with_try_number(context: Mapping[str, Any], memo: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return a memo for a trigger that includes the number of the current attempt."""
     return {**(memo or {}), _TRY_KEY: getattr(context["ti"], "try_number", None)}
 
 
-def is_left_over(context: Mapping[str, Any], event: Any) -> bool:
+def is_stale_event(context: Mapping[str, Any], event: Any) -> bool:
     """
-    Tell whether an event was meant for an earlier try of the task.
+    Return whether an event belongs to a previous attempt of the task.
 
-    Airflow 3.0 gives the retry of a deferred task what the triggerer has told the try before, instead of beginning anew.
+    Airflow 3.0 passes the trigger event of the previous attempt to the retry of a deferred task.
     """
     if not AIRFLOW_V_3_0_PLUS or AIRFLOW_V_3_1_PLUS or not isinstance(event, dict):
         return False
     memo = event.get("memo")
-    told = memo.get(_TRY_KEY) if isinstance(memo, dict) else None
+    sent = memo.get(_TRY_KEY) if isinstance(memo, dict) else None
     now = getattr(context["ti"], "try_number", None)
-    if told is None or told == now:
+    if sent is None or sent == now:
         return False
-    log.info("What the triggerer told try %s does not count for try %s, which begins anew", told, now)
+    log.info("Ignoring the trigger event of attempt %s; attempt %s starts from the beginning", sent, now)
     return True
 
 
-def understood(event: Any) -> WaitEvent:
+def read_result(event: Any) -> WaitResult:
     """
     Read a trigger's event.
 
     :raises ITwinPermanentError: if the trigger could not begin the wait
-    :raises ITwinTriggerEventError: if it is none of ours, or of a newer version of this package; nothing that cannot be
-        understood counts as a success
+    :raises ITwinTriggerEventError: if the event is invalid, or of a newer version of this package; an invalid event never
+        counts as a success
     """
-    from airflow_provider_itwin.api.wait.waiter import WaitEvent
+    from airflow_provider_itwin.api.wait.models import WaitResult
 
     if isinstance(event, Mapping) and "end" not in event and isinstance(event.get("error"), str):
-        text = f"The triggerer could not begin the wait: {event['error']}"
+        text = f"The trigger could not begin the wait: {event['error']}"
         raise ITwinTriggerEventError(text) if event.get("retryable") is True else ITwinPermanentError(text)
     try:
-        return WaitEvent.read(event)
+        return WaitResult.from_event(event)
     except ValueError as error:
         raise ITwinTriggerEventError(str(error)) from None
 
 
-def ended_deferral_text(failure: Exception, limit: str) -> str:
+def deferral_failure_text(failure: Exception, limit: str) -> str:
     """
-    Return the reason why Airflow has ended a deferral before its trigger did.
+    Return why Airflow ended a deferral before its trigger did.
 
-    :param failure: with what Airflow has resumed the task
-    :param limit: the parameters that set the time limit
+    :param failure: the exception with which Airflow resumed the task
+    :param limit: the parameters that set the timeout
     """
     if is_deferral_timeout(failure):
         return (
-            f"The time limit that {limit} sets has passed, and no triggerer has reported that, so Airflow's scheduler ended the "
-            "wait. Check that a triggerer is running and has capacity."
+            f"The timeout passed ({limit}) and no triggerer reported it, so Airflow's scheduler ended the wait. "
+            "Check that a triggerer is running and has capacity."
         )
     return f"The wait ended in the triggerer: {str(failure).rstrip('.')}."
 
 
-def unseen_text(target: str, outcome: WaitResult, failure: Exception, limit: str) -> str:
+def not_finished_text(result: WaitResult, failure: Exception, limit: str) -> str:
     """
-    Return the text for a run whose wait Airflow has ended; see :func:`ended_deferral_text`.
+    Return the error text for a run that had not finished when Airflow ended the wait; see :func:`deferral_failure_text`.
 
-    :param target: the run, in words
-    :param outcome: what a last poll on the worker has found
+    :param result: what a last poll on the worker returned
     """
-    if outcome.error is not None:
+    if result.error is not None:
         state = "could not be polled"
     else:
-        state = f"was still {outcome.state}" if outcome.state else "had not begun"
-    error = f" {str(outcome.error).rstrip('.')}." if outcome.error else ""
+        state = f"was still {result.state}" if result.state else "had not begun"
+    error = f" {str(result.error).rstrip('.')}." if result.error else ""
     return (
-        f"{target[0].upper()}{target[1:]} {state} when the wait for it ended. {ended_deferral_text(failure, limit)}{error} "
-        "The run does not count as failed. If it is running, it goes on in the cloud."
+        f"{_capitalized(result.spec.target)} {state} when the wait for it ended. {deferral_failure_text(failure, limit)}{error} "
+        "The run does not count as failed. If it is running, it continues in the cloud."
     )
 
 
-def raise_trouble(event: WaitEvent) -> None:
+def raise_wait_error(result: WaitResult) -> None:
     """
-    Raise what kept a wait from seeing the end of its run, if something did.
+    Raise the error that ended a wait before its run had finished, if there was one.
 
-    :raises ITwinPermanentError: if the service refuses to tell
-    :raises ITwinTransientError: if it gave no good answer for longer than tolerated
+    :raises ITwinPermanentError: if the service refuses to return the run
+    :raises ITwinTransientError: if there was no good response for longer than the outage tolerance
     """
-    from airflow_provider_itwin.api.wait.waiter import WaitEnd
+    from airflow_provider_itwin.api.wait.models import WaitEnd
 
-    error = event.error or "Nothing more is known."
-    if event.end is WaitEnd.REFUSED:
-        raise ITwinPermanentError(f"The wait for {event.spec.target} had to end. {error}")
-    if event.end is WaitEnd.OUTAGE:
+    error = result.error or "No further details."
+    if result.end is WaitEnd.REFUSED:
+        raise ITwinPermanentError(f"Cannot wait for {result.spec.target}. {error}")
+    if result.end is WaitEnd.OUTAGE:
         raise ITwinTransientError(
-            f"The wait for {event.spec.target} was given up after {_ago(event)}: there was no good answer for longer than is "
-            f"tolerated ([itwin] outage_tolerance). The run itself may be going on. {error}"
+            f"Gave up waiting for {result.spec.target} after {_elapsed(result)}: no good response for longer than the outage "
+            f"tolerance ([itwin] outage_tolerance). The run itself may still be running. {error}"
         )
 
 
-def overdue_text(event: WaitEvent, limit: str) -> str:
-    """Say that a time limit has passed; `limit` names the parameter that set it."""
-    state = f"was still {event.state}" if event.state else "had not been seen"
-    if event.spec.queued and known_state(event.state) is ExecutionState.COMPLETED:
-        state = "had ended, but kept its iModel busy, as the service said,"
-    target = event.spec.target + (", behind which this task queued," if event.spec.queued else "")
-    error = f" The last look at it failed: {event.error}" if event.error else ""
+def timeout_text(result: WaitResult, limit: str) -> str:
+    """Return the error text for a timeout; `limit` names the parameters that set it."""
+    spec = result.spec
+    state = f"was still {result.state}" if result.state else "had not been found"
+    if spec.queued and known_state(result.state) is ExecutionState.COMPLETED:
+        state = "had ended, but the service still reported its iModel as busy"
+    target = (
+        f"{_capitalized(spec.target)}, which this task was queued behind," if spec.queued else _capitalized(spec.target)
+    )
+    error = f" The last poll failed: {result.error}" if result.error else ""
     return (
-        f"{target[0].upper()}{target[1:]} {state} after {_ago(event)}, when the limit that {limit} sets had passed.{error} "
-        "If it is running, it goes on in the cloud: the iTwin Platform has no operation to cancel a run."
+        f"{target} {state} after {_elapsed(result)}, when the timeout passed ({limit}).{error} "
+        "If it is running, it continues in the cloud: the iTwin Platform cannot cancel a run."
     )
 
 
-def concluded(
+def conclude_run(
     context: Mapping[str, Any],
     hook: ITwinHook,
     report: RunReport,
@@ -183,10 +185,10 @@ def concluded(
     failure: type[ITwinRunFailedError | ITwinRunFailedFinalError],
 ) -> dict[str, Any]:
     """
-    Judge a finished run: push its report as the XCom ``run_report``, tell the log, and raise what the verdict says.
+    Judge a finished run: push its report as the XCom ``run_report``, log it, and raise what the result policy demands.
 
     :param failure: the exception for a run that counts as failed
-    :return: the report, for a run that passes
+    :return: the report of a run that passes
     """
     verdict = policy.judge(report.result, (*report.totals.jobs_by_result, *report.totals.tasks_by_result))
     report = _with_file_names(hook, report)
@@ -202,21 +204,21 @@ def concluded(
     return values
 
 
-def tell_outlets(task: Any, context: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+def add_to_outlet_events(task: Any, context: Mapping[str, Any], report: Mapping[str, Any]) -> None:
     """
-    Attach a run to the asset events of the outlets of a task.
+    Add a run to the asset events of a task's outlets.
 
     :param task: a run operator or sensor
-    :param report: the report of its run, or as much of one as is known
+    :param report: the report of its run, or the known part of it
     """
     if task.outlets:
-        from airflow_provider_itwin.assets import tell
+        from airflow_provider_itwin.assets import add_run_to_events
 
-        tell(context, task.outlets, report, lambda: _imodel_of(task))
+        add_run_to_events(context, task.outlets, report, lambda: _imodel_of(task))
 
 
 def _imodel_of(task: Any) -> Asset | None:
-    """Find out which iModel the connection of a task belongs to; what is in the way is no reason to fail after all."""
+    """Return the iModel asset, or None (logged) if it cannot be determined."""
     from airflow_provider_itwin.api.errors import ITwinError
     from airflow_provider_itwin.assets import imodel_asset
 
@@ -224,10 +226,10 @@ def _imodel_of(task: Any) -> Asset | None:
         imodel_id = task.hook.describe_connection(task.connection_id, task.kind).imodel_id
         if imodel_id:
             return imodel_asset(imodel_id, host=task.hook.get_conn().account.environment.api)
-        reason = "the service does not tell"
+        reason = "the service did not name it"
     except (ITwinError, ValueError) as error:
         reason = str(error)
-    log.warning("Which iModel the connection belongs to is not known, so its asset gets no event: %s", reason)
+    log.warning("Cannot determine the iModel of the connection, so its asset gets no event: %s", reason)
     return None
 
 
@@ -238,7 +240,11 @@ def _with_file_names(hook: ITwinHook, report: RunReport) -> RunReport:
     return report.with_file_names(hook.file_names(report.ref.connection_id, report.ref.kind, wanted))
 
 
-def _ago(event: WaitEvent) -> str:
-    from airflow_provider_itwin.api.models.durations import spoken_duration
+def _capitalized(text: str) -> str:
+    return text[0].upper() + text[1:]
 
-    return spoken_duration(event.elapsed)
+
+def _elapsed(result: WaitResult) -> str:
+    from airflow_provider_itwin.api.models.durations import format_duration
+
+    return format_duration(result.elapsed)

@@ -1,13 +1,13 @@
 """
-The version of what Airflow stores of a trigger: its keyword arguments.
+The versions of the keyword arguments of a trigger, which Airflow stores.
 
-DAG files that watch reach this module, so what needs more than Airflow is imported where it is used.
+DAG files with a watcher import this module, so whatever needs more than Airflow is imported where it is used.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from inspect import Parameter, signature
 from typing import Any
 
@@ -19,10 +19,10 @@ KWARGS_VERSION = 1
 
 class StoredKwargs:
     """
-    The keyword arguments of a trigger that its class does not know: the version, and members of a later version.
+    The keyword arguments of a trigger that its class does not know: the version, and those of a later version.
 
-    Only what was stored names its version. So a misspelt argument in a DAG file is a `TypeError`, as it is everywhere, but an
-    unknown one in the database is not: it would end every wait.
+    Only stored arguments have a version. So a misspelt argument in a DAG file is a `TypeError`, but an unknown one in the
+    database is not: it would end every wait.
 
     :param owner: name of the trigger's class, for error texts
     :param others: the keyword arguments that the class does not know
@@ -42,7 +42,7 @@ class StoredKwargs:
         """Return the arguments as they are stored."""
         return {"version": self._version, **(self._others or {})}
 
-    def check(self) -> None:
+    def check(self, unknown: Iterable[str] = ()) -> None:
         """
         Check that this version of the package can work with the arguments; log those that it ignores.
 
@@ -50,12 +50,13 @@ class StoredKwargs:
         """
         from airflow_provider_itwin.api.models.stored_version import check_version
 
-        check_version({"version": self._version}, KWARGS_VERSION, f"What is stored of {self._owner}")
-        if self._others:
+        check_version({"version": self._version}, KWARGS_VERSION, f"The stored form of {self._owner}")
+        ignored = sorted({*(self._others or ()), *unknown})
+        if ignored:
             log.warning(
                 "%s ignores the stored parameters %s: this version of the package does not know them.",
                 self._owner,
-                ", ".join(map(repr, sorted(self._others))),
+                ", ".join(map(repr, ignored)),
             )
 
 

@@ -1,21 +1,26 @@
 """
-An iTwin Platform on loopback, for developing and testing with no account and no network.
+An emulated iTwin Platform on loopback: develop and test clients with no account and no network.
 
 .. code-block:: python
 
     with Emulator(speed=60.0, scenario="demo") as emulator:
-        ...  # talk to emulator.url as emulator.client_id, emulator.client_secret
+        ...  # connect to emulator.url as emulator.client_id with emulator.client_secret
 
-It shares nothing with the client in this package, so that each can catch the other's mistakes. From a shell:
-``itwin-emulator --help``.
+From a shell: ``itwin-emulator --help``. In tests: the fixtures of ``itwin_emulator.pytest_plugin``.
 """
 
-from itwin_emulator.domain.clock import Clock, ManualClock
-from itwin_emulator.domain.quirks import Oddities
-from itwin_emulator.domain.run_plans import FailingFile, RunError, RunPlan
-from itwin_emulator.emulator import Emulator
-from itwin_emulator.http.faults import Fault
-from itwin_emulator.http.request_log import Journal, JournalEntry
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from itwin_emulator.domain.clock import Clock, ManualClock
+    from itwin_emulator.domain.quirks import Quirks
+    from itwin_emulator.domain.run_plans import FailingFile, RunError, RunPlan
+    from itwin_emulator.emulator import Emulator
+    from itwin_emulator.http.faults import Fault
+    from itwin_emulator.http.request_log import LoggedRequest, RequestLog
 
 __version__ = "0.1.0"
 
@@ -24,10 +29,31 @@ __all__ = [
     "Emulator",
     "FailingFile",
     "Fault",
-    "Journal",
-    "JournalEntry",
+    "LoggedRequest",
     "ManualClock",
-    "Oddities",
+    "Quirks",
+    "RequestLog",
     "RunError",
     "RunPlan",
 ]
+
+_MODULES = {
+    "Clock": "domain.clock",
+    "Emulator": "emulator",
+    "FailingFile": "domain.run_plans",
+    "Fault": "http.faults",
+    "LoggedRequest": "http.request_log",
+    "ManualClock": "domain.clock",
+    "Quirks": "domain.quirks",
+    "RequestLog": "http.request_log",
+    "RunError": "domain.run_plans",
+    "RunPlan": "domain.run_plans",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use: pytest imports this package in every session, to load its plugin."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return value

@@ -1,4 +1,4 @@
-"""The emulator as a Python object: starts a platform on loopback, in a thread of its own."""
+"""The emulator as a Python object: serves an emulated iTwin Platform from a thread."""
 
 from __future__ import annotations
 
@@ -12,35 +12,44 @@ from types import TracebackType
 from typing import Any, Self
 
 from itwin_emulator.admin import scenario as scenarios
-from itwin_emulator.admin.controls import Steering
-from itwin_emulator.admin.state_file import StateFile
-from itwin_emulator.admin.state_writer import Keeper
+from itwin_emulator.admin.controls import Controls
+from itwin_emulator.admin.state_file import StateFile, StateWriter
+from itwin_emulator.api.json_cache import RunJsonCache
 from itwin_emulator.domain.clock import Clock
 from itwin_emulator.domain.entities import Client
+from itwin_emulator.domain.quirks import Quirks
+from itwin_emulator.domain.store import Store
+from itwin_emulator.http.faults import FaultRegistry
+from itwin_emulator.http.oauth import TokenService
+from itwin_emulator.http.rate_limit import RateLimiter
+from itwin_emulator.http.request_log import RequestLog
 
 DEFAULT_CLIENT_ID = "service-emulator"
-DEFAULT_CLIENT_SECRET = "emulator+secret/of=nobody"  # noqa: S105 -- guards nothing; its signs tell who forgot to encode
-START_LIMIT = 30.0
+DEFAULT_CLIENT_SECRET = "emulator+secret/of=nobody"  # noqa: S105 -- not a secret; its characters detect missing encoding
+START_TIMEOUT = 30.0
 
 
-class Emulator(Steering):
+class Emulator:
     """
-    An iTwin Platform on loopback.
+    An emulated iTwin Platform on loopback.
 
-    Use it as a context manager, or call :meth:`start` and :meth:`stop`. Everything may be called from any thread while it
-    serves. With ``speed=60`` a run planned for 600 emulated seconds takes ten real ones.
+    Use it as a context manager, or call :meth:`start` and :meth:`stop`. All methods are thread-safe. The methods of
+    :class:`~itwin_emulator.admin.controls.Controls` are available as methods of the emulator: ``emulator.plan_run(...)`` is
+    ``emulator.controls.plan_run(...)``.
 
-    :param speed: emulated seconds that a run advances per real second
-    :param scenario: what exists at the start: a built-in name (``"demo"``), the path of a TOML file, or the same as a dict
-    :param port: 0 for a free one
+    :param speed: emulated seconds of work per real second: at speed 60, a run planned for 600 seconds takes ten
+    :param scenario: the entities at the start: a built-in name (``"demo"``), the path of a TOML file, or its content as a dict
+    :param port: port to listen on; 0: any free port
     :param clock_skew: seconds by which the service's clock is ahead of this machine's
-    :param host: address to listen on; loopback unless ``allow_remote`` is set
-    :param client_id: the service client that has access to everything
-    :param token_lifetime: real seconds that a token is good for
+    :param host: address to listen on; must be loopback unless ``allow_remote`` is set
+    :param client_id: id of the service client that has access to everything
+    :param client_secret: its secret
+    :param token_lifetime: lifetime of tokens in real seconds
     :param tier: rate-limit tier (``"community"``, ``"standard"`` ...); None: no limit
-    :param clock: another clock, e.g. a ``ManualClock`` for tests that do not sleep; ``speed`` and ``clock_skew`` are then its
-    :param journal_file: append every request to this file too, one JSON object a line
-    :param state_file: keep the state in this file; if it exists, it is gone on with, and the scenario is not looked at
+    :param clock: another clock, e.g. a ``ManualClock``; it replaces ``speed`` and ``clock_skew``
+    :param request_log_file: append every request to this file, as JSON lines
+    :param state_file: keep the state in this file; if it exists, its state is restored and the scenario is ignored
+    :param allow_remote: allow a host that is not a loopback address
     """
 
     def __init__(
@@ -56,111 +65,169 @@ class Emulator(Steering):
         token_lifetime: float = 3600.0,
         tier: str | None = None,
         clock: Clock | None = None,
-        journal_file: str | Path | None = None,
+        request_log_file: str | Path | None = None,
         state_file: str | Path | None = None,
         allow_remote: bool = False,
     ) -> None:
+        if not is_loopback(host) and not allow_remote:
+            raise ValueError(f"refusing to bind to non-loopback address {host!r}; pass allow_remote=True")
         self.client_id = client_id
         self.client_secret = client_secret
-        self.loopback_only = is_loopback(host)
-        if not self.loopback_only and not allow_remote:
-            raise ValueError(f"{host!r} is not a loopback address; the emulator has no business on a network")
-        super().__init__(clock or Clock(speed, clock_skew), token_lifetime, tier)
+        self.clock = clock or Clock(speed, clock_skew)
+        self.store = Store(self.clock)
+        self.json_cache = RunJsonCache()
+        self.tokens = TokenService(self.clock, self.store.clients, token_lifetime)
+        self.faults = FaultRegistry()
+        self.rate_limiter = RateLimiter()
+        self.request_log = RequestLog()
         self._host = host
         self._port = port
-        self._journal_file = None if journal_file is None else Path(journal_file)
-        self._keeper = None if state_file is None else Keeper(StateFile(Path(state_file)), self.platform, self.desk)
+        self._request_log_file = None if request_log_file is None else Path(request_log_file)
+        self._state_writer = (
+            None if state_file is None else StateWriter(StateFile(Path(state_file)), self.store, self.tokens)
+        )
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._failure: BaseException | None = None
-        resumed = self._keeper is not None and self._keeper.load()
-        if scenario is not None and not resumed:
-            loaded, where = scenarios.load(scenario)
-            loaded.apply(self.platform, where)
-            self.use_tier(tier or loaded.tier)
-        self.platform.clients[client_id] = Client(client_id, client_secret, everywhere=True)
-        self.changed()
+        self.controls = Controls(
+            store=self.store,
+            tokens=self.tokens,
+            faults=self.faults,
+            rate_limiter=self.rate_limiter,
+            request_log=self.request_log,
+            get_url=lambda: self.url,
+            on_change=self._save_state,
+        )
+        self._expose_controls()
+        self.set_tier(tier)
+        restored = self._state_writer is not None and self._state_writer.load()
+        if scenario is not None and not restored:
+            loaded, name = scenarios.load(scenario)
+            loaded.apply(self.store, name)
+            self.set_tier(tier or loaded.tier)
+        self.store.clients[client_id] = Client(client_id, client_secret, everywhere=True)
+        self._save_state()
 
-    def changed(self) -> None:
-        """Keep the state, if it is to be kept."""
-        if self._keeper is not None:
-            self._keeper.changed()
+    def _expose_controls(self) -> None:
+        """Make the controls available as methods of the emulator, for short test code."""
+        controls = self.controls
+        self.add_client = controls.add_client
+        self.make_token = controls.make_token
+        self.set_role = controls.set_role
+        self.sign_in = controls.sign_in
+        self.add_itwin = controls.add_itwin
+        self.add_imodel = controls.add_imodel
+        self.add_connection = controls.add_connection
+        self.connection_ids = controls.connection_ids
+        self.plan_run = controls.plan_run
+        self.start_run = controls.start_run
+        self.finish_run = controls.finish_run
+        self.runs = controls.runs
+        self.fail = controls.fail
+        self.add_fault = controls.add_fault
+        self.outage = controls.outage
+        self.clear_faults = controls.clear_faults
+        self.revoke_tokens = controls.revoke_tokens
+        self.set_tier = controls.set_tier
+        self.limit_rate = controls.limit_rate
 
-    # Life
+    @property
+    def quirks(self) -> Quirks:
+        """The quirks; assign to their attributes to switch them."""
+        return self.store.quirks
+
+    @property
+    def url(self) -> str:
+        """Origin of the API, the token endpoint and the dashboard."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    @property
+    def port(self) -> int:
+        """The port; the actual one after the start."""
+        return self._port
 
     def start(self) -> Self:
-        """Serve; returns when requests are answered."""
+        """
+        Start serving. Returns when the emulator accepts requests.
+
+        :raises RuntimeError: the emulator is running already, or does not start in time
+        :raises OSError: the address is in use or not available
+        """
         if self._thread is not None:
-            raise RuntimeError("the emulator has been started already")
-        if self._journal_file is not None:
-            self.journal.record_to(self._journal_file)
+            raise RuntimeError("the emulator is running already")
+        if self._request_log_file is not None:
+            self.request_log.write_to(self._request_log_file)
         self._ready.clear()
         self._thread = threading.Thread(target=self._serve, name="itwin-emulator", daemon=True)
         self._thread.start()
-        if not self._ready.wait(START_LIMIT):
+        if not self._ready.wait(START_TIMEOUT):
             raise RuntimeError("the emulator did not start in time")
-        failure = self._taken_failure()
+        failure = self._take_failure()
         if failure is not None:
             self._thread.join()
             self._thread = None
             raise failure
         return self
 
-    def _taken_failure(self) -> BaseException | None:
-        failure, self._failure = self._failure, None
-        return failure
-
     def stop(self) -> None:
-        """Stop serving; returns when the thread has ended and the state is kept."""
+        """Stop serving. Returns when the thread has ended and the state is saved."""
         if self._thread is not None:
             if self._loop is not None and self._stopping is not None:
                 self._loop.call_soon_threadsafe(self._stopping.set)
-            self._thread.join(START_LIMIT)
+            self._thread.join(START_TIMEOUT)
             self._thread = None
-            self.journal.close()
-        if self._keeper is not None:
-            self._keeper.close()
+            self.request_log.close()
+        if self._state_writer is not None:
+            self._state_writer.close()
 
     def __enter__(self) -> Self:
-        """Start."""
+        """Start serving."""
         return self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop."""
+        """Stop serving."""
         self.stop()
 
-    @property
-    def url(self) -> str:
-        """Origin of the service, of its token endpoint and of its web page."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+    def _save_state(self) -> None:
+        if self._state_writer is not None:
+            self._state_writer.changed()
 
-    @property
-    def port(self) -> int:
-        """The port, once it is known."""
-        return self._port
+    def _take_failure(self) -> BaseException | None:
+        failure, self._failure = self._failure, None
+        return failure
 
     def _serve(self) -> None:
         try:
             asyncio.run(self._main())
-        except BaseException as error:  # noqa: BLE001 -- handed over to the thread that waits
+        except BaseException as error:  # noqa: BLE001 -- raised in the thread that called start()
             self._failure = error
         finally:
             self._ready.set()
 
     async def _main(self) -> None:
-        # Only now: who merely imports the emulator should not pay for a web server.
+        # Imported here, so that importing the emulator does not import the web server.
         from aiohttp import web
 
-        from itwin_emulator.admin.routes import Control
-        from itwin_emulator.http.server import Gateway
+        from itwin_emulator.admin.routes import ControlRoutes
+        from itwin_emulator.server import Server
 
-        gateway = Gateway(self.platform, self.desk, self._faults, self.limiter, self.journal, Control(self))
-        runner = web.ServerRunner(web.Server(gateway, access_log=None, logger=_logger()), shutdown_timeout=0.2)
+        server = Server(
+            store=self.store,
+            json_cache=self.json_cache,
+            tokens=self.tokens,
+            faults=self.faults,
+            rate_limiter=self.rate_limiter,
+            request_log=self.request_log,
+            control=ControlRoutes(self.controls, loopback_only=is_loopback(self._host)),
+            get_url=lambda: self.url,
+            on_change=self._save_state,
+        )
+        runner = web.ServerRunner(web.Server(server, access_log=None, logger=_logger()), shutdown_timeout=0.2)
         await runner.setup()
         try:
             site = web.TCPSite(runner, self._host, self._port, backlog=1024)
@@ -174,21 +241,21 @@ class Emulator(Steering):
             await runner.cleanup()
 
 
-def _logger() -> logging.Logger:
-    """Give a logger for what goes wrong here; what goes wrong in a client, it has been told."""
-    from aiohttp.http_exceptions import HttpProcessingError
-
-    logger = logging.getLogger(__name__)
-    if not logger.filters:
-        logger.addFilter(lambda record: not isinstance((record.exc_info or (None, None))[1], HttpProcessingError))
-    return logger
-
-
 def is_loopback(host: str) -> bool:
-    """Tell whether an address can be reached from this machine only."""
+    """Return whether an address is reachable from this machine only."""
     if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _logger() -> logging.Logger:
+    """Return a logger for errors of the server. Malformed requests are not logged; the client gets a 400."""
+    from aiohttp.http_exceptions import HttpProcessingError
+
+    logger = logging.getLogger(__name__)
+    if not logger.filters:
+        logger.addFilter(lambda record: not isinstance((record.exc_info or (None, None))[1], HttpProcessingError))
+    return logger

@@ -1,4 +1,4 @@
-"""A minimal client of the platform, and what tests know of its paths and bodies."""
+"""A minimal client of the store, and what tests know of its paths and bodies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BODIES: dict[str, dict[str, Any] | None] = {"storage": None, "manifest": {}, "ex
 
 
 class Api:
-    """The least that one needs to talk to the platform: a token, and no automatism."""
+    """The least that one needs to talk to the store: a token, and no automatism."""
 
     def __init__(self, url: str, client_id: str, client_secret: str) -> None:
         self.url = url

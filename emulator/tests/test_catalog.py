@@ -5,37 +5,37 @@ import random
 import pytest
 
 from itwin_emulator import Emulator, ManualClock
-from itwin_emulator.domain.entities import Client, SourceFile
+from itwin_emulator.domain.entities import Client
 from itwin_emulator.domain.kinds import KINDS
-from itwin_emulator.domain.runs import Run
+from itwin_emulator.domain.source_files import SourceFile
 from itwin_emulator.domain.store import NewestFirst
 from platform_client import STORAGE, Api
 
 
-def test_lists_are_what_a_look_at_every_connection_would_give(emulator: Emulator) -> None:
-    platform, chance = emulator.platform, random.Random(1)
+def test_lists_equal_a_scan_of_all_connections(emulator: Emulator) -> None:
+    store, chance = emulator.store, random.Random(1)
     for number in range(9):
         emulator.add_imodel(f"m-{number}", f"t-{number % 3}")
     guest = Client("guest", "secret")
     for itwin in ("t-0", "t-2"):
-        platform.itwins[itwin].members[guest.id] = "reader"
-    everybody = platform.clients[emulator.client_id]
+        store.itwins[itwin].members[guest.id] = "reader"
+    everybody = store.clients[emulator.client_id]
     for _ in range(300):
-        if len(platform.connections) > 40 or (platform.connections and chance.random() < 0.3):
-            platform.remove_connection(chance.choice(list(platform.connections.values())))
+        if len(store.connections) > 40 or (store.connections and chance.random() < 0.3):
+            store.remove_connection(chance.choice(list(store.connections.values())))
         else:
             emulator.add_connection(chance.choice(list(KINDS)), imodel_id=f"m-{chance.randrange(9)}", files=1)
         kind, imodel = chance.choice(list(KINDS)), f"m-{chance.randrange(9)}"
         for client in (everybody, guest):
-            seen = [one for one in platform.connections.values() if platform.role(client, one.imodel_id)]
-            assert list(platform.listed(client, kind, None)) == [one for one in seen if one.kind == kind]
+            seen = [one for one in store.connections.values() if store.role(client, one.imodel_id)]
+            assert list(store.list_connections(client, kind, None)) == [one for one in seen if one.kind == kind]
             of_imodel = [one for one in seen if one.imodel_id == imodel]
-            assert list(platform.listed(client, None, imodel)) == of_imodel
-            assert list(platform.listed(client, kind, imodel)) == [one for one in of_imodel if one.kind == kind]
+            assert list(store.list_connections(client, None, imodel)) == of_imodel
+            assert list(store.list_connections(client, kind, imodel)) == [one for one in of_imodel if one.kind == kind]
 
 
 def test_which_files_are_mapped(emulator: Emulator) -> None:
-    catalog = emulator.platform.connections
+    catalog = emulator.store.connections
     one = catalog[emulator.add_connection(imodel_id="m", files=[])]
     other = catalog[emulator.add_connection(imodel_id="m", files=[])]
     file, twin, new = SourceFile("f", "a.dgn"), SourceFile("f", "b.dgn"), SourceFile("g", "c.dgn")
@@ -50,7 +50,7 @@ def test_which_files_are_mapped(emulator: Emulator) -> None:
     catalog.replace_file(other, twin, new)
     assert not catalog.is_mapped("m", "storage", "f")
     assert catalog.is_mapped("m", "storage", "g")
-    emulator.platform.remove_connection(other)
+    emulator.store.remove_connection(other)
     assert not catalog.is_mapped("m", "storage", "g")
     assert (one.files, other.files) == ([], [new])
 
@@ -72,15 +72,17 @@ def test_a_deleted_connection_keeps_its_imodel_busy(api: Api, emulator: Emulator
     api.call("DELETE", f"{STORAGE}/{one}")
     assert api.get(location).status_code == 404
     assert api.start("storage", other).status_code == 303
-    assert emulator.watch()["active"] == 1
+    assert emulator.controls.dashboard()["active"] == 1
     clock.advance(3000)
-    assert emulator.watch()["active"] == 0
+    assert emulator.controls.dashboard()["active"] == 0
 
 
 @pytest.mark.parametrize("part", [slice(0, 3), slice(2, 100), slice(9, 3), slice(None), slice(-2, None)])
 def test_newest_first(emulator: Emulator, clock: ManualClock, part: slice) -> None:
-    connection = emulator.platform.connections[emulator.add_connection()]
-    runs = [Run.begin(connection, (), connection.usual_plan, clock.now() + number, 1.0) for number in range(7)]
+    connection = emulator.store.connections[emulator.add_connection()]
+    runs = [
+        emulator.store.new_run(connection, (), connection.default_plan, clock.now() + number) for number in range(7)
+    ]
     backwards = NewestFirst(runs, 5)
     assert list(backwards) == runs[4::-1]
     assert backwards[part] == runs[4::-1][part]

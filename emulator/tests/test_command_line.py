@@ -34,9 +34,18 @@ def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serves_until_told_to_stop(tmp_path: Path, number: signal.Signals) -> None:
-    journal = tmp_path / "journal.jsonl"
-    arguments = ("--client-id", "service-x", "--client-secret", "y", "--journal", str(journal), "--clock-skew", "5")
+def test_serves_until_it_gets_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+    request_log = tmp_path / "request_log.jsonl"
+    arguments = (
+        "--client-id",
+        "service-x",
+        "--client-secret",
+        "y",
+        "--request-log",
+        str(request_log),
+        "--clock-skew",
+        "5",
+    )
     with command(*arguments) as (process, url):
         api = Api(url, "service-x", "y")
         assert api.get(f"{STORAGE}/demo-storage-connection").status_code == 200
@@ -46,9 +55,9 @@ def test_serves_until_told_to_stop(tmp_path: Path, number: signal.Signals) -> No
     assert output == ""
     assert f"emulator at {url}" in errors
     assert "Traceback" not in errors
-    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    lines = [json.loads(line) for line in request_log.read_text().splitlines()]
     assert [line["operation"] for line in lines] == ["token", "get-storage-connection"]
-    assert "Bearer" not in journal.read_text()
+    assert "Bearer" not in request_log.read_text()
 
 
 def test_quiet_and_empty() -> None:
@@ -61,7 +70,7 @@ def test_quiet_and_empty() -> None:
     assert errors == ""
 
 
-def test_help_tells_a_newcomer_everything(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_covers_the_first_steps(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as done:
         main(["--help"])
     assert done.value.code == 0
@@ -71,7 +80,7 @@ def test_help_tells_a_newcomer_everything(capsys: pytest.CaptureFixture[str]) ->
         '"conn_type": "itwin"',
         "demo-storage-connection",
         "demo-failing-connection",
-        "how time runs",
+        "run plans:",
         "/emulator/plans",
         "/emulator/faults",
         "/openapi.json",
@@ -82,25 +91,25 @@ def test_help_tells_a_newcomer_everything(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
-        (["--host", "0.0.0.0"], "not a loopback address"),
-        (["--host", "example.com"], "not a loopback address"),
-        (["--scenario", "nope"], "there is no scenario file"),
+        (["--host", "0.0.0.0"], "non-loopback address"),
+        (["--host", "example.com"], "non-loopback address"),
+        (["--scenario", "nope"], "no scenario file"),
         (["--speed", "0"], "speed must be greater than zero"),
         (["--tier", "gold"], "invalid choice"),
         (["--state", "/no/such/folder/state.json"], "No such file or directory"),
     ],
 )
-def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str) -> None:
+def test_mistakes(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
     with pytest.raises(SystemExit) as done:
         main(arguments)
     assert done.value.code == 2
-    assert complaint in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
     with Emulator() as emulator, pytest.raises(SystemExit) as done:
         main(["--port", str(emulator.port)])
     assert done.value.code == 1
-    assert f"cannot serve at 127.0.0.1:{emulator.port}" in capsys.readouterr().err
+    assert f"cannot listen on 127.0.0.1:{emulator.port}" in capsys.readouterr().err

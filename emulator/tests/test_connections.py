@@ -21,7 +21,7 @@ def body_for(kind: str, imodel: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", ["storage", "manifest", "export"])
-def test_life_of_a_connection(api: Api, emulator: Emulator, kind: str) -> None:
+def test_lifecycle_of_a_connection(api: Api, emulator: Emulator, kind: str) -> None:
     itwin = emulator.add_itwin()
     imodel = emulator.add_imodel(itwin_id=itwin)
     root = ROOTS[kind]
@@ -84,7 +84,7 @@ def test_links_lead_to_the_imodel_and_the_itwin(api: Api, emulator: Emulator) ->
     assert itwin["id"] == imodel["iTwinId"]
 
 
-def test_life_of_a_storage_source_file(api: Api, emulator: Emulator) -> None:
+def test_lifecycle_of_a_storage_source_file(api: Api, emulator: Emulator) -> None:
     connection = emulator.add_connection(files=[])
     root = f"{STORAGE}/{connection}/sourcefiles"
     created = api.post(root, {"storageFileId": "file-1", "connectorType": "REVIT"})
@@ -108,7 +108,7 @@ def test_life_of_a_storage_source_file(api: Api, emulator: Emulator) -> None:
     assert api.get(root).json()["sourceFiles"] == []
 
 
-def test_life_of_a_manifest_source_file(api: Api, emulator: Emulator) -> None:
+def test_lifecycle_of_a_manifest_source_file(api: Api, emulator: Emulator) -> None:
     connection = emulator.add_connection("manifest", files=[])
     root = f"{MANIFEST}/{connection}/sourcefiles"
     file = api.post(root, {"sourceFileId": "f5b36238"}).json()["sourceFile"]

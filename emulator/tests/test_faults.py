@@ -26,7 +26,7 @@ def test_a_burst_of_failures(api: Api, emulator: Emulator, path: str) -> None:
     assert [answer.status_code for answer in answers] == [503, 503, 200]
     assert answers[0].headers["Retry-After"] == "7"
     assert error_of(answers[0])["code"] == "ServiceUnavailable"
-    assert [entry.fault for entry in emulator.journal if entry.operation == GET] == ["status", "status", None]
+    assert [entry.fault for entry in emulator.request_log if entry.operation == GET] == ["status", "status", None]
 
 
 @pytest.mark.parametrize(
@@ -61,16 +61,16 @@ def test_patterns_connections_and_later(api: Api, emulator: Emulator, path: str)
     assert [api.get(one).status_code for one in (path, path, other, path)] == [200, 500, 200, 500]
     assert api.get(f"{path}/runs").status_code == 500
     assert api.start("storage", "c").status_code == 504
-    assert emulator.heal() == 1
+    assert emulator.clear_faults() == 1
     assert api.get(path).status_code == 200
 
 
 def test_healing_one_operation(api: Api, emulator: Emulator, path: str) -> None:
     emulator.fail(GET, None)
     emulator.fail("token", None)
-    assert emulator.heal(GET) == 1
+    assert emulator.clear_faults(GET) == 1
     assert api.ask_token().status_code == 503
-    assert emulator.overview()["faults"][0]["operation"] == "token"
+    assert emulator.controls.overview()["faults"][0]["operation"] == "token"
 
 
 def test_an_outage_ends_by_itself(api: Api, emulator: Emulator, clock: ManualClock, path: str) -> None:
@@ -82,7 +82,7 @@ def test_an_outage_ends_by_itself(api: Api, emulator: Emulator, clock: ManualClo
     assert api.get(path).status_code == 503
     clock.advance(1)
     assert api.get(path).status_code == 200
-    assert emulator.overview()["faults"] == []
+    assert emulator.controls.overview()["faults"] == []
 
 
 def test_trouble_at_the_token_endpoint(api: Api, emulator: Emulator) -> None:
@@ -97,7 +97,7 @@ def test_reset_before_processing_leaves_no_run(api: Api, emulator: Emulator, pat
     with pytest.raises(requests.ConnectionError):
         api.start("storage", "c")
     assert emulator.runs("c") == []
-    assert emulator.journal[-1].status is None
+    assert emulator.request_log[-1].status is None
     assert api.start("storage", "c").status_code == 202
 
 

@@ -107,7 +107,7 @@ def test_links_keep_the_imodel(api: Api, emulator: Emulator) -> None:
 )
 def test_odd_links(api: Api, emulator: Emulator, form: str, next_link: str) -> None:
     connection = emulator.add_connection(files=3)
-    emulator.oddities.next_links = form  # type: ignore[assignment]
+    emulator.quirks.next_links = form  # type: ignore[assignment]
     _, links = names(api, f"{STORAGE}/{connection}/sourcefiles?$top=2")
     assert next_link in links["next"]["href"]
     _, last = names(api, f"{STORAGE}/{connection}/sourcefiles?$top=2&$skip=2")
@@ -115,7 +115,7 @@ def test_odd_links(api: Api, emulator: Emulator, form: str, next_link: str) -> N
 
 
 def test_empty_objects_for_links(api: Api, emulator: Emulator) -> None:
-    emulator.oddities.next_links = "empty-object"
+    emulator.quirks.next_links = "empty-object"
     _, links = names(api, f"{STORAGE}/{emulator.add_connection()}/sourcefiles")
     assert links["prev"] == {}
     assert links["next"] == {}

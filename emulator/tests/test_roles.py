@@ -50,7 +50,7 @@ def test_the_export_api_says_403(emulator: Emulator, stranger: Api) -> None:
 
 
 def test_an_invitation_helps(emulator: Emulator, stranger: Api, itwin: str) -> None:
-    emulator.give_role("service-stranger", itwin, "reader")
+    emulator.set_role("service-stranger", itwin, "reader")
     assert stranger.get(f"{STORAGE}/s").status_code == 200
     assert stranger.get(f"/itwins/{itwin}").status_code == 200
     assert stranger.start("storage", "s").status_code == 403
@@ -58,9 +58,9 @@ def test_an_invitation_helps(emulator: Emulator, stranger: Api, itwin: str) -> N
     assert stranger.call("DELETE", f"{STORAGE}/s").status_code == 403
     refused = stranger.post(f"{STORAGE}/s/sourcefiles", {"storageFileId": "f", "connectorType": "MSTN"})
     assert (refused.status_code, error_of(refused)["code"]) == (403, "InsufficientPermissions")
-    emulator.give_role("service-stranger", itwin, "maintainer")
+    emulator.set_role("service-stranger", itwin, "maintainer")
     assert stranger.start("storage", "s").status_code == 202
-    emulator.give_role("service-stranger", itwin, None)
+    emulator.set_role("service-stranger", itwin, None)
     assert stranger.get(f"{STORAGE}/s").status_code == 404
 
 
@@ -74,8 +74,8 @@ def test_no_connection_in_a_foreign_imodel(stranger: Api) -> None:
 
 def test_wrong_roles_and_clients(emulator: Emulator, itwin: str) -> None:
     with pytest.raises(ValueError, match="owner, maintainer, reader"):
-        emulator.give_role(emulator.client_id, itwin, "king")
+        emulator.set_role(emulator.client_id, itwin, "king")
     with pytest.raises(LookupError):
-        emulator.give_role("nobody", itwin, "owner")
+        emulator.set_role("nobody", itwin, "owner")
     with pytest.raises(LookupError):
         emulator.sign_in("nobody")

@@ -126,7 +126,7 @@ def test_one_active_run_per_imodel_whatever_the_kind(
 
 
 def test_only_the_first_of_simultaneous_starts_is_processed(api: Api, emulator: Emulator) -> None:
-    emulator.oddities.slow_start = 0.5
+    emulator.quirks.slow_start = 0.5
     connection = emulator.add_connection()
     callers = [fresh(api) for _ in range(4)]
     together = threading.Barrier(len(callers))
@@ -154,12 +154,11 @@ def test_only_the_first_of_simultaneous_starts_is_processed(api: Api, emulator: 
 
 def test_the_conflict_of_2021(api: Api, emulator: Emulator) -> None:
     connection = emulator.add_connection(imodel_id="m")
-    emulator.oddities.slow_start = 0.01
-    emulator.oddities.conflict_code = "IModelAlreadyProcessingRequest"
-    emulator.platform.claim_start("m")
-    answer = api.start("storage", connection)
+    emulator.quirks.slow_start = 0.01
+    emulator.quirks.conflict_code = "IModelAlreadyProcessingRequest"
+    with emulator.store.start_in_progress("m"):
+        answer = api.start("storage", connection)
     assert (answer.status_code, error_of(answer)["code"]) == (409, "IModelAlreadyProcessingRequest")
-    emulator.platform.release_start("m")
     assert api.start("storage", connection).status_code == 202
 
 
@@ -185,7 +184,7 @@ def test_planned_results(api: Api, emulator: Emulator, clock: ManualClock, resul
     assert odd == expected.get(result, ["Skipped"] * 3 if result == "Skipped" else [])
 
 
-def test_failing_files_tell_why(api: Api, emulator: Emulator, clock: ManualClock) -> None:
+def test_failing_files_have_errors(api: Api, emulator: Emulator, clock: ManualClock) -> None:
     connection = emulator.add_connection(files=["a.dgn", "b.dgn", "c.rvt"])
     emulator.plan_run(
         connection,
@@ -314,7 +313,7 @@ def test_an_interrupted_execution(emulator: Emulator, clock: ManualClock) -> Non
     assert seen == [("Queued", 0), ("Executing", 0), ("WaitingToRetry", 1), ("Executing", 2), ("Finalizing", 4)]
 
 
-def test_history_tells_of_files_as_they_were(api: Api, emulator: Emulator, clock: ManualClock) -> None:
+def test_past_runs_keep_their_files(api: Api, emulator: Emulator, clock: ManualClock) -> None:
     connection = emulator.add_connection(files=[{"name": "a.dgn", "file_id": "old", "id": "one"}])
     emulator.start_run(connection)
     clock.advance(10)
@@ -388,7 +387,7 @@ def test_last_run_link(api: Api, emulator: Emulator, clock: ManualClock) -> None
     assert links["lastRun"] == {"href": locations[1]}
 
 
-def test_lists_are_minimal_unless_asked_otherwise(api: Api, emulator: Emulator, clock: ManualClock) -> None:
+def test_lists_are_minimal_by_default(api: Api, emulator: Emulator, clock: ManualClock) -> None:
     connection = emulator.add_connection()
     emulator.start_run(connection)
     clock.advance(10)
@@ -450,11 +449,11 @@ def test_accept_chooses_the_version(api: Api, emulator: Emulator, accept: str, s
     assert api.get(f"{STORAGE}/{emulator.add_connection()}", headers={"Accept": accept}).status_code == status
 
 
-def test_the_journal_tells_what_was_asked(api: Api, emulator: Emulator) -> None:
+def test_the_request_log_has_every_request(api: Api, emulator: Emulator) -> None:
     connection = emulator.add_connection()
     api.start("storage", connection)
     api.get(f"{STORAGE}/{connection}/runs?%24top=5&$skip=1", headers={"Prefer": "return=representation"})
-    token, start, listing = emulator.journal
+    token, start, listing = emulator.request_log
     assert (token.operation, token.method, token.status, token.authorized_host) == ("token", "POST", 200, None)
     assert (start.operation, start.status, start.body_size) == ("run-storage-connection", 202, 0)
     assert start.location == f"{emulator.url}{STORAGE}/{connection}/runs/{emulator.runs(connection)[0]['id']}"
@@ -462,8 +461,8 @@ def test_the_journal_tells_what_was_asked(api: Api, emulator: Emulator) -> None:
     assert listing.headers["prefer"] == "return=representation"
     assert listing.authorized_host == emulator.url.removeprefix("http://")
     assert listing.client_id == emulator.client_id
-    assert [entry.connection_id for entry in emulator.journal] == [None, connection, connection]
-    assert emulator.journal[-1] == listing
-    assert len(emulator.journal) == 3
-    emulator.journal.clear()
-    assert list(emulator.journal) == []
+    assert [entry.connection_id for entry in emulator.request_log] == [None, connection, connection]
+    assert emulator.request_log[-1] == listing
+    assert len(emulator.request_log) == 3
+    emulator.request_log.clear()
+    assert list(emulator.request_log) == []

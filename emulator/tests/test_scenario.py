@@ -45,7 +45,7 @@ def test_demo_partial_and_second(demo: Emulator, clock: ManualClock) -> None:
 
 def test_demo_connections_do_not_wait_for_each_other(demo: Emulator) -> None:
     api = Api(demo.url, demo.client_id, demo.client_secret)
-    kinds = {one["id"]: str(one["kind"]) for one in demo.overview()["connections"]}
+    kinds = {one["id"]: str(one["kind"]) for one in demo.controls.overview()["connections"]}
     assert {api.start(kind, one).status_code for one, kind in kinds.items()} == {202}
     assert len(kinds) == 6
 
@@ -57,7 +57,7 @@ def test_every_scenario_that_comes_along(name: str, clock: ManualClock) -> None:
         for connection in emulator.connection_ids():
             emulator.start_run(connection)
             clock.advance(7200)
-        emulator.oddities.reset()
+        emulator.quirks.reset()
         for connection in emulator.connection_ids():
             assert [run["state"] for run in emulator.runs(connection)] == ["Completed"]
 
@@ -67,7 +67,7 @@ def test_a_file_of_ones_own(tmp_path: Path, clock: ManualClock) -> None:
     path.write_text(
         """
         tier = "community"
-        oddities = { canceled_spelling = "Cancelled", missing_fields = ["phase"] }
+        quirks = { canceled_spelling = "Cancelled", missing_fields = ["phase"] }
 
         [[client]]
         id = "service-a"
@@ -101,14 +101,14 @@ def test_a_file_of_ones_own(tmp_path: Path, clock: ManualClock) -> None:
         assert [run["result"] for run in runs] == ["Cancelled", "Skipped"]
         assert len(tasks_in(runs[0])) == 3
         assert "phase" not in runs[0]
-        assert emulator.overview()["tier"] == "community"
+        assert emulator.controls.overview()["tier"] == "community"
 
 
 CONNECTION = '[[connection]]\nid = "c"\n'
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
         ("[[connection]", "mistake.toml: not a TOML file"),
         ("conection = []", "mistake.toml: unknown key 'conection'; did you mean 'connection'?"),
@@ -118,20 +118,26 @@ CONNECTION = '[[connection]]\nid = "c"\n'
             CONNECTION + 'kind = "storrage"',
             "mistake.toml.connection[0].kind: 'storrage' is not allowed; did you mean 'storage'?",
         ),
-        (CONNECTION + "display_name = 5", "mistake.toml.connection[0].display_name: expected a text, got the number 5"),
+        (
+            CONNECTION + "display_name = 5",
+            "mistake.toml.connection[0].display_name: expected a string, got the number 5",
+        ),
         (
             CONNECTION + "run = { duration = true }",
-            "connection[0].run.duration: expected a number, got the truth value True",
+            "connection[0].run.duration: expected a number, got the boolean True",
         ),
         (CONNECTION + "run = { duration = -1 }", "connection[0].run: duration must not be negative"),
-        (CONNECTION + 'run = { result = "Sucess" }', "connection[0].run: 'Sucess' looks like a slip for 'Success'"),
-        (CONNECTION + 'run = { states = [["executing", 1]] }', "'executing' looks like a slip for 'Executing'"),
-        (CONNECTION + "run = { states = [] }", "connection[0].run: states needs at least one state"),
+        (
+            CONNECTION + 'run = { result = "Sucess" }',
+            "connection[0].run: 'Sucess' looks like a misspelling of 'Success'",
+        ),
+        (CONNECTION + 'run = { states = [["executing", 1]] }', "'executing' looks like a misspelling of 'Executing'"),
+        (CONNECTION + "run = { states = [] }", "connection[0].run: states must have at least one state"),
         (CONNECTION + "run = { states = [[1]] }", "connection[0].run.states[0]: expected a list of 2 values, got 1"),
         (CONNECTION + "run = { failing = [{ fiel = 1 }] }", "run.failing[0]: unknown key 'fiel'; did you mean 'file'?"),
-        (CONNECTION + 'imodel = "m"', "mistake.toml: connection[0].imodel: there is no imodel 'm'"),
-        (CONNECTION + CONNECTION, "mistake.toml: connection[1]: there is a connection 'c' already"),
-        ('[[imodel]]\nid = "m"\nitwin = "t"', "mistake.toml: imodel[0].itwin: there is no itwin 't'"),
+        (CONNECTION + 'imodel = "m"', "mistake.toml: connection[0].imodel: unknown imodel 'm'"),
+        (CONNECTION + CONNECTION, "mistake.toml: connection[1]: connection 'c' exists already"),
+        ('[[imodel]]\nid = "m"\nitwin = "t"', "mistake.toml: imodel[0].itwin: unknown itwin 't'"),
         (
             '[[itwin]]\nid = "t"\nmembers = { a = "king" }',
             "itwin[0].members.a: 'king' is not allowed; allowed: maintainer",
@@ -139,16 +145,16 @@ CONNECTION = '[[connection]]\nid = "c"\n'
         ('tier = "gold"', "mistake.toml: tier: 'gold' is not allowed; allowed: trial"),
     ],
 )
-def test_mistakes_are_told_plainly(tmp_path: Path, text: str, complaint: str) -> None:
+def test_error_messages(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "mistake.toml"
     path.write_text(text)
     with pytest.raises(SchemaError) as caught:
         Emulator(scenario=path)
-    assert complaint in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_no_such_scenario() -> None:
-    with pytest.raises(SchemaError, match=r"no scenario file 'nope'; built in are: .*demo"):
+    with pytest.raises(SchemaError, match=r"no scenario file 'nope'; built-in scenarios: .*demo"):
         Emulator(scenario="nope")
     assert (SCENARIOS / "demo.toml").is_file()
 

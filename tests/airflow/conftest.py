@@ -1,4 +1,4 @@
-"""One private Airflow for all tests here: its own home, one database, and a connection to an emulator for each test."""
+"""One Airflow for all tests in this folder, with its own home and database; each test has an emulator and a connection to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 if "airflow" in sys.modules:
-    raise RuntimeError("Airflow was imported before these tests could give it a home of its own")
+    raise RuntimeError("Airflow was imported before these tests could set AIRFLOW_HOME")
 
 HOME = Path(tempfile.mkdtemp(prefix="itwin-airflow-"))
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
@@ -42,14 +42,13 @@ base_log_folder = {HOME / "logs"}
 )
 
 from itwin_emulator import Emulator  # noqa: E402
-
-from . import dag_runs, single_task  # noqa: E402
-from .fake_clock import FakeClock, use_fake_clock  # noqa: E402
+from tests.airflow import dag_runs, single_task  # noqa: E402
+from tests.airflow.fake_clock import FakeClock, use_fake_clock  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def airflow_home() -> Path:
-    """The home of Airflow, with a database in it."""
+    """The home of Airflow, with an initialized database."""
     from airflow.utils.db import initdb
 
     initdb()
@@ -58,7 +57,7 @@ def airflow_home() -> Path:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """The time for everybody: who sleeps only moves it on."""
+    """The clock of client, operators and emulator; sleeping only advances it."""
     clock = FakeClock()
     use_fake_clock(clock, monkeypatch)
     return clock
@@ -66,7 +65,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 
 @pytest.fixture
 def emulator(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """An iTwin Platform in leaping time, which the Airflow connection ``itwin_default`` leads to."""
+    """An emulator in simulated time; the Airflow connection ``itwin_default`` refers to it."""
     with Emulator(clock=clock, scenario="demo") as emulator:
         connect(monkeypatch, emulator)
         yield emulator
@@ -74,7 +73,7 @@ def emulator(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emul
 
 @pytest.fixture
 def real_time_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """The same in real time, with work done a thousand times as fast as in the cloud."""
+    """An emulator in real time, a thousand times as fast as the service."""
     with Emulator(speed=1000.0, scenario="demo") as emulator:
         connect(monkeypatch, emulator)
         yield emulator
@@ -82,7 +81,7 @@ def real_time_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
 
 @pytest.fixture
 def connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Set the Airflow connection ``itwin_default`` to the given fields."""
+    """Return a function that sets the fields of an Airflow connection, by default ``itwin_default``."""
 
     def set_connection(conn_id: str = "itwin_default", **fields: object) -> None:
         value = json.dumps({"conn_type": "itwin"} | fields)
@@ -98,17 +97,17 @@ def connect(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
 
 @pytest.fixture
 def dags(airflow_home: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> dag_runs.DagRunner:
-    """What runs DAGs."""
+    """The runner of DAGs."""
     return dag_runs.DagRunner(airflow_home, capfd, caplog)
 
 
 @pytest.fixture
 def run_dag(dags: dag_runs.DagRunner) -> Callable[..., dag_runs.DagResult]:
-    """Run the DAG with these tasks to the end, as ``dag.test`` does."""
+    """Return a function that runs a DAG with the given tasks to its end, with ``dag.test``."""
     return dags.run
 
 
 @pytest.fixture
 def run_task(clock: FakeClock) -> Callable[..., single_task.Outcome]:
-    """Run one task as worker, triggerer and scheduler would, with no database."""
+    """Return a function that runs one task as worker, triggerer and scheduler do, without a database."""
     return single_task.Runner(clock).run

@@ -1,4 +1,4 @@
-"""A task whose worker is lost at a chosen moment, again and again, and what must hold whatever comes in between."""
+"""A task that loses its worker at chosen points, and the invariants that must hold whatever happens in between."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from airflow_provider_itwin.operators.itwin import (
     ITwinRunStorageConnectionOperator,
 )
 from airflow_provider_itwin.utils import task_state
-
-from .single_task import FakeStore, Outcome
+from tests.airflow.single_task import FakeStore, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,56 +22,55 @@ if TYPE_CHECKING:
 
     from airflow_provider_itwin.api.http.messages import NoResponse, Request
     from itwin_emulator import Emulator
+    from tests.airflow.fake_clock import FakeClock
 
-    from .fake_clock import FakeClock
-
-MOMENTS = (
-    "before the first look",
-    "before the intent is kept",
+POINTS = (
+    "before the first poll",
+    "before the intent is stored",
     "before the request",
-    "request under way",
-    "before the answer",
-    "before the run is kept",
-    "before the run is told",
-    "after the run is told",
+    "request in flight",
+    "before the response",
+    "before the run is stored",
+    "before the run ref is published",
+    "after the run ref is published",
     "during the wait",
-    "before the outcome is dropped",
-    "after the outcome is dropped",
-    "before the end is told",
+    "before the state is deleted",
+    "after the state is deleted",
+    "before the end is reported",
 )
-"""At which a worker can be lost, in their order; `request under way` is one that arrives only later."""
+"""Points at which a worker can be lost, in order; a `request in flight` arrives after the loss."""
 
-BETWEEN = ("nothing", "the run ends", "somebody starts a run", "somebody's run ends", "another connection runs")
-"""What can happen between the loss and the next try."""
+BETWEEN = ("nothing", "the run ends", "a foreign run starts", "a foreign run ends", "another connection runs")
+"""What can happen between the loss and the next attempt."""
 
 BEFORE = ("free", "ran before", "runs already", "another connection runs")
-"""How the iModel can stand when the task is run for the first time."""
+"""State of the iModel before the first attempt."""
 
-TROUBLES = ("none", "answer lost", "request lost", "answer lost and a short run")
-"""What can befall the request for a run on its way."""
+FAULTS = ("none", "response lost", "request lost", "response lost and a short run")
+"""Faults of the start request."""
 
-IN_DOUBT = MOMENTS[2:6]
-"""Moments from which a later try cannot tell whether the request has started a run."""
+IN_DOUBT = POINTS[2:6]
+"""Points after which a later attempt cannot know whether the request has started a run."""
 
 LONG_AFTER = 4000.0
 _numbers = itertools.count(1)
 
 
 class WorkerLostError(BaseException):
-    """The worker is gone; no Python code of it runs any more."""
+    """The worker is lost; none of its code may run any more."""
 
 
 @dataclass(frozen=True)
 class Loss:
     """
-    A try that is lost.
+    An attempt that is lost.
 
-    :param moment: one of `MOMENTS`
+    :param point: one of `POINTS`
     :param between: one of `BETWEEN`
-    :param then: whether Airflow retries the task, or somebody clears it
+    :param then: whether Airflow retries the task, or a user clears it
     """
 
-    moment: str
+    point: str
     between: str = "nothing"
     then: Literal["retry", "clear"] = "retry"
 
@@ -80,7 +78,7 @@ class Loss:
 @dataclass(frozen=True)
 class CrashPlan:
     """
-    What happens to a task: its tries are lost one after the other, but for the last.
+    What happens to a task: all its attempts except the last are lost.
 
     :param stored: whether its Airflow has a task state store
     """
@@ -95,21 +93,21 @@ class CrashPlan:
 
 
 @dataclass
-class _Try:
-    """What one try has done; `life` counts the clears before it."""
+class _Attempt:
+    """What one attempt has done; `clears` counts the clears before it."""
 
-    life: int
+    clears: int
     began: float
-    created: list[str] = field(default_factory=list)
+    started: list[str] = field(default_factory=list)
     in_doubt: bool = False
     consumed: bool = False
 
 
 class CrashSimulation:
     """
-    Plays plots with the real operator, the real clients and the emulator, in time that leaps.
+    Runs plans with the real operator, the real clients and the emulator, in simulated time.
 
-    :param run: runs one try, see :class:`~.single_task.Runner`
+    :param run: runs one attempt, see :class:`~.single_task.Runner`
     """
 
     def __init__(
@@ -119,150 +117,150 @@ class CrashSimulation:
         run: Callable[..., Outcome],
         patch: pytest.MonkeyPatch,
     ) -> None:
-        self.emulator, self.clock, self._run = emulator, clock, run
-        self._play: _TaskRun | None = None
-        self._watch(patch)
+        self.emulator, self.clock, self.run_attempt = emulator, clock, run
+        self._task_run: _TaskRun | None = None
+        self._intercept(patch)
 
-    def play(self, plot: CrashPlan) -> None:
-        """Scenario one plot, and check what must hold; an ``AssertionError`` says what did not, and in which plot."""
-        self.emulator.heal()
-        self._play = _TaskRun(self, plot)
+    def run(self, plan: CrashPlan) -> None:
+        """Run one plan and check the invariants; an ``AssertionError`` names the plan and the violated invariant."""
+        self.emulator.clear_faults()
+        self._task_run = _TaskRun(self, plan)
         try:
-            self._play.go()
+            self._task_run.run()
         except AssertionError as error:
-            raise AssertionError(f"{plot}: {error}") from error
+            raise AssertionError(f"{plan}: {error}") from error
         finally:
-            self._play = None
+            self._task_run = None
 
-    def run_try(self, *arguments: Any, **named: Any) -> Outcome:
-        """Run one try of a task."""
-        return self._run(*arguments, **named)
-
-    def _watch(self, patch: pytest.MonkeyPatch) -> None:
-        """Stand beside each step of a task."""
+    def _intercept(self, patch: pytest.MonkeyPatch) -> None:
+        """Intercept each request, and each access to the task state store."""
         from airflow_provider_itwin.api import client
 
-        made: Any = client.ITwinClient
-        real_send, real_keep, real_forget = made.func._send, task_state.Store.keep, task_state.Store.forget
+        factory: Any = client.ITwinClient
+        real_send, real_save, real_clear = (
+            factory.func._send,
+            task_state.TaskStateStore.save,
+            task_state.TaskStateStore.clear,
+        )
 
         def send(this: Any, request: Request) -> Response | NoResponse:
-            play = self._play
-            assert play is not None
-            return play.sent(request, lambda: real_send(this, request))
+            task_run = self._task_run
+            assert task_run is not None
+            return task_run.send(request, lambda: real_send(this, request))
 
-        def keep(this: task_state.Store, known: task_state.TaskState) -> None:
-            play = self._play
-            assert play is not None
-            play.at("before the intent is kept" if known.own is None else "before the run is kept")
-            real_keep(this, known)
-            play.at("before the request" if known.own is None else "before the run is told")
+        def save(this: task_state.TaskStateStore, state: task_state.TaskState) -> None:
+            task_run = self._task_run
+            assert task_run is not None
+            task_run.at("before the intent is stored" if state.own is None else "before the run is stored")
+            real_save(this, state)
+            task_run.at("before the request" if state.own is None else "before the run ref is published")
 
-        def forget(this: task_state.Store) -> None:
-            play = self._play
-            assert play is not None
-            play.at("before the outcome is dropped")
-            real_forget(this)
-            play.tries[-1].consumed = True
-            play.at("after the outcome is dropped")
+        def clear(this: task_state.TaskStateStore) -> None:
+            task_run = self._task_run
+            assert task_run is not None
+            task_run.at("before the state is deleted")
+            real_clear(this)
+            task_run.attempts[-1].consumed = True
+            task_run.at("after the state is deleted")
 
-        patch.setattr(made.func, "_send", send)
-        patch.setattr(task_state.Store, "keep", keep)
-        patch.setattr(task_state.Store, "forget", forget)
+        patch.setattr(factory.func, "_send", send)
+        patch.setattr(task_state.TaskStateStore, "save", save)
+        patch.setattr(task_state.TaskStateStore, "clear", clear)
 
 
 class _TaskRun:
-    """One plot being played."""
+    """The execution of one plan."""
 
-    def __init__(self, theatre: CrashSimulation, plot: CrashPlan) -> None:
+    def __init__(self, simulation: CrashSimulation, plan: CrashPlan) -> None:
         number = next(_numbers)
-        self.plot = plot
-        self.emulator, self.clock, self._run_try = theatre.emulator, theatre.clock, theatre.run_try
+        self.plan = plan
+        self.emulator, self.clock, self._run_attempt = simulation.emulator, simulation.clock, simulation.run_attempt
         self.night, self.rival = f"night-{number}", f"rival-{number}"
-        self.store = FakeStore() if plot.stored else None
-        self.tries: list[_Try] = []
-        self.strangers: dict[str, float] = {}
-        self._moment: str | None = None
-        self._under_way: _Try | None = None
+        self.store = FakeStore() if plan.stored else None
+        self.attempts: list[_Attempt] = []
+        self.foreign: dict[str, float] = {}
+        self._point: str | None = None
+        self._in_flight: _Attempt | None = None
         imodel = f"imodel-{number}"
-        duration = 0.3 if plot.failure == "answer lost and a short run" else 600.0
+        duration = 0.3 if plan.failure == "response lost and a short run" else 600.0
         for connection_id in (self.night, self.rival):
-            kind = plot.kind if connection_id == self.night else "storage"
+            kind = plan.kind if connection_id == self.night else "storage"
             self.emulator.add_connection(kind, connection_id, imodel, files=["Tower.dgn"])
             self.emulator.plan_run(connection_id, "Success", duration if connection_id == self.night else 600.0)
 
-    def go(self) -> None:
+    def run(self) -> None:
         self._prepare()
-        life = 0
-        for loss in self.plot.losses:
-            outcome = self._try(life, loss.moment)
+        clears = 0
+        for loss in self.plan.losses:
+            outcome = self._attempt(clears, loss.point)
             if outcome is not None:
-                # The moment did not come: the task ended before it.
+                # The task ended before this point.
                 self._check_end(outcome)
                 return
             self._pass_time(loss.between)
-            life += loss.then == "clear"
-        outcome = self._try(life, None)
+            clears += loss.then == "clear"
+        outcome = self._attempt(clears, None)
         assert outcome is not None
         self._check_end(outcome)
 
-    def at(self, moment: str) -> None:
-        """Lose the worker, if this is the moment."""
-        if moment == self._moment:
-            self._moment = None
+    def at(self, point: str) -> None:
+        """Lose the worker if this is the chosen point."""
+        if point == self._point:
+            self._point = None
             raise WorkerLostError
 
-    def sent(self, request: Request, send: Callable[[], Response | NoResponse]) -> Response | NoResponse:
+    def send(self, request: Request, real_send: Callable[[], Response | NoResponse]) -> Response | NoResponse:
         if request.method != "POST" or request.url.endswith("/connect/token"):
             if request.url.endswith(f"/{self.night}"):
-                self.at("before the first look")
-            return send()
+                self.at("before the first poll")
+            return real_send()
         self._arrive()
-        if self._moment == "request under way":
-            self._under_way = self.tries[-1]
-            self.at("request under way")
+        if self._point == "request in flight":
+            self._in_flight = self.attempts[-1]
+            self.at("request in flight")
         known = self._runs()
-        response = send()
-        self.tries[-1].created += [run for run in self._runs() if run not in known]
+        response = real_send()
+        self.attempts[-1].started += [run for run in self._runs() if run not in known]
         if not isinstance(response, Response):
-            self.tries[-1].in_doubt = True
-        self.at("before the answer")
+            self.attempts[-1].in_doubt = True
+        self.at("before the response")
         return response
 
     def _runs(self) -> dict[str, float]:
-        with self.emulator.platform.lock:
-            return {run.id: run.started for run in self.emulator.platform.connections[self.night].runs}
+        with self.emulator.store.lock:
+            return {run.id: run.started for run in self.emulator.store.connections[self.night].runs}
 
     def _arrive(self) -> None:
-        """Let a request that was under way when its worker was lost reach the service."""
-        asked, self._under_way = self._under_way, None
-        if asked is not None:
+        """Let the request that was in flight when its worker was lost reach the service."""
+        sender, self._in_flight = self._in_flight, None
+        if sender is not None:
             known = self._runs()
             self.emulator.start_run(self.night)
-            asked.created += [run for run in self._runs() if run not in known]
+            sender.started += [run for run in self._runs() if run not in known]
 
-    def _start_stranger(self) -> None:
+    def _start_foreign_run(self) -> None:
         run = self.emulator.start_run(self.night)
-        if all(run not in one.created for one in self.tries):
-            self.strangers[run] = self.clock.now()
+        if all(run not in one.started for one in self.attempts):
+            self.foreign[run] = self.clock.now()
 
     def _prepare(self) -> None:
-        match self.plot.before:
+        match self.plan.before:
             case "ran before":
-                self._start_stranger()
+                self._start_foreign_run()
                 self.clock.sleep(LONG_AFTER)
             case "runs already":
-                self._start_stranger()
+                self._start_foreign_run()
             case "another connection runs":
                 self.emulator.start_run(self.rival)
-        self.clock.sleep(0.0 if self.plot.failure == "answer lost and a short run" else 60.0)
+        self.clock.sleep(0.0 if self.plan.failure == "response lost and a short run" else 60.0)
         kind = {
-            "answer lost": "reset-after",
-            "answer lost and a short run": "reset-after",
+            "response lost": "reset-after",
+            "response lost and a short run": "reset-after",
             "request lost": "reset-before",
         }
-        if self.plot.failure in kind:
-            operation = "run-storage-connection" if self.plot.kind == "storage" else "create-export-connection-run"
-            self.emulator.fail(operation, kind=kind[self.plot.failure], connection_id=self.night)  # type: ignore[arg-type]
+        if self.plan.failure in kind:
+            operation = "run-storage-connection" if self.plan.kind == "storage" else "create-export-connection-run"
+            self.emulator.fail(operation, kind=kind[self.plan.failure], connection_id=self.night)  # type: ignore[arg-type]
 
     def _pass_time(self, between: str) -> None:
         match between:
@@ -271,14 +269,14 @@ class _TaskRun:
                 return
             case "the run ends":
                 self._arrive()
-            case "somebody starts a run":
+            case "a foreign run starts":
                 self.clock.sleep(LONG_AFTER)
-                self._start_stranger()
+                self._start_foreign_run()
                 self.clock.sleep(60)
                 return
-            case "somebody's run ends":
+            case "a foreign run ends":
                 self.clock.sleep(LONG_AFTER)
-                self._start_stranger()
+                self._start_foreign_run()
             case "another connection runs":
                 self.clock.sleep(LONG_AFTER)
                 self.emulator.start_run(self.rival)
@@ -286,91 +284,93 @@ class _TaskRun:
                 return
         self.clock.sleep(LONG_AFTER)
 
-    def _try(self, life: int, moment: str | None) -> Outcome | None:
-        """Run one try; None if its worker was lost."""
-        self.tries.append(_Try(life, self.clock.now()))
-        self._moment = moment
-        while_waiting = moment == "during the wait"
+    def _attempt(self, clears: int, point: str | None) -> Outcome | None:
+        """Run one attempt; return None if its worker was lost."""
+        self.attempts.append(_Attempt(clears, self.clock.now()))
+        self._point = point
+        while_waiting = point == "during the wait"
         arguments: dict[str, Any] = {
             "task_id": "synchronize",
             "connection_id": self.night,
-            "if_active": self.plot.if_active,
+            "if_active": self.plan.if_active,
             "wait_for_completion": True,
-            "deferrable": self.plot.deferrable,
+            "deferrable": self.plan.deferrable,
             "poll_interval": 250.0,
         }
         task: Any
-        if self.plot.kind == "storage":
+        if self.plan.kind == "storage":
             task = ITwinRunStorageConnectionOperator(**arguments)
         else:
             task = ITwinRunExportConnectionOperator(body={"exportType": "IFC"}, **arguments)
-        if while_waiting and not self.plot.deferrable:
+        if while_waiting and not self.plan.deferrable:
             self.clock.at(0, lambda: self.at("during the wait"))
         try:
-            outcome = self._run_try(
+            outcome = self._run_attempt(
                 task,
                 store=self.store,
-                max_tries=life,
-                dag_clears=life,
+                max_tries=clears,
+                dag_clears=clears,
                 resume=not while_waiting,
-                on_push=lambda key: self.at("after the run is told") if key == "run_ref" else None,
+                on_push=lambda key: self.at("after the run ref is published") if key == "run_ref" else None,
             )
         except WorkerLostError:
-            self.tries[-1].in_doubt |= moment in IN_DOUBT
+            self.attempts[-1].in_doubt |= point in IN_DOUBT
             self._check()
             return None
-        is_lost = outcome.state == "success" and self._moment == "before the end is told"
-        self._moment = None
+        is_lost = outcome.state == "success" and self._point == "before the end is reported"
+        self._point = None
         self._check()
         if is_lost:
             return None
         if outcome.state != "deferred":
             return outcome
-        assert outcome.triggers[-1].queued or outcome.pushed_without_links == ["run_ref"], (
-            "the run is told before it is waited for"
+        assert outcome.triggers[-1].spec.queued or outcome.pushed_without_links == ["run_ref"], (
+            "the run ref is published before the wait"
         )
         return None
 
     def _check(self) -> None:
-        """Check what must hold after every try."""
-        tries = self.tries
-        assert len(tries[-1].created) <= 1, f"one try has started {len(tries[-1].created)} runs"
+        """Check what must hold after every attempt."""
+        attempts = self.attempts
+        assert len(attempts[-1].started) <= 1, f"one attempt has started {len(attempts[-1].started)} runs"
         if self.store is None:
             return
-        life = [one for one in tries if one.life == tries[-1].life]
-        started = sum(len(one.created) for one in life)
-        assert started <= 1 + sum(one.consumed for one in life[:-1]), f"{started} runs where one was wanted"
+        since_clear = [one for one in attempts if one.clears == attempts[-1].clears]
+        started = sum(len(one.started) for one in since_clear)
+        assert started <= 1 + sum(one.consumed for one in since_clear[:-1]), f"{started} runs instead of one"
 
     def _check_end(self, outcome: Outcome) -> None:
-        """Check what must hold of a task that has ended."""
+        """Check what must hold after the end of the task."""
         if self.store is not None and outcome.state != "success":
-            assert self.store.rows == {}, "what is kept is dropped when no run came of it"
+            assert self.store.rows == {}, "without a run, the stored state is deleted"
         if outcome.state != "success":
-            assert self.plot.if_active in ("fail", "skip"), f"{outcome.state}: {outcome.text}"
+            assert self.plan.if_active in ("fail", "skip"), f"{outcome.state}: {outcome.text}"
             assert outcome.state == "skipped" or isinstance(outcome.error, ITwinRunActiveError), outcome.text
-            assert not self.tries[-1].created
+            assert not self.attempts[-1].started
             return
         if self.store is not None:
-            kept = self.store.rows["itwin_run"]["own"]["run_id"]
-            assert kept == outcome.value, "what is kept outlives the end, for a retry after a loss in that moment"
-        assert outcome.pushed[0] == "run_ref", "the run is told before it is waited for"
+            stored = self.store.rows["itwin_run"]["own"]["run_id"]
+            assert stored == outcome.value, "the state is kept after the end, for a retry if the worker is lost then"
+        assert outcome.pushed[0] == "run_ref", "the run ref is published before the wait"
         assert outcome.xcoms["run_ref"]["connection_id"] == self.night
         assert outcome.xcoms["run_ref"]["run_id"] == outcome.value
         assert outcome.xcoms["run_report"]["ref"]["run_id"] == outcome.value
-        if self.plot.if_active != "attach":
+        if self.plan.if_active != "attach":
             self._check_freshness(outcome.value)
         self._check_owner(outcome.value)
 
     def _check_freshness(self, run: str) -> None:
-        last = self.tries[-1]
+        last = self.attempts[-1]
         if self.store is not None:
-            last = next(one for one in self.tries if one.life == last.life)
-        assert self._runs()[run] >= last.began - 1.0, "the run began before the task asked for one"
+            last = next(one for one in self.attempts if one.clears == last.clears)
+        assert self._runs()[run] >= last.began - 1.0, "the run began after the first start request of the task"
 
     def _check_owner(self, run: str) -> None:
-        """Whose run it is matters where runs are told what to do: another's does something else."""
-        if run not in self.strangers or self.plot.kind == "storage" or self.plot.if_active == "attach":
+        """Check that a run with a body is not a foreign run, which would have another body."""
+        if run not in self.foreign or self.plan.kind == "storage" or self.plan.if_active == "attach":
             return
-        life = [one for one in self.tries if one.life == self.tries[-1].life]
-        excuse = self.store is not None and any(one.in_doubt and one.began < self.strangers[run] for one in life)
-        assert excuse, "the run is another's"
+        since_clear = [one for one in self.attempts if one.clears == self.attempts[-1].clears]
+        may_adopt = self.store is not None and any(
+            one.in_doubt and one.began < self.foreign[run] for one in since_clear
+        )
+        assert may_adopt, "the run is a foreign run"

@@ -1,4 +1,4 @@
-"""A DAG, run to the end by Airflow's own ``dag.test``: tasks, triggers and retries in this process, all else in SQLite."""
+"""DAG runs with Airflow's ``dag.test``: tasks, triggers and retries in this process, and a SQLite database."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
-
-from .single_task import process_of_its_own
+from tests.airflow.single_task import separate_process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,29 +40,29 @@ with DAG({dag_id!r}, start_date=pendulum.datetime(2026, 1, 1), schedule=None, pa
 
 @dataclass
 class DagResult:
-    """What came of a DAG run."""
+    """The outcome of a DAG run."""
 
     dag_id: str
     run_id: str
     state: str
     states: dict[str, list[str]]
     """States of the task instances of each task, by map index."""
-    tries: dict[str, int]
+    attempts: dict[str, int]
     xcoms: dict[tuple[str, str], Any]
     """By task and key; a list by map index for a mapped task."""
     log: str
-    """All that went to the log, the console included."""
+    """The log, including the console."""
     console: str
-    """What went to the console alone."""
+    """The console only."""
     runner: DagRunner
     dag: Any
 
     def xcom(self, task_id: str, key: str = "return_value") -> Any:
-        """Give an XCom, None if there is none."""
+        """Return an XCom, None if there is none."""
         return self.xcoms.get((task_id, key))
 
     def rows(self, statement: str, *values: Any) -> list[Any]:
-        """Ask the database."""
+        """Query the database."""
         return self.runner.rows(statement, *values)
 
     def clear_while_running(self, task_id: str) -> None:
@@ -77,7 +76,7 @@ class DagResult:
             clear_task_instances([cleared], session)
 
     def clear_and_run(self, task_id: str) -> None:
-        """Clear a task as the UI does, and run it once more (Airflow 3 only)."""
+        """Clear a task as the UI does, and run it again (Airflow 3 only)."""
         from airflow.models.taskinstance import TaskInstance, clear_task_instances
         from airflow.sdk.definitions.dag import _run_task
         from airflow.utils.session import create_session
@@ -103,7 +102,7 @@ class DagRunner:
         Run a DAG.
 
         :param tasks: the body of its ``with DAG(...) as dag:``
-        :param level: of what is logged
+        :param level: log level
         """
         dag_id = f"dag_{next(_numbers)}"
         text = _FILE.format(dag_id=dag_id, tasks=textwrap.indent(textwrap.dedent(tasks), "    "), params=params or {})
@@ -115,7 +114,7 @@ class DagRunner:
         self._log.clear()
         self._log.set_level(level)
         dag = load_dag(self._home, dag_id, text)
-        with process_of_its_own():
+        with separate_process():
             run = dag.test()
         console = self._capture.readouterr()
         return DagResult(
@@ -131,21 +130,21 @@ class DagRunner:
         )
 
     def rows(self, statement: str, *values: Any) -> list[Any]:
-        """Ask the database."""
+        """Query the database."""
         with sqlite3.connect(self._home / "airflow.db") as database:
             return database.execute(statement, values).fetchall()
 
     def _tasks_of(self, dag_id: str, run_id: str) -> dict[str, Any]:
         states: dict[str, list[str]] = {}
-        tries: dict[str, int] = {}
+        attempts: dict[str, int] = {}
         for task_id, state, try_number in self.rows(
             "SELECT task_id, state, try_number FROM task_instance WHERE dag_id = ? AND run_id = ? ORDER BY map_index",
             dag_id,
             run_id,
         ):
             states.setdefault(task_id, []).append(state)
-            tries[task_id] = max(try_number, tries.get(task_id, 0))
-        return {"states": states, "tries": tries}
+            attempts[task_id] = max(try_number, attempts.get(task_id, 0))
+        return {"states": states, "attempts": attempts}
 
     def _xcoms_of(self, dag_id: str, run_id: str) -> dict[tuple[str, str], Any]:
         xcoms: dict[tuple[str, str], Any] = {}
@@ -163,7 +162,7 @@ class DagRunner:
 
 
 def load_dag(home: Path, dag_id: str, text: str) -> Any:
-    """Give the DAG in the text of a DAG file, which is then the only one in the folder."""
+    """Load the DAG from the text of a DAG file, which becomes the only file in the folder."""
     _share_the_api_server()
     folder = home / "dags"
     for file in folder.glob("*.py"):
@@ -176,7 +175,7 @@ def load_dag(home: Path, dag_id: str, text: str) -> Any:
 
 @functools.cache
 def _share_the_api_server() -> None:
-    """Let all tasks of this process have one API server, as Airflow 3.3 does; before, each takes a second to make its own."""
+    """Share one API server between all tasks of this process, as Airflow 3.3 does; older versions create one per task."""
     if AIRFLOW_V_3_0_PLUS and not AIRFLOW_V_3_3_PLUS:
         from airflow.sdk.execution_time import supervisor
 
@@ -193,7 +192,7 @@ def _bag_of(folder: Path) -> Any:
         if hasattr(dagbag, "BundleDagBag"):  # Airflow 3.1
             return dagbag.BundleDagBag(dag_folder=str(folder), bundle_path=folder)
         bag = dagbag.DagBag(str(folder), include_examples=False)
-        # As the DAG processor does; without that, the assets of the DAG are not known, and have no events.
+        # As the DAG processor does; without it, the assets of the DAG are not registered and have no events.
         if AIRFLOW_V_3_0_PLUS:
             from airflow.dag_processing.bundles.manager import DagBundlesManager
 
@@ -207,9 +206,9 @@ def _bag_of(folder: Path) -> Any:
 
 def _loaded(value: Any) -> Any:
     if not isinstance(value, str | bytes):
-        # What SQLite takes for a number it keeps as one.
+        # SQLite stores numeric text as a number.
         return value
-    # Airflow 3 keeps the JSON that a task has sent as a JSON text of its own.
+    # Airflow 3 stores the JSON of a task as a JSON string.
     loaded = json.loads(value)
     if isinstance(loaded, str):
         try:

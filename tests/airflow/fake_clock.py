@@ -1,4 +1,4 @@
-"""Time in which nobody has to wait: sleeping takes none of ours, and moves everybody's clock on."""
+"""Simulated time: sleeping takes no real time, and advances the clock of all components."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class FakeClock(Clock):
-    """The time of day plus whatever has been slept; the emulator's clock too."""
+    """The real time plus the time slept; also the clock of the emulator."""
 
     def __init__(self) -> None:
         super().__init__(speed=1.0)
@@ -34,43 +34,44 @@ class FakeClock(Clock):
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the clock was made."""
+        """Seconds since the creation of the clock."""
         return self.now() - self._began
 
     def monotonic(self) -> float:
-        """Seconds since some moment."""
+        """Seconds since an arbitrary time."""
         return time.monotonic() + self.slept
 
     def utcnow(self) -> datetime:
-        """The time of day as Airflow asks for it."""
+        """The current time, as a replacement for the function of Airflow."""
         return datetime.fromtimestamp(self.now(), UTC)
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         if seconds < 0:
             raise ValueError("sleep length must be non-negative")
         with self._lock:
             self.slept += seconds
             due = [event for event in self._events if event[0] <= self.elapsed]
             self._events = [event for event in self._events if event not in due]
-        for _, happens in due:
-            happens()
+        for _, action in due:
+            action()
 
-    def at(self, seconds: float, happens: Callable[[], object]) -> None:
-        """Let something happen as soon as so many seconds have elapsed."""
-        self._events.append((seconds, happens))
+    def at(self, seconds: float, action: Callable[[], object]) -> None:
+        """Call `action` when `seconds` have elapsed."""
+        self._events.append((seconds, action))
 
     async def sleep_asynchronously(self, seconds: float) -> None:
-        """Let time pass, and let the event loop breathe."""
+        """Advance the clock, and yield to the event loop."""
         self.sleep(seconds)
         await asyncio.sleep(0)
 
 
 def use_fake_clock(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give `clock` to all that wait: both clients, operators, sensors, and Airflow's own base class of sensors."""
+    """Make everything that waits use `clock`: both clients, operators, sensors, and Airflow's base class of sensors."""
     from airflow.providers.common.compat.sdk import BaseSensorOperator
 
     import airflow_provider_itwin.operators.base
+    import airflow_provider_itwin.run_task
     import airflow_provider_itwin.sensors.base
     from airflow_provider_itwin.api import (
         async_client,
@@ -78,8 +79,8 @@ def use_fake_clock(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
         client_pool,
     )
     from airflow_provider_itwin.api.http.config import Account
+    from airflow_provider_itwin.hooks import base as hook
     from airflow_provider_itwin.hooks import connection_lookup, connection_retry, settings
-    from airflow_provider_itwin.hooks import itwin as hook
 
     account = partial(Account, clock=clock.monotonic, wall=clock.now)
     shim: Any = SimpleNamespace(time=clock.now, monotonic=clock.monotonic, sleep=clock.sleep)
@@ -90,6 +91,7 @@ def use_fake_clock(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr(airflow_provider_itwin.operators.base, "time", shim)
     monkeypatch.setattr(airflow_provider_itwin.sensors.base, "time", shim)
+    monkeypatch.setattr(airflow_provider_itwin.run_task, "time", shim)
     monkeypatch.setattr(connection_lookup, "clock", clock.monotonic)
     monkeypatch.setattr(connection_lookup, "sleep_async", clock.sleep_asynchronously)
     monkeypatch.setattr(connection_retry, "sleep", clock.sleep)

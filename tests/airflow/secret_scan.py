@@ -1,8 +1,8 @@
 """
-Runs DAGs in which every secret is echoed by whoever could, with everything logged, in the Airflow of ``AIRFLOW_HOME``.
+Runs DAGs in which the service echoes every secret, at log level DEBUG, in the Airflow of ``AIRFLOW_HOME``.
 
-A process of its own, started by ``test_no_secret_anywhere.py``, which then looks for the secrets in all that is left: the
-database, the files, what this process has printed, and what the emulator shows of it.
+This is a separate process, started by ``test_no_secret_anywhere.py``. The test then searches the database, the files, the output
+of this process, and the pages of the emulator for secrets.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from urllib.parse import quote
 import requests
 
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_VERSION
-from tests.faults.faults import TROUBLES, Fault
+from tests.faults.faults import FAULTS, Fault
 
 SECRET = "MARKER+client/secret=of&nobody"
 PROXY_PASSWORD = "MARKERproxypassword"
@@ -31,10 +31,10 @@ OPAQUE_TOKEN = "MARKERopaque0123456789token"
 
 OPERATIONS = ("get-storage-connection", "run-storage-connection", "get-storage-connection-run")
 
-PAGES_OF_REQUESTS = ("", "emulator/journal?limit=100000")
+PAGES_OF_REQUESTS = ("", "emulator/requests?limit=100000")
 PAGES = (*PAGES_OF_REQUESTS, "emulator", "emulator/watch", "emulator/runs?limit=100000")
 
-SCRIPTED = tuple(failure for failure in TROUBLES if failure.fault is not None)
+SCRIPTED = tuple(failure for failure in FAULTS if failure.fault is not None)
 
 _DAG = """\
 import pendulum
@@ -52,7 +52,7 @@ with DAG({dag_id!r}, start_date=pendulum.datetime(2026, 1, 1), schedule=None):
 {tasks}
 """
 
-# The URL comes by a template, as from a vault; a DAG file that held it would be shown with it.
+# The URL comes from a template, as from a vault: a DAG file with the URL would be shown in the UI.
 _BODY = (
     "{'sourceFiles': [{'id': 'tower', 'name': 'Tower.dgn', 'action': 'bridge', 'url': '{{ var.value.signed_url }}'}]}"
 )
@@ -60,7 +60,7 @@ _MODES = {"deferred": "deferrable=True", "worker": "deferrable=False"}
 
 
 def markers(token: str) -> dict[str, str]:
-    """Give all that must not be found, and what it is."""
+    """Return everything that must not be found, with a description."""
     header, claims, signature = token.split(".")
     assert header
     return {
@@ -76,18 +76,18 @@ def markers(token: str) -> dict[str, str]:
 
 
 def echo_of_requests(token: str) -> str:
-    """Give a text with all in it that an API is sent."""
+    """Return a text with everything that a request to the API contains."""
     return f"Authorization: Bearer {token} {json.dumps({'access_token': token})} {token} {SIGNED_URL}"
 
 
 def echo(token: str) -> str:
-    """Give a text with every secret in it, as whoever was sent it could have written it down."""
+    """Return a text with every secret, in each encoding in which it was sent."""
     form = f"client_secret={quote(SECRET, safe='')}&grant_type=client_credentials"
     return f"{form} {quote(SECRET, safe='')} {SECRET} {json.dumps({'client_secret': SECRET})} {echo_of_requests(token)}"
 
 
 def good(emulator: Any, token: str) -> list[str]:
-    """Everything goes well, with each kind and in each mode."""
+    """All runs succeed, of each kind and in each mode."""
     files = [{"name": "Tower.dgn", "file_id": "tower"}, {"name": "Roof.rvt", "file_id": "roof"}]
     for kind in ("storage", "manifest", "export"):
         emulator.add_connection(kind, f"good-{kind}", files=files)
@@ -107,7 +107,7 @@ def good(emulator: Any, token: str) -> list[str]:
 
 
 def failing(emulator: Any, token: str) -> list[str]:
-    """Runs fail, and all that can be said about it is full of what the API was sent; a client secret never gets there."""
+    """Runs fail, and every text about them contains what the API was sent; the API never gets the client secret."""
     everything = echo_of_requests(token)
     words = ("message", "details", "description", "error_code", "kb_article_link", "category", "system", "phase")
     failed = {"file": "Tower.dgn", **dict.fromkeys(words, everything)}
@@ -131,7 +131,7 @@ def failing(emulator: Any, token: str) -> list[str]:
 
 
 def refused(emulator: Any, token: str) -> list[str]:
-    """Bodies and connections are refused, by the service or before it is asked."""
+    """Bodies and connections are rejected, by the service or before any request."""
     emulator.add_connection("manifest", "other-files", files=["Other.dgn"])
     emulator.add_connection(connection_id="never", files=["Tower.dgn"])
     return [
@@ -146,7 +146,7 @@ def refused(emulator: Any, token: str) -> list[str]:
 
 
 def echoing(emulator: Any, token: str) -> list[str]:
-    """Every operation answers with every status, or in an odd way, and echoes whatever it can."""
+    """Every operation responds with every fault, and echoes all secrets."""
     everything = echo(token)
     detail = {"code": everything, "message": everything, "target": everything}
     bodies = [{"error": {**detail, "details": [detail]}}, everything, f"<html><title>{everything}</title></html>"]
@@ -167,34 +167,34 @@ def echoing(emulator: Any, token: str) -> list[str]:
     return lines
 
 
-def at_odds(failure: Fault) -> Callable[[Any, str], list[str]]:
-    """Tell how the service is at odds with its documentation, or with our clock, in all that it says."""
+def lasting_fault(failure: Fault) -> Callable[[Any, str], list[str]]:
+    """Return a scenario in which the service deviates from its documentation, or has another time."""
 
-    def chapter(emulator: Any, token: str) -> list[str]:
+    def scenario(emulator: Any, token: str) -> list[str]:
         connection_id = failure.name.replace(" ", "-")
         emulator.add_connection(connection_id=connection_id, files=["Tower.dgn"])
-        for oddity, value in failure.oddities.items():
-            setattr(emulator.oddities, oddity, value)
-        emulator.platform.clock.skew = failure.skew
+        for quirk, value in failure.quirks.items():
+            setattr(emulator.quirks, quirk, value)
+        emulator.store.clock.skew = failure.skew
         return [
             f"RunStorage(task_id='{name}', connection_id='{connection_id}', wait_for_completion=True, timeout=600, {mode})"
             for name, mode in _MODES.items()
         ]
 
-    return chapter
+    return scenario
 
 
-def no_token(fault: dict[str, Any]) -> Callable[[Any, str], list[str]]:
-    """Tell what goes wrong at the token endpoint, which echoes the form that it was sent."""
+def token_fault(fault: dict[str, Any]) -> Callable[[Any, str], list[str]]:
+    """Return a scenario in which the token endpoint fails, and echoes the form that it was sent."""
 
-    def chapter(emulator: Any, token: str) -> list[str]:
+    def scenario(emulator: Any, token: str) -> list[str]:
         everything = echo(token)
         echoing = {name: made(everything) for name, made in fault.items() if callable(made)}
         echoing.setdefault("headers", {"x-correlation-id": everything} | fault.get("headers", {}))
         emulator.fail("token", None, **{"location": f"/?token={quote(everything)}", **fault, **echoing})
-        return ["RunStorage(task_id='no_token', connection_id='never', itwin_conn_id='hurried')"]
+        return ["RunStorage(task_id='token_fault', connection_id='never', itwin_conn_id='hurried')"]
 
-    return chapter
+    return scenario
 
 
 _ECHOES: tuple[dict[str, Any], ...] = (
@@ -206,20 +206,20 @@ _ECHOES: tuple[dict[str, Any], ...] = (
 )
 
 
-def chapters() -> Iterator[tuple[str, Callable[[Any, str], list[str]]]]:
-    """Give what is to happen, one DAG after the other."""
-    for chapter in (good, refused, echoing):
-        yield chapter.__name__, chapter
+def scenarios() -> Iterator[tuple[str, Callable[[Any, str], list[str]]]]:
+    """Yield the name and the tasks of each DAG."""
+    for scenario in (good, refused, echoing):
+        yield scenario.__name__, scenario
     for number, fault in enumerate((*_ECHOES, *(failure.fault or {} for failure in SCRIPTED))):
-        yield f"no_token_{number}", no_token(fault)
-    for number, failure in enumerate(failure for failure in TROUBLES if failure.is_lasting):
-        yield f"at_odds_{number}", at_odds(failure)
-    # The last, for what is scripted here is shown wherever runs are.
+        yield f"token_fault_{number}", token_fault(fault)
+    for number, failure in enumerate(failure for failure in FAULTS if failure.is_lasting):
+        yield f"lasting_fault_{number}", lasting_fault(failure)
+    # Last, because the scripted texts are shown on every page with runs.
     yield failing.__name__, failing
 
 
-def pages_of(emulator: Any, paths: tuple[str, ...]) -> str:
-    """Give what the emulator shows in a browser, and to whoever asks what it was asked."""
+def emulator_pages(emulator: Any, paths: tuple[str, ...]) -> str:
+    """Return the pages of the emulator, and its request log."""
     shown = []
     for path in paths:
         page = requests.get(f"{emulator.url}/{path}", timeout=60)
@@ -229,25 +229,24 @@ def pages_of(emulator: Any, paths: tuple[str, ...]) -> str:
 
 
 def connect(conn_id: str, host: str, extra: dict[str, Any] | None = None, **fields: Any) -> None:
-    """Make an Airflow connection."""
+    """Set an Airflow connection."""
     value = {"conn_type": "itwin", "host": host, "login": "service-emulator", "password": SECRET, "extra": extra or {}}
     os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = json.dumps(value | fields)
 
 
 def main() -> None:
-    """Run it all, and tell how the tasks ended."""
+    """Run all scenarios, and write the states of their tasks."""
     import pytest
     from airflow.utils.db import initdb
 
     from itwin_emulator import Emulator
-    from itwin_emulator.http.oauth import TokenDesk
-
-    from .dag_runs import load_dag
-    from .fake_clock import FakeClock, use_fake_clock
-    from .single_task import process_of_its_own
+    from itwin_emulator.http.oauth import TokenService
+    from tests.airflow.dag_runs import load_dag
+    from tests.airflow.fake_clock import FakeClock, use_fake_clock
+    from tests.airflow.single_task import separate_process
 
     initdb()
-    show_no_locals()
+    hide_local_variables()
     logging.basicConfig(stream=sys.stdout, level=logging.DEBUG)
     for name in (None, "airflow", "airflow.task", "airflow_provider_itwin", "urllib3", "aiohttp", "asyncio"):
         logging.getLogger(name).setLevel(logging.DEBUG)
@@ -259,7 +258,7 @@ def main() -> None:
     with Emulator(clock=clock, client_secret=SECRET, token_lifetime=1e8) as emulator:
         token = emulator.make_token(emulator.client_id)
         # One token for all, so that the scripts above can echo it.
-        TokenDesk.make = lambda *_, **__: token  # type: ignore[method-assign]
+        TokenService.make = lambda *_, **__: token  # type: ignore[method-assign]
         proxies = dict.fromkeys(("http", "https"), f"http://somebody:{PROXY_PASSWORD}@127.0.0.1:9")
         connect("itwin_default", emulator.url)
         connect("hurried", emulator.url, {"timeout": 0.1})
@@ -270,38 +269,38 @@ def main() -> None:
         )
         connect("by_url_with_secret", f"https://service-emulator:{quote(SECRET, safe='')}@api.bentley.com")
         os.environ["AIRFLOW_VAR_SIGNED_URL"] = SIGNED_URL
-        for dag_id, chapter in chapters():
-            tasks = textwrap.indent("\n".join(chapter(emulator, token)), "    ")
+        for dag_id, scenario in scenarios():
+            tasks = textwrap.indent("\n".join(scenario(emulator, token)), "    ")
             dag = load_dag(Path(os.environ["AIRFLOW_HOME"]), dag_id, _DAG.format(dag_id=dag_id, tasks=tasks))
-            keep_serialized(dag)
-            with process_of_its_own():
+            store_serialized_dag(dag)
+            with separate_process():
                 run = dag.test()
             states[dag_id] = {f"{ti.task_id}": str(ti.state) for ti in run.get_task_instances()}
-            emulator.heal()
-            emulator.oddities.reset()
+            emulator.clear_faults()
+            emulator.quirks.reset()
             clock.skew = 0.0
-            pages += pages_of(emulator, PAGES if dag_id != failing.__name__ else PAGES_OF_REQUESTS)
-            emulator.journal.clear()
-    keep_a_trigger()
+            pages += emulator_pages(emulator, PAGES if dag_id != failing.__name__ else PAGES_OF_REQUESTS)
+            emulator.request_log.clear()
+    store_trigger()
     Path(sys.argv[1]).write_text(json.dumps({"states": states, "markers": markers(token), "pages": pages}))
 
 
-def show_no_locals() -> None:
-    """Let consoles of Airflow 3.0 not show the local variables of every frame of an exception, which are nobody's to hide."""
+def hide_local_variables() -> None:
+    """Hide local variables in the tracebacks of Airflow 3.0: its console shows them, and no provider can mask them."""
     if AIRFLOW_V_3_0_PLUS and AIRFLOW_VERSION < (3, 1):
         from structlog.dev import RichTracebackFormatter
 
         shown = RichTracebackFormatter.__call__
 
-        def without_locals(self: RichTracebackFormatter, *told: Any) -> None:
+        def without_locals(self: RichTracebackFormatter, *arguments: Any) -> None:
             self.show_locals = False
-            shown(self, *told)
+            shown(self, *arguments)
 
         RichTracebackFormatter.__call__ = without_locals  # type: ignore[method-assign, assignment]
 
 
-def keep_serialized(dag: Any) -> None:
-    """Write a DAG down; ``dag.test`` does so by itself from Airflow 3.1 on."""
+def store_serialized_dag(dag: Any) -> None:
+    """Store a serialized DAG; since Airflow 3.1 ``dag.test`` does so."""
     if AIRFLOW_VERSION < (3, 1):
         from airflow.models.serialized_dag import SerializedDagModel
 
@@ -309,15 +308,21 @@ def keep_serialized(dag: Any) -> None:
         SerializedDagModel.write_dag(dag, **bundle)
 
 
-def keep_a_trigger() -> None:
-    """Write a trigger down; those of the tasks above were run in this process, and never were."""
+def store_trigger() -> None:
+    """Store a trigger; the triggers of the tasks above ran in this process and were not stored."""
     from airflow.models.trigger import Trigger
     from airflow.utils.session import create_session
 
+    from airflow_provider_itwin.api.models.enums import ConnectionKind
+    from airflow_provider_itwin.api.wait.models import WaitSpec
     from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
 
     with create_session() as session:
-        session.add(Trigger.from_object(ITwinRunTrigger("itwin_default", "storage", "good-storage", "a-run")))
+        session.add(
+            Trigger.from_object(
+                ITwinRunTrigger("itwin_default", WaitSpec(ConnectionKind.STORAGE, "good-storage", "a-run"))
+            )
+        )
 
 
 if __name__ == "__main__":

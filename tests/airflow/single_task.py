@@ -1,4 +1,4 @@
-"""One task, run as worker, triggerer and scheduler would between them, but with no database and in no time."""
+"""One task, run as worker, triggerer and scheduler do, but without a database and in simulated time."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator
     from airflow.triggers.base import BaseTrigger
 
-    from .fake_clock import FakeClock
+    from tests.airflow.fake_clock import FakeClock
 
 
 def first_found(*paths: str) -> Any:
-    """Import what has lain in different places at different times."""
+    """Import an object from the first path that exists; Airflow has moved it."""
     for path in paths:
         try:
             return import_string(path)
@@ -53,7 +53,7 @@ AirflowRescheduleException = first_found(
 
 
 class FakeTaskInstance:
-    """What a task needs of its task instance."""
+    """The part of a task instance that a task needs."""
 
     dag_id, task_id, run_id, map_index, try_number = "a_dag", "a_task", "a_run", -1, 1
 
@@ -67,72 +67,72 @@ class FakeTaskInstance:
             self.get_first_reschedule_date = lambda context: self.start_date
 
     def xcom_push(self, key: str, value: Any, **_: Any) -> None:
-        """Keep a value, which must survive JSON."""
+        """Store a value, which must survive JSON."""
         self.xcoms[key] = through_json(value)
         self.pushed.append(key)
         if self._on_push is not None:
             self._on_push(key)
 
     def xcom_pull(self, *, task_ids: str, key: str, map_indexes: int) -> Any:
-        """Return what this task has pushed."""
+        """Return a value that this task has pushed."""
         assert (task_ids, map_indexes) == (self.task_id, self.map_index)
         return self.xcoms.get(key)
 
 
 class FakeStore:
-    """The task state store of Airflow 3.3, as far as an operator sees it."""
+    """The part of the task state store of Airflow 3.3 that an operator uses."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Any] = {}
         self.history: list[str] = []
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Give what is kept."""
+        """Return a stored value."""
         self.history.append("get")
         return copy.deepcopy(self.rows.get(key, default))
 
     def set(self, key: str, value: Any, **_: Any) -> None:
-        """Keep a value, which must survive JSON."""
+        """Store a value, which must survive JSON."""
         self.rows[key] = through_json(value)
         self.history.append("set")
 
     def delete(self, key: str) -> None:
-        """Drop a value."""
+        """Delete a value."""
         self.rows.pop(key, None)
         self.history.append("delete")
 
 
 @dataclass
 class Outcome:
-    """How a task ended: ``success``, ``failed`` (for good), ``up_for_retry`` or ``skipped``."""
+    """How a task ended: ``success``, ``failed`` (permanently), ``up_for_retry`` or ``skipped``."""
 
     state: str
     value: Any = None
     error: BaseException | None = None
     xcoms: dict[str, Any] = field(default_factory=dict)
     pushed: list[str] = field(default_factory=list)
-    """Keys of XComs in the order of pushing."""
+    """Keys of XComs, in the order of the pushes."""
     triggers: list[Any] = field(default_factory=list)
     events: list[Any] = field(default_factory=list)
     parts: int = 0
-    """In how many processes it ran."""
+    """The number of processes in which it ran."""
 
     @property
     def pushed_without_links(self) -> list[str]:
-        """The same without the addresses of links, which Airflow 2 does not get unless they are known."""
+        """The same without the URLs of links, which Airflow 2 gets only if they are known."""
         return [key for key in self.pushed if not key.startswith("_link_")]
 
     @property
     def text(self) -> str:
-        """What the exception says."""
+        """The text of the exception."""
         return str(self.error)
 
 
 class Runner:
     """
-    Runs a task, each part of it in a process of its own as far as the task can tell.
+    Runs a task; each part runs as in a process of its own.
 
-    :param clock: what passes while a task is rescheduled
+    :param clock: advanced while a task is rescheduled
     """
 
     def __init__(self, clock: FakeClock) -> None:
@@ -154,15 +154,15 @@ class Runner:
         """
         Run a task.
 
-        :param task: it is copied for each part, so that nothing set on it in one part is there in the next
-        :param store: the task state store, None for an Airflow that has none
-        :param max_tries: of the task instance; a clear raises it, unless the task is running
+        :param task: copied for each part, so that attributes set in one part are missing in the next
+        :param store: the task state store, None for an Airflow without one
+        :param max_tries: `max_tries` of the task instance; a clear raises it, unless the task is running
         :param dag_clears: ``clear_number`` of the DAG run; every clear of one of its tasks raises it
-        :param resume: whether to go on after a deferral; if not, the state is ``deferred``
-        :param on_push: is told the key of each XCom when it is pushed
-        :param most_parts: how often the task may go on
-        :param event: of a trigger that the scheduler has started the task with, None to start it on a worker
-        :param try_number: which try of the task this is
+        :param resume: whether to resume after a deferral; if not, the state is ``deferred``
+        :param on_push: called with the key of each pushed XCom
+        :param most_parts: maximum number of parts
+        :param event: event of the trigger that the scheduler started the task with, None to start on a worker
+        :param try_number: number of the attempt
         """
         instance = FakeTaskInstance(max_tries, on_push)
         instance.try_number = try_number
@@ -176,7 +176,7 @@ class Runner:
             while outcome.state == "running":
                 began = self._clock.utcnow()
                 outcome.parts += 1
-                assert outcome.parts <= most_parts, "the task goes on forever"
+                assert outcome.parts <= most_parts, "the task never ends"
                 try:
                     outcome.value = _part(task, method, event, context)
                     outcome.state = "success"
@@ -206,15 +206,15 @@ class Runner:
 
 def _part(task: BaseOperator, method: str, event: Any, context: dict[str, Any]) -> Any:
     process: Any = copy.copy(task)
-    with process_of_its_own():
+    with separate_process():
         if method == "execute":
             return process.execute(context)
         return process.resume_execution(method, {"event": event}, context)
 
 
 def _check_deferral(deferred: Any, now: float) -> None:
-    # The limit that Airflow's scheduler enforces lies a minute behind ours, for when no triggerer works.
-    deadline = deferred.trigger.deadline
+    # Airflow's scheduler enforces its timeout a minute after ours, for the case that no triggerer is running.
+    deadline = deferred.trigger.serialize()[1]["spec"]["deadline"]
     if deadline is None:
         assert deferred.timeout is None
     else:
@@ -223,35 +223,35 @@ def _check_deferral(deferred: Any, now: float) -> None:
 
 
 def resumed(task: BaseOperator, event: Any) -> Any:
-    """Give an event to a task, as after a deferral."""
+    """Resume a task with an event, as after a deferral."""
     instance = FakeTaskInstance()
     process: Any = task
     return process.resume_execution("execute_complete", {"event": event}, {"ti": instance, "task_instance": instance})
 
 
 def rebuilt(trigger: BaseTrigger) -> Any:
-    """Make a trigger anew from what a triggerer is given: the path of a class, and JSON."""
+    """Create a trigger from what a triggerer gets: the path of a class, and JSON."""
     path, kwargs = trigger.serialize()
     return import_string(path)(**through_json(kwargs))
 
 
 @dataclass
 class EndOfTask:
-    """What a trigger fires with that ends the task in the triggerer."""
+    """An event that ends the task in the triggerer."""
 
     state: str
     xcoms: dict[str, Any]
 
 
 def event_of(trigger: BaseTrigger) -> Any:
-    """Let a triggerer run a trigger, and give what it fires with."""
+    """Run a trigger as a triggerer does, and return its event."""
 
     async def first() -> Any:
         async for event in rebuilt(trigger).run():
             return event
         return None
 
-    with process_of_its_own():
+    with separate_process():
         event = asyncio.run(first())
     if hasattr(event, "task_instance_state"):
         return EndOfTask(str(event.task_instance_state), through_json(event.xcoms))
@@ -259,8 +259,8 @@ def event_of(trigger: BaseTrigger) -> Any:
 
 
 @contextmanager
-def process_of_its_own() -> Iterator[None]:
-    """Share no token, budget or refusal with what ran before: that would be another process."""
+def separate_process() -> Iterator[None]:
+    """Share no token, request budget or refusal with earlier parts, which ran in another process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(account_state, "_states", WeakValueDictionary())
         yield
@@ -273,7 +273,7 @@ def through_json(value: Any) -> Any:
 
 @contextmanager
 def outside_of_task_runner(instance: FakeTaskInstance) -> Iterator[None]:
-    """Let ``execute`` be called from here, and keep Airflow 2.11 from asking the database for the first poke."""
+    """Allow calls of ``execute``, and stop Airflow 2.11 from reading the first poke from the database."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ExecutorSafeguard, "test_mode", True)
         sensors = sys.modules[BaseSensorOperator.__module__]

@@ -1,4 +1,4 @@
-"""A mail server on this machine that keeps what it is given; it speaks as much SMTP as Airflow's notifier needs."""
+"""A local mail server that stores its mails; it supports the part of SMTP that Airflow's notifier uses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class SmtpServer:
-    """Takes mails from when it is entered until it is left; `mails` has them, oldest first."""
+    """Receives mails while it is entered; `mails` has them, oldest first."""
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
@@ -21,20 +21,20 @@ class SmtpServer:
 
         class Counter(socketserver.StreamRequestHandler):
             def handle(self) -> None:
-                self.say("220 localhost")
+                self.send("220 localhost")
                 for _ in range(1000):
                     command = self.rfile.readline().decode().strip().upper()
                     if command in ("", "QUIT"):
                         break
-                    self.say("354 go on" if command == "DATA" else "250 fine")
+                    self.send("354 continue" if command == "DATA" else "250 fine")
                     if command == "DATA":
                         lines = iter(self.rfile.readline, b".\r\n")
                         mail = message_from_bytes(b"".join(lines), policy=policy.default)
                         office.mails.append(mail)
-                        self.say("250 taken")
-                self.say("221 bye")
+                        self.send("250 taken")
+                self.send("221 bye")
 
-            def say(self, answer: str) -> None:
+            def send(self, answer: str) -> None:
                 self.wfile.write(f"{answer}\r\n".encode())
 
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Counter)

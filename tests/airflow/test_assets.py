@@ -1,4 +1,4 @@
-"""iModels as assets: one way to spell each, and events that tell of the run behind them."""
+"""iModels as assets: normalized URIs, and asset events with their run."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ from airflow.providers.common.compat.sdk import Asset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_itwin.assets import imodel_asset, run_of, sanitize_uri, tell, triggering_runs
+from airflow_provider_itwin.assets import add_run_to_events, imodel_asset, run_of, sanitize_uri, triggering_runs
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from itwin_emulator import Emulator
-
-    from .dag_runs import DagResult, DagRunner
+    from tests.airflow.dag_runs import DagResult, DagRunner
 
     RunDag = Callable[..., DagResult]
 
@@ -59,7 +58,7 @@ def events_of(result: DagResult) -> list[tuple[str, Any]]:
         f"itwin://api.bentley.com/imodels/{GUID}#top",
     ],
 )
-def test_airflow_gives_every_spelling_of_a_uri_the_same_asset(airflow_home: Path, spelling: str) -> None:
+def test_every_spelling_of_a_uri_is_the_same_asset(airflow_home: Path, spelling: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         assert Asset(spelling).uri == URI
@@ -68,7 +67,7 @@ def test_airflow_gives_every_spelling_of_a_uri_the_same_asset(airflow_home: Path
 @pytest.mark.parametrize(
     "host", [None, "", "api.bentley.com", "https://api.bentley.com", "https://API.bentley.com:443/"]
 )
-def test_the_helper_takes_a_host_as_the_connection_does(airflow_home: Path, host: str | None) -> None:
+def test_the_helper_accepts_a_host_like_the_connection(airflow_home: Path, host: str | None) -> None:
     assert imodel_asset(GUID.upper(), host=host).uri == URI
 
 
@@ -77,7 +76,7 @@ def test_imodels_of_other_environments_are_other_assets(airflow_home: Path) -> N
     assert imodel_asset(GUID, host="http://127.0.0.1:8899").uri == f"itwin://127.0.0.1:8899/imodels/{GUID}"
 
 
-def test_the_helper_takes_what_an_asset_takes(airflow_home: Path) -> None:
+def test_the_helper_accepts_the_arguments_of_an_asset(airflow_home: Path) -> None:
     asset = imodel_asset(GUID, name="bridge", extra={"owner": "structures"})
     assert asset.extra == {"owner": "structures"}
     if AIRFLOW_V_3_0_PLUS:
@@ -97,14 +96,14 @@ def test_the_helper_takes_what_an_asset_takes(airflow_home: Path) -> None:
         "itwin://api.bentley.com/imodels/None",
     ],
 )
-def test_what_is_no_imodel_is_refused_without_repeating_a_secret(uri: str) -> None:
+def test_an_invalid_uri_is_rejected_without_repeating_a_secret(uri: str) -> None:
     with pytest.raises(ValueError, match="iModel") as caught:
         sanitize_uri(urlsplit(uri))
     assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="Airflow 2 only warns")
-def test_airflow_refuses_it_too(airflow_home: Path) -> None:
+def test_airflow_rejects_an_invalid_uri(airflow_home: Path) -> None:
     with pytest.raises(ValueError, match="imodels"):
         Asset("itwin://api.bentley.com/bridge")
 
@@ -112,7 +111,7 @@ def test_airflow_refuses_it_too(airflow_home: Path) -> None:
 @pytest.mark.parametrize(
     "arguments", [{"imodel_id": ""}, {"imodel_id": None}, {"imodel_id": GUID, "host": "a/b"}], ids=str
 )
-def test_the_helper_refuses_what_makes_no_sense(arguments: dict[str, Any]) -> None:
+def test_the_helper_rejects_invalid_arguments(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"imodel_id|host"):
         imodel_asset(**arguments)
 
@@ -121,7 +120,7 @@ def test_the_helper_refuses_what_makes_no_sense(arguments: dict[str, Any]) -> No
     host=st.text(string.ascii_letters + string.digits + ".-", max_size=30),
     imodel_id=st.text(string.ascii_letters + string.digits + "-_.~%", max_size=40),
 )
-def test_normalising_is_done_once_and_for_all(host: str, imodel_id: str) -> None:
+def test_normalizing_is_idempotent(host: str, imodel_id: str) -> None:
     try:
         once = sanitize_uri(urlsplit(f"itwin://{host}/imodels/{imodel_id}"))
     except ValueError:
@@ -131,7 +130,7 @@ def test_normalising_is_done_once_and_for_all(host: str, imodel_id: str) -> None
     assert once.netloc == once.netloc.lower()
 
 
-def test_openlineage_names_it_alike(airflow_home: Path) -> None:
+def test_openlineage_has_the_same_name_for_an_imodel(airflow_home: Path) -> None:
     manager: Any = importlib.import_module("airflow.providers_manager").ProvidersManager()
     kind = "asset" if AIRFLOW_V_3_0_PLUS else "dataset"
     converter = getattr(manager, f"{kind}_to_openlineage_converters")["itwin"]
@@ -140,11 +139,11 @@ def test_openlineage_names_it_alike(airflow_home: Path) -> None:
     assert getattr(manager, f"{kind}_factories")["itwin"](imodel_id=GUID).uri == URI
 
 
-# Events of tasks
+# Asset events of tasks
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
-def test_an_operator_tells_of_its_run(emulator: Emulator, run_dag: RunDag, deferrable: bool) -> None:
+def test_the_asset_event_of_an_operator_has_its_run(emulator: Emulator, run_dag: RunDag, deferrable: bool) -> None:
     result = run_dag(
         f"""
         from airflow_provider_itwin.assets import imodel_asset
@@ -158,15 +157,15 @@ def test_an_operator_tells_of_its_run(emulator: Emulator, run_dag: RunDag, defer
     [(uri, extra)] = events_of(result)
     report = result.xcom("synchronize", "run_report")
     assert uri == URI
-    told = extra["itwin_run"]
-    assert told["ref"] == result.xcom("synchronize", "run_ref")
-    assert told == {name: report[name] for name in told}
-    assert set(told) == {"ref", "state", "result", "started", "ended", "duration", "totals", "error", "summary"}
-    assert told["result"] == "PartialSuccess"
+    run = extra["itwin_run"]
+    assert run["ref"] == result.xcom("synchronize", "run_ref")
+    assert run == {name: report[name] for name in run}
+    assert set(run) == {"ref", "state", "result", "started", "ended", "duration", "totals", "error", "summary"}
+    assert run["result"] == "PartialSuccess"
     assert len(json.dumps(extra)) < 4096
 
 
-def test_an_operator_that_does_not_wait_tells_which_run_it_has_started(emulator: Emulator, run_dag: RunDag) -> None:
+def test_the_asset_event_of_an_operator_that_does_not_wait_has_the_run_ref(emulator: Emulator, run_dag: RunDag) -> None:
     result = run_dag(
         f"""
         from airflow_provider_itwin.assets import imodel_asset
@@ -179,7 +178,7 @@ def test_an_operator_that_does_not_wait_tells_which_run_it_has_started(emulator:
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
-def test_a_sensor_tells_of_the_run_it_has_waited_for(emulator: Emulator, run_dag: RunDag, deferrable: bool) -> None:
+def test_the_asset_event_of_a_sensor_has_its_run(emulator: Emulator, run_dag: RunDag, deferrable: bool) -> None:
     run_id = emulator.start_run(GOOD)
     result = run_dag(
         f"""
@@ -195,7 +194,7 @@ def test_a_sensor_tells_of_the_run_it_has_waited_for(emulator: Emulator, run_dag
     assert extra["itwin_run"]["totals"]["tasks"] == 12
 
 
-def test_a_task_that_fails_or_skips_tells_nothing(emulator: Emulator, run_dag: RunDag) -> None:
+def test_a_failed_or_skipped_task_has_no_asset_event(emulator: Emulator, run_dag: RunDag) -> None:
     result = run_dag(
         f"""
         from airflow_provider_itwin.assets import imodel_asset
@@ -210,7 +209,7 @@ def test_a_task_that_fails_or_skips_tells_nothing(emulator: Emulator, run_dag: R
     assert events_of(result) == []
 
 
-def test_what_is_no_asset_of_ours_and_what_the_user_adds_are_left_alone(emulator: Emulator, run_dag: RunDag) -> None:
+def test_other_assets_and_extras_of_the_user_are_not_changed(emulator: Emulator, run_dag: RunDag) -> None:
     result = run_dag(
         f"""
         from airflow.providers.common.compat.sdk import Asset
@@ -227,7 +226,7 @@ def test_what_is_no_asset_of_ours_and_what_the_user_adds_are_left_alone(emulator
     assert (extra["mine"], extra["itwin_run"]["result"]) == (7, "Success")
 
 
-def test_an_alias_stands_for_the_imodel_that_the_connection_belongs_to(emulator: Emulator, run_dag: RunDag) -> None:
+def test_an_alias_resolves_to_the_imodel_of_the_connection(emulator: Emulator, run_dag: RunDag) -> None:
     result = run_dag(
         f"""
         from airflow.providers.common.compat.sdk import AssetAlias
@@ -239,13 +238,13 @@ def test_an_alias_stands_for_the_imodel_that_the_connection_belongs_to(emulator:
     assert result.state == "success"
     [(uri, extra)] = events_of(result)
     assert uri == imodel_asset(MODEL_OF_GOOD, host=emulator.url).uri
-    told = run_of(SimpleNamespace(extra=extra))
-    assert told is not None
-    assert told["ref"] == result.xcom("synchronize", "run_ref")
+    run = run_of(SimpleNamespace(extra=extra))
+    assert run is not None
+    assert run["ref"] == result.xcom("synchronize", "run_ref")
 
 
-def test_an_imodel_that_cannot_be_found_out_fails_nothing(emulator: Emulator, run_dag: RunDag) -> None:
-    emulator.oddities.missing_fields = ("iModelId",)
+def test_an_unknown_imodel_does_not_fail_the_task(emulator: Emulator, run_dag: RunDag) -> None:
+    emulator.quirks.missing_fields = ("iModelId",)
     result = run_dag(
         f"""
         from airflow.providers.common.compat.sdk import AssetAlias
@@ -256,30 +255,30 @@ def test_an_imodel_that_cannot_be_found_out_fails_nothing(emulator: Emulator, ru
     )
     assert result.state == "success"
     assert events_of(result) == []
-    assert "Which iModel the connection belongs to is not known" in result.log
+    assert "Cannot determine the iModel of the connection" in result.log
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="Airflow 2 has no such references")
-def test_a_reference_to_an_asset_is_one_too() -> None:
+def test_an_asset_reference_gets_the_run_too() -> None:
     from airflow.sdk import Asset as NewAsset
 
     accessor = SimpleNamespace(extra={})
     reference = NewAsset.ref(name="bridge")
     events = {reference: accessor}
-    tell({"outlet_events": events}, [reference, "no asset"], {"ref": {"run_id": "r1"}}, lambda: None)
+    add_run_to_events({"outlet_events": events}, [reference, "no asset"], {"ref": {"run_id": "r1"}}, lambda: None)
     assert accessor.extra["itwin_run"]["ref"] == {"run_id": "r1"}
 
 
-# Reading them
+# Reading asset events
 
 
 def event(second: int, run_id: str | None = "r1", payload: bool = False, **more: Any) -> Any:
-    told = {} if run_id is None else {"itwin_run": {"ref": {"run_id": run_id}} | more}
-    extra = {"from_trigger": True, "payload": told} if payload else told
+    run = {} if run_id is None else {"itwin_run": {"ref": {"run_id": run_id}} | more}
+    extra = {"from_trigger": True, "payload": run} if payload else run
     return SimpleNamespace(extra=extra, timestamp=datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC))
 
 
-def test_events_of_tasks_and_of_watchers_read_alike() -> None:
+def test_events_of_tasks_and_of_watchers_have_the_same_form() -> None:
     assert run_of(event(0)) == run_of(event(0, payload=True)) == {"ref": {"run_id": "r1"}}
 
 
@@ -288,11 +287,11 @@ def test_events_of_tasks_and_of_watchers_read_alike() -> None:
     [None, {}, {"payload": None}, {"payload": "text"}, {"itwin_run": 5}, {"itwin_run": "no JSON"}, "text"],
     ids=str,
 )
-def test_an_event_of_somebody_else_tells_of_no_run(extra: Any) -> None:
+def test_a_foreign_event_has_no_run(extra: Any) -> None:
     assert run_of(SimpleNamespace(extra=extra)) is None
 
 
-def test_the_runs_that_started_a_dag_are_there_once_and_in_order() -> None:
+def test_the_runs_that_started_a_dag_are_listed_once_and_in_order() -> None:
     key = "triggering_asset_events" if AIRFLOW_V_3_0_PLUS else "triggering_dataset_events"
     events = {
         "one": [event(3, "c"), event(1, "a", payload=True)],
@@ -315,7 +314,7 @@ def test_the_asset_of_the_example_has_an_event(emulator: Emulator, dags: DagRunn
 
 
 @pytest.mark.skipif(AIRFLOW_V_3_0_PLUS, reason="Airflow 3 has watchers")
-def test_where_there_are_no_watchers_their_example_is_no_trouble(airflow_home: Path) -> None:
+def test_the_watcher_example_can_be_imported_without_watchers(airflow_home: Path) -> None:
     from airflow.models.dagbag import DagBag
 
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Whatever is wrong with the package costs what it adds, and never a process of Airflow: for each thing that Airflow loads."""
+"""A defect of the package never stops a process of Airflow; it disables only the part that is defective."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_
 
 PACKAGE = Path(airflow_provider_itwin.__file__).parent
 
-# What every process of Airflow loads of its providers and plugins, and what the API server does with them.
+# What every process of Airflow loads from providers and plugins, and how the API server uses it.
 START = """
 import json, sys, warnings
 warnings.simplefilter("ignore")
@@ -56,7 +56,7 @@ def start(tmp_path: Path, faults: dict[str, str | None], what: str) -> tuple[dic
     Start a process of Airflow with a damaged copy of the package.
 
     :param faults: contents of files of the package, None for a file or a folder that is missing
-    :return: what it has found, and the lines that it has logged about us
+    :return: what it has found, and its log lines about this package
     """
     copied = tmp_path / "site"
     shutil.copytree(PACKAGE, copied / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -91,7 +91,7 @@ def start(tmp_path: Path, faults: dict[str, str | None], what: str) -> tuple[dic
     lines = [
         line
         for line in [*logged, *done.stderr.splitlines()]
-        # Airflow 3.0 and 3.1 say so of every provider with a form, where Flask AppBuilder is not installed.
+        # Without Flask AppBuilder, Airflow 3.0 and 3.1 log this for every provider with a form.
         if "itwin" in line.lower() and "is not fully initialized" not in line
     ]
     return json.loads(found), lines
@@ -100,19 +100,19 @@ def start(tmp_path: Path, faults: dict[str, str | None], what: str) -> tuple[dic
 BROKEN = "raise RuntimeError('broken')\n"
 NO_IMPORT = "import no_such_module_of_itwin\n"
 FAULTS: dict[str, dict[str, str | None]] = {
-    "form": {"connection_form.py": BROKEN},
-    "form not there": {"connection_form.py": None},
+    "form": {"hooks/connection_form.py": BROKEN},
+    "form not there": {"hooks/connection_form.py": None},
     "version": {"version_compat.py": BROKEN},
     "links": {"links.py": BROKEN},
     "assets": {"assets.py": NO_IMPORT},
     "hook": {"hooks/itwin.py": NO_IMPORT},
-    "api": {"api/vocabulary.py": BROKEN},
+    "api": {"api/models/enums.py": BROKEN},
     "plugin": {"plugin/__init__.py": BROKEN},
     "nearly everything": {"api": None, "hooks": None, "links.py": None, "assets.py": None, "plugin": None},
 }
 
 
-def test_a_sound_package_is_found_without_a_word(tmp_path: Path) -> None:
+def test_an_intact_package_is_found_and_logs_nothing(tmp_path: Path) -> None:
     found, logged = start(tmp_path, {}, "no api")
 
     assert found["known"]
@@ -123,10 +123,10 @@ def test_a_sound_package_is_found_without_a_word(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS)
-def test_a_broken_module_stops_no_process_of_airflow(tmp_path: Path, faults: dict[str, str | None]) -> None:
+def test_a_broken_module_does_not_stop_a_process_of_airflow(tmp_path: Path, faults: dict[str, str | None]) -> None:
     found, logged = start(tmp_path, faults, "no api")
 
-    assert found["known"], "Airflow knows the provider, whatever it can do"
+    assert found["known"], "Airflow finds the provider"
     assert logged, "the fault is logged"
 
 
@@ -141,17 +141,17 @@ TAB_FAULTS: dict[str, dict[str, str | None]] = {
 
 @pytest.mark.skipif(not AIRFLOW_V_3_1_PLUS, reason="Airflow has such tabs since 3.1")
 @pytest.mark.parametrize("faults", TAB_FAULTS.values(), ids=TAB_FAULTS)
-def test_a_broken_tab_costs_the_tab_and_one_line(tmp_path: Path, faults: dict[str, str | None]) -> None:
+def test_a_broken_tab_is_left_out_and_logged_once(tmp_path: Path, faults: dict[str, str | None]) -> None:
     found, logged = start(tmp_path, faults, "api")
 
-    assert found["answers"], "the API server answers, and the execution API"
+    assert found["answers"], "the API server and the execution API respond"
     assert (found["tabs"], found["files"]) == ([], []), "no tab without its files"
     [line] = logged
     assert "The tab iTwin run is not available" in line
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_1_PLUS, reason="Airflow has such tabs since 3.1")
-def test_a_sound_tab_is_there(tmp_path: Path) -> None:
+def test_an_intact_tab_is_registered(tmp_path: Path) -> None:
     found, logged = start(tmp_path, {}, "api")
 
     assert found["answers"]
@@ -161,14 +161,14 @@ def test_a_sound_tab_is_there(tmp_path: Path) -> None:
 
 
 class TestTab:
-    """What the lazy attributes of the plugin class do when they cannot be made."""
+    """The lazy attributes of the plugin class when they fail."""
 
     @pytest.mark.parametrize("part", ["_files", "_tabs"])
     @pytest.mark.parametrize(
         "error", [RuntimeError("x"), ImportError("x"), KeyError("x"), RecursionError(), OSError(13, "x")]
     )
     @pytest.mark.parametrize("first", [0, 1])
-    def test_any_exception_costs_both_parts_and_one_line(
+    def test_any_exception_leaves_both_parts_out_and_is_logged_once(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: str, error: Exception, first: int
     ) -> None:
         from airflow_provider_itwin import plugin
@@ -184,7 +184,7 @@ class TestTab:
         assert [tab.parts()[first], tab.parts()[1 - first], tab.parts()[first]] == [[], [], []]
         assert [record.levelname for record in caplog.records] == ["ERROR"]
 
-    def test_each_file_of_the_tab_is_looked_for(self) -> None:
+    def test_each_file_of_the_tab_is_checked(self) -> None:
         pytest.importorskip("starlette")
         from airflow_provider_itwin.plugin import files
 
@@ -192,7 +192,7 @@ class TestTab:
 
 
 @pytest.mark.parametrize("found", [None, "", "dev", "3", "x.y", 7])
-def test_an_unreadable_version_of_airflow_is_taken_for_the_oldest(monkeypatch: pytest.MonkeyPatch, found: Any) -> None:
+def test_an_unreadable_version_of_airflow_counts_as_the_oldest(monkeypatch: pytest.MonkeyPatch, found: Any) -> None:
     from airflow_provider_itwin import version_compat
 
     monkeypatch.setattr(version_compat, "version", lambda _: found)
@@ -201,7 +201,7 @@ def test_an_unreadable_version_of_airflow_is_taken_for_the_oldest(monkeypatch: p
     assert version_compat._airflow_version() == (3, 4)
 
 
-def test_a_form_that_cannot_be_made_costs_its_extra_fields(
+def test_a_form_that_fails_has_no_extra_fields(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from airflow_provider_itwin.hooks import connection_form
@@ -213,13 +213,13 @@ def test_a_form_that_cannot_be_made_costs_its_extra_fields(
     monkeypatch.setattr(connection_form, "_widgets", lambda: fail(TypeError("x")))
     assert ITwinHook.get_connection_form_widgets() == {}
     assert [record.levelname for record in caplog.records] == ["ERROR"]
-    # Airflow has words of its own for that.
+    # Airflow itself logs this case.
     monkeypatch.setattr(connection_form, "_widgets", lambda: fail(ImportError("No module named 'flask_appbuilder'")))
     with pytest.raises(ImportError):
         ITwinHook.get_connection_form_widgets()
 
 
-def test_a_link_that_cannot_be_made_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_that_fails_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_itwin import links
 
     class Task:

@@ -1,5 +1,5 @@
 """
-What importing an operator or a sensor costs a DAG file.
+The cost of importing an operator or a sensor in a DAG file.
 
 A DAG file is parsed every few seconds, so it must not load HTTP clients, decoders or the emulator.
 """
@@ -38,7 +38,7 @@ from airflow.providers.common.compat.sdk import (
 """
 
 
-def in_a_process_of_its_own(home: Path, script: str, **environment: str) -> Any:
+def run_in_subprocess(home: Path, script: str, **environment: str) -> Any:
     done = subprocess.run(
         [sys.executable, "-c", BASELINE + script],
         capture_output=True,
@@ -51,8 +51,8 @@ def in_a_process_of_its_own(home: Path, script: str, **environment: str) -> Any:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def test_loads_nothing_heavy_in_little_time(airflow_home: Path) -> None:
-    measured = in_a_process_of_its_own(
+def test_an_import_is_fast_and_loads_nothing_heavy(airflow_home: Path) -> None:
+    measured = run_in_subprocess(
         airflow_home,
         """
 before, began, used = set(sys.modules), time.perf_counter(), time.process_time()
@@ -66,18 +66,18 @@ print(json.dumps({"new": sorted(set(sys.modules) - before), "seconds": seconds, 
     print(f"{len(new)} modules in {measured['seconds'] * 1000:.1f} ms ({measured['cpu'] * 1000:.1f} ms of CPU): {new}")
     assert [name for name in new if name.partition(".")[0] in HEAVY or name.startswith(HEAVY[-1])] == []
     assert [name for name in new if name.startswith(HEAVY_PARTS)] == []
-    strangers = [name for name in new if not name.startswith(("airflow", "_"))]
-    assert [name for name in strangers if name.partition(".")[0] not in sys.stdlib_module_names] == []
+    foreign = [name for name in new if not name.startswith(("airflow", "_"))]
+    assert [name for name in foreign if name.partition(".")[0] not in sys.stdlib_module_names] == []
     assert measured["cpu"] < 0.5
 
 
 def test_needs_nothing_heavy_even_if_airflow_has_loaded_it_already(airflow_home: Path) -> None:
-    refused = in_a_process_of_its_own(
+    refused = run_in_subprocess(
         airflow_home,
         f"""
 import os
 heavy = {HEAVY!r}
-# What Airflow itself loads for any task.
+# Load what Airflow loads for any task.
 BaseOperator(task_id="any")
 
 class Refusing:
@@ -113,8 +113,8 @@ MODULES = (
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="what is deprecated in Airflow 3.3 may be all that 2.11 has")
-def test_uses_nothing_deprecated(airflow_home: Path) -> None:
-    found = in_a_process_of_its_own(
+def test_uses_nothing_deprecated_of_airflow(airflow_home: Path) -> None:
+    found = run_in_subprocess(
         airflow_home,
         f"""
 import importlib, warnings
@@ -126,7 +126,7 @@ with warnings.catch_warnings(record=True) as caught:
 print(json.dumps([[one.category.__name__, one.filename, str(one.message)] for one in caught]))
 """,
     )
-    # Others may deprecate among themselves what they like, but nothing of Airflow's may be deprecated that we ask for.
+    # Only deprecations that this package causes matter.
     ours = [
         one
         for one in found
@@ -136,8 +136,8 @@ print(json.dumps([[one.category.__name__, one.filename, str(one.message)] for on
 
 
 @pytest.mark.parametrize(("setting", "deferrable"), [("True", True), ("False", False)])
-def test_defers_by_default_if_airflow_says_so(airflow_home: Path, setting: str, deferrable: bool) -> None:
-    found = in_a_process_of_its_own(
+def test_default_deferrable_of_airflow_applies(airflow_home: Path, setting: str, deferrable: bool) -> None:
+    found = run_in_subprocess(
         airflow_home,
         """
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator as Operator

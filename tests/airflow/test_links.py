@@ -1,4 +1,4 @@
-"""Links from a task to the portal, or to the documentation: while it waits, after it has ended, and after it has failed."""
+"""Links of a task to the portal or to the documentation: during the wait, after success and after failure."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from itwin_emulator import Emulator
-
-    from .dag_runs import DagResult
+    from tests.airflow.dag_runs import DagResult
 
     RunDag = Callable[..., DagResult]
 
@@ -29,7 +28,7 @@ DOCUMENTATION = "https://developer.bentley.com/apis/synchronization/operations/g
 
 @pytest.fixture
 def portal(emulator: Emulator, connection: Callable[..., None]) -> str:
-    """The Airflow connection knows a portal; the page of the good connection."""
+    """Set a portal in the Airflow connection; return the page of the valid connection."""
     connection(
         host=emulator.url,
         login=emulator.client_id,
@@ -40,11 +39,11 @@ def portal(emulator: Emulator, connection: Callable[..., None]) -> str:
 
 
 def requests_for_connections(emulator: Emulator) -> int:
-    return sum(entry.operation == "get-storage-connection" for entry in emulator.journal)
+    return sum(entry.operation == "get-storage-connection" for entry in emulator.request_log)
 
 
 def link_of(result: DagResult, task_id: str) -> Any:
-    """Give the address that Airflow shows: on 3 what is stored when the task has ended, on 2 what is asked for then."""
+    """Return the URL that Airflow shows: Airflow 3 stores it at the end of the task, Airflow 2 computes it on request."""
     if AIRFLOW_V_3_0_PLUS:
         return result.xcom(task_id, ITwinRunLink.key)
     key = SimpleNamespace(dag_id=result.dag_id, run_id=result.run_id, task_id=task_id, map_index=-1)
@@ -52,7 +51,7 @@ def link_of(result: DagResult, task_id: str) -> Any:
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
-def test_an_operator_leads_to_the_portal(portal: str, run_dag: RunDag, deferrable: bool) -> None:
+def test_the_link_of_an_operator_leads_to_the_portal(portal: str, run_dag: RunDag, deferrable: bool) -> None:
     result = run_dag(
         f"""
         ITwinRunStorageConnectionOperator(
@@ -65,7 +64,7 @@ def test_an_operator_leads_to_the_portal(portal: str, run_dag: RunDag, deferrabl
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
-def test_a_failed_task_has_its_link(portal: str, emulator: Emulator, run_dag: RunDag, deferrable: bool) -> None:
+def test_a_failed_task_has_a_link(portal: str, emulator: Emulator, run_dag: RunDag, deferrable: bool) -> None:
     run_id = emulator.start_run(FAILING)
     result = run_dag(
         f"""
@@ -80,21 +79,21 @@ def test_a_failed_task_has_its_link(portal: str, emulator: Emulator, run_dag: Ru
         """
     )
     assert result.states == {"a": ["failed"], "b": ["failed"], "c": ["failed"]}
-    assert result.tries["a"] == 2
+    assert result.attempts["a"] == 2
     for task_id in ("a", "b"):
         assert link_of(result, task_id).endswith(f"/{FAILING}")
-    # That one has never come to a run.
+    # This task has no run.
     assert link_of(result, "c") == DOCUMENTATION
 
 
-def test_the_link_is_there_while_the_task_waits(portal: str, run_task: Callable[..., Any]) -> None:
+def test_the_link_is_available_while_the_task_waits(portal: str, run_task: Callable[..., Any]) -> None:
     task = ITwinRunStorageConnectionOperator(task_id="a", connection_id=GOOD, wait_for_completion=True, deferrable=True)
     outcome = run_task(task, resume=False)
     assert outcome.state == "deferred"
     assert outcome.xcoms[ITwinRunLink.key] == portal
 
 
-def test_an_operator_asks_nobody_for_its_links(
+def test_links_send_no_request(
     emulator: Emulator, connection: Callable[..., None], run_task: Callable[..., Any]
 ) -> None:
     task = ITwinRunStorageConnectionOperator(task_id="a", connection_id=GOOD)
@@ -108,7 +107,7 @@ def test_an_operator_asks_nobody_for_its_links(
 
 
 DEFAULTS = {ITwinRunLink.key: DOCUMENTATION, ITwinIModelLink.key: ""} if AIRFLOW_V_3_0_PLUS else {}
-"""What a task writes where no address is known: on Airflow 3 what Airflow itself writes when the task ends."""
+"""The value of an unknown link: on Airflow 3 the value that Airflow itself writes at the end of a task."""
 
 
 def test_without_a_portal_the_defaults_are_written(emulator: Emulator, run_task: Callable[..., Any]) -> None:
@@ -136,7 +135,7 @@ def test_without_a_portal_the_defaults_are_written(emulator: Emulator, run_task:
         ('Sensor(task_id="a", connection_id="{busy}", run_id="{run}", timeout=1, mode="reschedule")', "failed"),
     ],
 )
-def test_no_task_asks_for_a_link_that_is_not_there(
+def test_no_task_reads_a_missing_link(
     emulator: Emulator,
     connection: Callable[..., None],
     run_dag: RunDag,
@@ -160,7 +159,7 @@ def test_no_task_asks_for_a_link_that_is_not_there(
         """
     )
     assert result.states == {"a": [state]}
-    # Airflow 3 logs it as an error, in the log of a task that is well.
+    # Airflow 3 logs a missing link as an error, even if the task succeeds.
     assert "XCom not found" not in result.log
     assert "extra link" not in result.log
     if state == "success" and AIRFLOW_V_3_0_PLUS and "partial" not in tasks:
@@ -168,7 +167,7 @@ def test_no_task_asks_for_a_link_that_is_not_there(
 
 
 @pytest.mark.parametrize("portal_url", [7, "javascript:alert(1)", ["a"], "{", "https://[half/{imodel_id}"])
-def test_a_portal_that_makes_no_sense_costs_no_run(
+def test_an_invalid_portal_does_not_fail_the_task(
     emulator: Emulator, connection: Callable[..., None], run_task: Callable[..., Any], portal_url: Any
 ) -> None:
     connection(
@@ -182,7 +181,7 @@ def test_a_portal_that_makes_no_sense_costs_no_run(
     assert {key: value for key, value in outcome.xcoms.items() if key != "run_ref"} in ({}, DEFAULTS)
 
 
-def test_a_connection_that_cannot_be_read_costs_no_run(portal: str, emulator: Emulator) -> None:
+def test_an_unreadable_connection_does_not_fail_the_task(portal: str, emulator: Emulator) -> None:
     from airflow_provider_itwin.api.models.enums import ConnectionKind
     from airflow_provider_itwin.api.models.run_ref import RunRef
 
@@ -193,13 +192,13 @@ def test_a_connection_that_cannot_be_read_costs_no_run(portal: str, emulator: Em
     write_links(task, context, ITwinHook(), RunRef(ConnectionKind.STORAGE, GOOD, "r"))
     assert [one for one in pushed if one["value"] not in DEFAULTS.values()] == []
     pushed.clear()
-    # Nor does an XCom that cannot be written, or a connection that is not there.
-    emulator.heal()
+    # The same with an XCom that cannot be written, or a missing connection.
+    emulator.clear_faults()
     task.has_links = False
     write_links(task, {}, ITwinHook(), RunRef(ConnectionKind.STORAGE, GOOD, "r"))
     write_links(task, context, ITwinHook("nobody"), RunRef(ConnectionKind.STORAGE, GOOD, "r"))
     assert pushed == []
-    assert not task.has_links, "Airflow is not asked for what was not written"
+    assert not task.has_links, "Airflow does not read a link that was not written"
 
 
 @pytest.mark.parametrize(
@@ -215,14 +214,14 @@ def test_a_connection_that_cannot_be_read_costs_no_run(portal: str, emulator: Em
     ],
 )
 @pytest.mark.parametrize("ti_key", [None, SimpleNamespace()])
-def test_a_link_never_breaks_down(attributes: dict[str, Any], page: str, ti_key: Any) -> None:
+def test_a_link_never_raises(attributes: dict[str, Any], page: str, ti_key: Any) -> None:
     operator: Any = SimpleNamespace(**attributes)
     assert ITwinRunLink().get_link(operator, ti_key=ti_key).endswith(f"/{page}/")
     assert ITwinIModelLink().get_link(operator, ti_key=ti_key) == ""
 
 
 @pytest.mark.parametrize("stored", [7, "javascript:alert(1)", "", None, {"a": 1}])
-def test_what_is_no_address_is_not_shown(monkeypatch: pytest.MonkeyPatch, stored: Any) -> None:
+def test_an_invalid_url_is_not_shown(monkeypatch: pytest.MonkeyPatch, stored: Any) -> None:
     from airflow_provider_itwin import links
 
     monkeypatch.setattr(links, "XCom", SimpleNamespace(get_value=lambda **_: stored))

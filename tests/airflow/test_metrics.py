@@ -1,11 +1,10 @@
-"""What Airflow's metrics get to know of runs and of waiting."""
+"""Metrics of runs and of waits."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
 from datetime import timedelta
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,7 +26,7 @@ MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "def
 
 
 class Recorder:
-    """A backend of Airflow's metrics that keeps what it is told."""
+    """A metrics backend that records its calls."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -48,10 +47,11 @@ class Recorder:
 
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    """Airflow's metrics, as if somebody had switched them on."""
+    """Airflow's metrics, enabled."""
     recorder = Recorder()
-    # Nothing of what other tests have left behind.
-    stats.tell(metrics.waiting_cost)
+    # Reset the counts of other tests.
+    stats.report_to(None)
+    stats.report_to(metrics.count_polls)
     if AIRFLOW_V_3_3_PLUS:
         place = import_string("airflow.sdk._shared.observability.metrics.stats.Stats").__module__
         monkeypatch.setattr(sys.modules[place], "_factory", lambda: recorder)
@@ -75,8 +75,8 @@ def test_a_run_is_counted_from_its_start_to_its_end(
     assert recorder.tags["itwin.runs.started"] == {"kind": "storage"}
     assert recorder.timings["itwin.runs.duration"] == timedelta(seconds=outcome.xcoms["run_report"]["duration"])
     assert recorder.tags["itwin.runs.duration"] == {"kind": "storage", "result": "success"}
-    looks = sum(entry.operation == "get-storage-connection-run" for entry in emulator.journal)
-    assert recorder.counts["itwin.polls"] == looks
+    polls = sum(entry.operation == "get-storage-connection-run" for entry in emulator.request_log)
+    assert recorder.counts["itwin.polls"] == polls
     assert "itwin.throttled" not in recorder.counts
     assert "itwin.outages" not in recorder.counts
 
@@ -101,7 +101,7 @@ def test_a_sensor_counts_the_result(
     assert recorder.ours() == {name: 1}
 
 
-def test_a_result_that_nobody_knows_is_counted_as_such(
+def test_an_unknown_result_is_counted_as_unknown(
     emulator: Emulator, recorder: Recorder, run_task: Callable[..., Any]
 ) -> None:
     from airflow_provider_itwin.api.models.report import RunReport
@@ -115,7 +115,7 @@ def test_a_result_that_nobody_knows_is_counted_as_such(
 
 
 @MODES
-def test_who_queues_is_counted(
+def test_a_queued_task_is_counted(
     emulator: Emulator, recorder: Recorder, run_task: Callable[..., Any], deferrable: bool
 ) -> None:
     emulator.start_run(GOOD)
@@ -127,7 +127,7 @@ def test_who_queues_is_counted(
     }
 
 
-def test_who_adopts_is_counted(emulator: Emulator, recorder: Recorder, run_task: Callable[..., Any]) -> None:
+def test_an_adopted_run_is_counted(emulator: Emulator, recorder: Recorder, run_task: Callable[..., Any]) -> None:
     emulator.start_run(GOOD)
     run_task(an_operator(GOOD, if_active="attach"))
     assert recorder.ours() == {"itwin.runs.adopted": 1, "itwin.runs.ended.success": 1}
@@ -139,7 +139,7 @@ def test_throttling_and_outages_are_counted(
 ) -> None:
     run_id = emulator.start_run(GOOD)
     emulator.fail("get-storage-connection-run", 2, status=429)
-    # More than the look before a deferral has the patience for.
+    # Longer than the retry budget of the poll before a deferral.
     emulator.fail("get-storage-connection-run", 6, status=503)
     outcome = run_task(
         ITwinStorageConnectionRunSensor(
@@ -150,7 +150,7 @@ def test_throttling_and_outages_are_counted(
     assert recorder.counts["itwin.throttled"] == 2
     assert recorder.counts["itwin.polls"] > 5
     if not deferrable:
-        # Each poke is a wait of its own that rides out its trouble.
+        # Each poke is a wait of its own, with its own retries.
         assert recorder.counts["itwin.outages"] == 1
     assert recorder.counts["itwin.outages"] >= 1
     assert recorder.counts["itwin.outage_seconds"] >= 1
@@ -168,37 +168,16 @@ def test_an_outage_that_ends_the_wait_is_counted(
 
 
 class Broken:
-    """Metrics that do not work."""
+    """Metrics that fail."""
 
     def __getattr__(self, name: str) -> Any:
         raise OSError("no such host")
 
 
-def test_broken_metrics_cost_no_run(
+def test_broken_metrics_do_not_fail_the_task(
     emulator: Emulator, run_task: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics, "_stats", Broken)
+    monkeypatch.setattr(metrics, "configured_stats", Broken)
     assert run_task(an_operator(GOOD)).state == "success"
-    monkeypatch.setattr(metrics, "_stats", Broken().__getattr__)
+    monkeypatch.setattr(metrics, "configured_stats", Broken().__getattr__)
     assert run_task(an_operator(GOOD)).state == "success"
-
-
-def test_the_place_that_is_set_up_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker, triggerer = (ModuleType(name) for name in metrics._PLACES)
-    for module in (worker, triggerer):
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-    # Airflow 3.3 in the triggerer, then on a worker.
-    vars(worker)["_factory"] = None
-    vars(triggerer)["_factory"] = Recorder
-    assert metrics._stats() is triggerer
-    vars(worker)["_factory"] = Recorder
-    assert metrics._stats() is worker
-    # Airflow 3.2.
-    vars(worker).pop("_factory")
-    vars(triggerer).pop("_factory")
-    vars(worker)["Stats"] = type("Stats", (), {})
-    vars(triggerer)["Stats"] = type("Stats", (), {"factory": Recorder})
-    assert metrics._stats() is vars(triggerer)["Stats"]
-    # Where nothing is set up, whatever Airflow offers takes it.
-    monkeypatch.undo()
-    assert hasattr(metrics._stats(), "incr")

@@ -1,4 +1,4 @@
-"""No secret is left in a log, in the database, on the console or in the emulator, whatever happens and whoever echoes it."""
+"""No secret is in a log, in the database, on the console or in the emulator, even if the service echoes it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.faults.faults import TROUBLES
-
-from .secret_scan import OPERATIONS, SCRIPTED
+from tests.airflow.secret_scan import OPERATIONS, SCRIPTED
+from tests.faults.faults import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,18 +24,18 @@ KEY = "81HqDtbqAywKSOumSha3BhWNOdQ26slT6K0YaZeZyPs="
 
 
 @dataclass
-class Remains:
-    """What is left of the hunt."""
+class SecretScan:
+    """The result of the scan."""
 
     home: Path
     console: str
     states: dict[str, dict[str, str]]
     markers: dict[str, str]
     pages: str
-    """What the emulator has shown."""
+    """The pages of the emulator."""
 
     def found_in(self, text: str) -> list[str]:
-        """Tell which secrets are in a text, and what stands around each."""
+        """List the secrets in a text, with their context."""
         return [
             f"{what}: ...{text[max(0, text.index(marker) - 300) : text.index(marker) + 40]}..."
             for marker, what in self.markers.items()
@@ -45,18 +44,18 @@ class Remains:
 
 
 @pytest.fixture(scope="module")
-def remains(tmp_path_factory: pytest.TempPathFactory) -> Remains:
-    """The remains of a hunt in an Airflow of its own, which hides no secrets itself."""
-    home = tmp_path_factory.mktemp("hunt")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> SecretScan:
+    """A scan in an Airflow of its own, whose masking is off."""
+    home = tmp_path_factory.mktemp("scan")
     (home / "dags").mkdir()
-    told = tmp_path_factory.mktemp("told") / "states.json"
+    result_file = tmp_path_factory.mktemp("result") / "states.json"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "ITWIN_"))}
     environment |= {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__FERNET_KEY": KEY,
-        # What Airflow masks by itself hides what we leave lying about.
+        # The masking of Airflow would hide missing masking in the provider.
         "AIRFLOW__CORE__HIDE_SENSITIVE_VAR_CONN_FIELDS": "False",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
         "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
@@ -65,7 +64,7 @@ def remains(tmp_path_factory: pytest.TempPathFactory) -> Remains:
         "PYTHONUNBUFFERED": "1",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "tests.airflow.secret_scan", str(told)],
+        [sys.executable, "-m", "tests.airflow.secret_scan", str(result_file)],
         capture_output=True,
         text=True,
         errors="backslashreplace",
@@ -77,16 +76,16 @@ def remains(tmp_path_factory: pytest.TempPathFactory) -> Remains:
     console = "".join(
         line
         for line in (done.stdout + done.stderr).splitlines(keepends=True)
-        # At DEBUG, the stand-in for a supervisor in Airflow 3's dag.test prints the request to mask a secret, secret included.
+        # At DEBUG, the supervisor of Airflow 3's dag.test prints the request to mask a secret, with the secret.
         if "[debug    ] Sending request " not in line or "msg=MaskSecret(" not in line
     )
-    return Remains(home, console, **json.loads(told.read_text()))
+    return SecretScan(home, console, **json.loads(result_file.read_text()))
 
 
-def test_it_all_happened(remains: Remains) -> None:
-    assert set(remains.states["good"].values()) == {"success"}
-    assert len(remains.states["good"]) == 10
-    assert sorted(remains.states["failing"].items()) == [
+def test_every_scenario_ran(scan: SecretScan) -> None:
+    assert set(scan.states["good"].values()) == {"success"}
+    assert len(scan.states["good"]) == 10
+    assert sorted(scan.states["failing"].items()) == [
         ("Canceled_deferred", "failed"),
         ("Canceled_worker", "failed"),
         ("Error_deferred", "failed"),
@@ -96,80 +95,80 @@ def test_it_all_happened(remains: Remains) -> None:
         ("skipped_deferred", "skipped"),
         ("skipped_worker", "skipped"),
     ]
-    assert set(remains.states["refused"].values()) == {"failed"}
-    assert len(remains.states["echoing"]) == len(OPERATIONS) * len(SCRIPTED)
-    # A connection that one may not read can be run all the same.
-    assert list(remains.states["echoing"].values()).count("failed") > len(SCRIPTED)
-    no_token = [
-        state for name, tasks in remains.states.items() if name.startswith("no_token") for state in tasks.values()
+    assert set(scan.states["refused"].values()) == {"failed"}
+    assert len(scan.states["echoing"]) == len(OPERATIONS) * len(SCRIPTED)
+    # A connection without read permission can be run.
+    assert list(scan.states["echoing"].values()).count("failed") > len(SCRIPTED)
+    token_fault = [
+        state for name, tasks in scan.states.items() if name.startswith("token_fault") for state in tasks.values()
     ]
-    assert len(no_token) > len(SCRIPTED)
-    assert no_token.count("failed") > len(SCRIPTED) - 10
-    assert len([name for name in remains.states if name.startswith("at_odds")]) == len(TROUBLES) - len(SCRIPTED)
-    assert "debug" in remains.console.lower()
+    assert len(token_fault) > len(SCRIPTED)
+    assert token_fault.count("failed") > len(SCRIPTED) - 10
+    assert len([name for name in scan.states if name.startswith("lasting_fault")]) == len(FAULTS) - len(SCRIPTED)
+    assert "debug" in scan.console.lower()
     for words in (
         "ITwinPermanentError",
         "ITwinTransientError",
         "ITwinRunFailedError",
         "running trigger in line",
     ):
-        assert words in remains.console
+        assert words in scan.console
 
 
-def test_the_console_shows_none(remains: Remains) -> None:
-    assert remains.found_in(remains.console) == []
+def test_the_console_shows_no_secret(scan: SecretScan) -> None:
+    assert scan.found_in(scan.console) == []
 
 
-def test_the_emulator_shows_none(remains: Remains) -> None:
+def test_the_emulator_shows_no_secret(scan: SecretScan) -> None:
     for shown in ("echo-7", "good-manifest", "create-manifest-connection-run", "requests-title", "token"):
-        assert shown in remains.pages
-    assert remains.found_in(remains.pages) == []
+        assert shown in scan.pages
+    assert scan.found_in(scan.pages) == []
 
 
-def test_no_file_holds_one(remains: Remains) -> None:
-    files = [file for file in remains.home.rglob("*") if file.is_file()]
+def test_no_file_has_a_secret(scan: SecretScan) -> None:
+    files = [file for file in scan.home.rglob("*") if file.is_file()]
     assert any(file.name == "airflow.db" for file in files)
     found = {
         str(file): secrets
         for file in files
-        if (secrets := remains.found_in(file.read_bytes().decode("utf-8", "backslashreplace")))
+        if (secrets := scan.found_in(file.read_bytes().decode("utf-8", "backslashreplace")))
     }
     assert found == {}
 
 
-def test_no_row_of_the_database_holds_one(remains: Remains) -> None:
+def test_no_row_of_the_database_has_a_secret(scan: SecretScan) -> None:
     rows = 0
-    for table, column, value in cells(remains.home / "airflow.db"):
+    for table, column, value in cells(scan.home / "airflow.db"):
         rows += 1
-        assert remains.found_in(value) == [], f"{table}.{column}"
+        assert scan.found_in(value) == [], f"{table}.{column}"
     assert rows > 1000
 
 
-def test_what_is_encrypted_there_holds_none_either(remains: Remains) -> None:
+def test_encrypted_values_have_no_secret(scan: SecretScan) -> None:
     from cryptography.fernet import Fernet
 
     decrypted = [
         Fernet(KEY.encode()).decrypt(value.encode()).decode()
-        for table, _, value in cells(remains.home / "airflow.db")
+        for table, _, value in cells(scan.home / "airflow.db")
         if table == "trigger" and value.startswith("gAAAA")
     ]
     assert len(decrypted) == 1
     assert "good-storage" in decrypted[0]
-    assert remains.found_in(decrypted[0]) == []
+    assert scan.found_in(decrypted[0]) == []
 
 
-def test_the_hunt_would_find_them(remains: Remains) -> None:
-    # The tables that a secret would be in are there, and filled.
-    tables = {table for table, _, _ in cells(remains.home / "airflow.db")}
+def test_the_scan_finds_secrets(scan: SecretScan) -> None:
+    # The tables that could have a secret exist, and have rows.
+    tables = {table for table, _, _ in cells(scan.home / "airflow.db")}
     assert {"xcom", "rendered_task_instance_fields", "serialized_dag", "task_instance", "trigger"} <= tables
-    everything = " ".join(value for _, _, value in cells(remains.home / "airflow.db"))
+    everything = " ".join(value for _, _, value in cells(scan.home / "airflow.db"))
     assert "https://files.example.com/Tower.dgn?***" in everything
-    for marker in remains.markers:
-        assert remains.found_in(f"before {marker} behind")
+    for marker in scan.markers:
+        assert scan.found_in(f"before {marker} behind")
 
 
 def cells(database: Path) -> Iterator[tuple[str, str, str]]:
-    """Give all that is in a database, as text."""
+    """Yield all values of a database as text."""
     with sqlite3.connect(database) as connection:
         connection.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]

@@ -1,4 +1,4 @@
-"""What people are told of a run, by mail and in chats."""
+"""Messages about runs, for mail and chat."""
 
 from __future__ import annotations
 
@@ -25,22 +25,20 @@ from airflow_provider_itwin.notifications import (
     message_of_report,
     run_message,
 )
-
-from .single_task import through_json
-from .smtp_server import SmtpServer
+from tests.airflow.single_task import through_json
+from tests.airflow.smtp_server import SmtpServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from itwin_emulator import Emulator
-
-    from .dag_runs import DagRunner
+    from tests.airflow.dag_runs import DagRunner
 
 EXAMPLE = Path(__file__).parents[2] / "example_dags" / "itwin_notify.py"
 FIRST_FILE = (
     "1. PD-ARC-Deck.rvt (Error, REVIT, TAE_BRG_1021): The file was saved by a version of Revit that is not supported. "
     "Save it with a supported version. You can fix this. "
-    "Read https://kb.example.com/itwin/unsupported-file-version?lang=en"
+    "See https://kb.example.com/itwin/unsupported-file-version?lang=en"
 )
 NASTY = "<script>alert('x')</script>&\"[click](javascript:alert(1))**_`"
 
@@ -96,7 +94,7 @@ def assert_bounded(message: RunMessage) -> None:
     assert len(message.html) <= LONGEST_HTML
 
 
-def test_tells_the_same_in_every_form() -> None:
+def test_every_format_has_the_same_content() -> None:
     message = message_of_report(
         a_report(a_file()), task="synchronize of DAG nightly", address="https://airflow.example.com/log?try_number=1"
     )
@@ -105,21 +103,21 @@ def test_tells_the_same_in_every_form() -> None:
         "Error: 5 files in 18 min (3 Error, 2 Success), 5 errors, 7 warnings",
         "Run 446123d7 of storage connection demo-failing-connection",
         "Task synchronize of DAG nightly",
-        "The run's own error: RunFailed: Three of five files could not be synchronized.",
+        "Error of the run: RunFailed: Three of five files could not be synchronized.",
         FIRST_FILE,
         "Log: https://airflow.example.com/log?try_number=1",
     ]
     assert str(message) == message.text
     assert message.markdown.startswith("**Error: 5 files in 18 min (3 Error, 2 Success), 5 errors, 7 warnings**\n\n")
     assert "1. **PD-ARC-Deck.rvt** (Error, REVIT, TAE\\_BRG\\_1021): " in message.markdown
-    assert "[Read on](https://kb.example.com/itwin/unsupported-file-version?lang=en)" in message.markdown
-    assert '<a href="https://kb.example.com/itwin/unsupported-file-version?lang=en">Read on</a>' in message.html
+    assert "[Knowledge base](https://kb.example.com/itwin/unsupported-file-version?lang=en)" in message.markdown
+    assert '<a href="https://kb.example.com/itwin/unsupported-file-version?lang=en">Knowledge base</a>' in message.html
     assert "<li><strong>PD-ARC-Deck.rvt</strong> (Error, REVIT, TAE_BRG_1021): The file" in message.html
     assert '<a href="https://airflow.example.com/log?try_number=1">Log</a>' in message.html
     assert_bounded(message)
 
 
-def test_tells_of_a_success_in_few_words() -> None:
+def test_the_message_of_a_success_is_short() -> None:
     report = a_report(result="Success", error=None)
     report["totals"] |= {"tasks_by_result": {"Success": 5}, "errors": 0}
     message = message_of_report(report)
@@ -128,16 +126,16 @@ def test_tells_of_a_success_in_few_words() -> None:
     )
 
 
-def test_advises_only_where_the_service_does() -> None:
+def test_the_advice_is_that_of_the_service() -> None:
     files = [a_file(can_user_fix=value, kb_article_link=None) for value in (True, False, None)]
     lines = [line for line in message_of_report(a_report(*files)).text.splitlines() if line[0].isdigit()]
     assert lines[0].endswith("You can fix this.")
-    assert lines[1].endswith("Not for you to fix: ask Bentley's support.")
+    assert lines[1].endswith("You cannot fix this: contact Bentley support.")
     assert lines[2].endswith("Save it with a supported version.")
 
 
 class Tags(HTMLParser):
-    """Which elements there are in a piece of HTML, and what is in their attributes."""
+    """The elements of an HTML text, and their attributes."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -157,7 +155,7 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_what_the_service_wrote_stays_text() -> None:
+def test_remote_text_is_never_markup() -> None:
     texts = ("file_name", "connector", "result", "error_code", "message", "details", "description", "file_id")
     nasty = a_file(**dict.fromkeys(texts, NASTY), kb_article_link="javascript:alert(1)")
     report = a_report(nasty, result=NASTY, error={"key": NASTY, "description": NASTY})
@@ -187,7 +185,7 @@ def test_what_the_service_wrote_stays_text() -> None:
         None,
     ],
 )
-def test_links_lead_to_the_web_only(address: Any) -> None:
+def test_only_http_links_are_included(address: Any) -> None:
     link = address if isinstance(address, str) else None
     message = message_of_report(a_report(a_file(kb_article_link=link)), address=address)
     assert "href" not in message.html
@@ -196,7 +194,7 @@ def test_links_lead_to_the_web_only(address: Any) -> None:
     assert "Log" not in message.text
 
 
-def test_shows_no_secret() -> None:
+def test_a_message_shows_no_secret() -> None:
     signed = "https://storage.example.com/a.dgn?sig=MARKER-signature"
     token = "eyJhbGciOiJub25lIn0.eyJNQVJLRVIiOjF9.MARKER"
     files = [a_file(message=f"could not read {signed}", details=f"Bearer {token}", kb_article_link=signed)]
@@ -210,7 +208,7 @@ def test_shows_no_secret() -> None:
 
 
 @pytest.mark.parametrize("letter", ["a", "&", "_", "é", "\n", "\x00", '"'])
-def test_is_bounded_whatever_is_in_it(letter: str) -> None:
+def test_the_size_of_a_message_is_bounded(letter: str) -> None:
     long = letter * 10_000
     texts = ("file_name", "connector", "result", "error_code", "message", "details", "description", "file_id")
     report = a_report(*[a_file(**dict.fromkeys(texts, long)) for _ in range(20)], more_failing_tasks=4980, result=long)
@@ -222,15 +220,15 @@ def test_is_bounded_whatever_is_in_it(letter: str) -> None:
     assert_bounded(run_message({"exception": ITwinPermanentError(long), "ti": instance}))
 
 
-def test_says_how_many_files_it_leaves_out() -> None:
+def test_the_message_has_the_number_of_omitted_files() -> None:
     message = message_of_report(a_report(*[a_file(message="x" * 290) for _ in range(20)], more_failing_tasks=80))
     shown = len([line for line in message.text.splitlines() if line[0].isdigit()])
     assert 2 < shown < 20
-    assert f"… and {100 - shown} more files like these." in message.text
-    assert "… and 80 more files like these." in message.html
+    assert f"… and {100 - shown} more failing files." in message.text
+    assert "… and 80 more failing files." in message.html
 
 
-def test_is_not_made_of_anything_else() -> None:
+def test_an_invalid_report_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"missing required field|Expected"):
         message_of_report({"result": "Success"})
 
@@ -239,7 +237,7 @@ def test_is_not_made_of_anything_else() -> None:
 
 
 class Instance:
-    """A task instance, as far as a message asks it."""
+    """The part of a task instance that a message uses."""
 
     dag_id, task_id, run_id, map_index = "nightly", "synchronize", "manual__1", -1
     log_url = "http://airflow.example.com/dags/nightly/log"
@@ -254,7 +252,7 @@ class Instance:
         return self._xcom
 
 
-def test_finds_the_report_in_the_exception_or_the_xcom() -> None:
+def test_the_report_comes_from_the_exception_or_the_xcom() -> None:
     for context in (
         {"ti": Instance(), "exception": ITwinRunFailedError("x", a_report(a_file()))},
         {"ti": Instance(a_report(a_file())), "exception": ValueError("x")},
@@ -267,18 +265,18 @@ def test_finds_the_report_in_the_exception_or_the_xcom() -> None:
 
 
 @pytest.mark.parametrize("xcom", [None, {"a": 1}, [1], "text", RuntimeError("no database")])
-def test_does_without_a_report(xcom: Any) -> None:
+def test_a_message_needs_no_report(xcom: Any) -> None:
     message = run_message({"ti": Instance(xcom), "exception": ITwinPermanentError("It was refused. " * 20)})
     assert message.subject.startswith("ITwinPermanentError: It was refused. It was")
     assert "Task synchronize of DAG nightly, manual__1" in message.text
     assert_bounded(message)
 
 
-def test_does_without_anything() -> None:
-    assert run_message({}).text == "No report of a run: nothing more is known"
+def test_a_message_needs_no_context() -> None:
+    assert run_message({}).text == "No run report: no further information"
     run = SimpleNamespace(dag_id="nightly", run_id="manual__1")
     message = run_message({"dag_run": run, "reason": "task_failure"})
-    assert message.text == "No report of a run: task_failure\nDAG nightly, manual__1"
+    assert message.text == "No run report: task_failure\nDAG nightly, manual__1"
 
 
 RUN_AS_JSON = {
@@ -319,22 +317,22 @@ PARTIAL: list[tuple[dict[str, Any], str]] = [
     ({"deadline": {"deadline_time": None}, "dag_run": {}}, "Deadline missed: unknown DAG run"),
     ({"deadline": "2026-11-26"}, "Deadline missed: unknown DAG run\nDeadline: 2026-11-26"),
     ({"deadline": 7, "dag_run": None}, "Deadline missed: unknown DAG run"),
-    ({"dag_run": RUN_AS_JSON}, "No report of a run: nothing more is known\nDAG nightly, manual__1"),
-    ({"dag_run": {"dag_id": "nightly"}}, "No report of a run: nothing more is known\nDAG nightly"),
-    ({"dag_run": "manual__1"}, "No report of a run: nothing more is known"),
+    ({"dag_run": RUN_AS_JSON}, "No run report: no further information\nDAG nightly, manual__1"),
+    ({"dag_run": {"dag_id": "nightly"}}, "No run report: no further information\nDAG nightly"),
+    ({"dag_run": "manual__1"}, "No run report: no further information"),
     (
         {"dag": SimpleNamespace(dag_id="nightly"), "run_id": "r"},
-        "No report of a run: nothing more is known\nDAG nightly, r",
+        "No run report: no further information\nDAG nightly, r",
     ),
     (
         {"ti": {"dag_id": "nightly", "task_id": "a", "run_id": "r", "map_index": 3}},
-        "No report of a run: nothing more is known\nTask a [3] of DAG nightly, r",
+        "No run report: no further information\nTask a [3] of DAG nightly, r",
     ),
 ]
 
 
 @pytest.mark.parametrize(("context", "text"), PARTIAL, ids=str)
-def test_says_what_is_known_of_any_context(context: dict[str, Any], text: str) -> None:
+def test_the_message_has_what_the_context_has(context: dict[str, Any], text: str) -> None:
     assert run_message(context).text == text
 
 
@@ -344,7 +342,7 @@ def test_a_notifier_renders_it_with_the_context_of_a_deadline() -> None:
     assert template.render({**context, "run_message": run_message}) == "Deadline missed: DAG nightly, manual__1"
 
 
-def test_costs_a_dag_file_little(airflow_home: Path) -> None:
+def test_the_import_is_light(airflow_home: Path) -> None:
     script = (
         "import json, sys\nfrom airflow.providers.common.compat.sdk import BaseOperator\nbefore = set(sys.modules)\n"
         "import airflow_provider_itwin.notifications\nprint(json.dumps(sorted(set(sys.modules) - before)))"
@@ -359,8 +357,8 @@ def test_costs_a_dag_file_little(airflow_home: Path) -> None:
 
 
 @pytest.fixture
-def post_office(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmtpServer]:
-    """A mail server that Airflow's connection ``smtp_default`` leads to."""
+def mail_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmtpServer]:
+    """The mail server of Airflow's connection ``smtp_default``."""
     with SmtpServer() as office:
         fields = {"conn_type": "smtp", "host": "127.0.0.1", "port": office.port, "password": "", "login": ""}
         extra = {"extra": {"disable_ssl": True, "disable_tls": True, "retry_limit": 1}}
@@ -380,7 +378,7 @@ def post_office(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmtpServer]:
 def test_the_example_sends_a_mail(
     emulator: Emulator,
     dags: DagRunner,
-    post_office: SmtpServer,
+    mail_server: SmtpServer,
     monkeypatch: pytest.MonkeyPatch,
     connection_id: str,
     state: str,
@@ -392,7 +390,7 @@ def test_the_example_sends_a_mail(
     text = EXAMPLE.read_text().replace("deferrable=True", f"deferrable={deferrable}")
     result = dags.run_file("itwin_notify", text)
     assert result.state == state
-    [mail] = post_office.mails
+    [mail] = mail_server.mails
     assert mail["to"] == "bim-team@example.com"
     assert mail["subject"].startswith(f"[iTwin] {subject}")
     body = mail.get_body(("html",))
@@ -402,5 +400,5 @@ def test_the_example_sends_a_mail(
     assert f"storage connection {connection_id}" in content
     assert "Task synchronize of DAG itwin_notify" in content
     assert emulator.client_secret not in content
-    # The other one of the two has told the log.
+    # The other notifier writes to the log.
     assert "Task synchronize of DAG itwin_notify" in result.log

@@ -1,7 +1,7 @@
 """
 Text from the service reaches logs, exceptions, XComs, events and lineage as one printable line, masked and bounded.
 
-Every text that an answer can hold is played with every nasty content.
+Every text of a response is tested with every malicious content.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from itwin_emulator import Emulator
-
-    from .single_task import Outcome
+    from tests.airflow.single_task import Outcome
 
     RunTask = Callable[..., Outcome]
 
@@ -55,13 +54,13 @@ MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "def
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """All that is logged."""
+    """The log, from level DEBUG on."""
     caplog.set_level(logging.DEBUG)
     return caplog
 
 
 def run_with(run_id: str, text: str, **fields: Any) -> dict[str, Any]:
-    """A run in which every text is `text`, but for what names it."""
+    """A run in which every text except its id is `text`."""
     error = {
         "errorCode": text,
         "message": text,
@@ -103,28 +102,28 @@ def run_with(run_id: str, text: str, **fields: Any) -> dict[str, Any]:
 
 
 def body(value: Any) -> bytes:
-    """Write JSON as a service does that has cut a surrogate pair in half."""
+    """Return JSON with lone surrogates, as a service that cuts texts may send it."""
     return json.dumps(value).encode()
 
 
 def assert_clean(outcome: Outcome, log: pytest.LogCaptureFixture) -> None:
-    """Look at all that a task leaves behind."""
+    """Check the error, the XComs and the log of a task."""
     for record in log.records:
         if not record.name.startswith(("asyncio", "aiohttp", "urllib3")):
             assert_lines(record.getMessage())
     assert_lines(outcome.text)
     assert len(outcome.text) < 40_000
-    for kept in (outcome.xcoms, outcome.events, outcome.value, [one.serialize() for one in outcome.triggers]):
-        for one in walk(kept):
+    for value in (outcome.xcoms, outcome.events, outcome.value, [one.serialize() for one in outcome.triggers]):
+        for one in walk(value):
             assert_line(one)
-        assert len(json.dumps(kept)) < 60_000
+        assert len(json.dumps(value)) < 60_000
     message = run_message({"exception": outcome.error, "ti": None})
     assert_line(message.subject)
     assert_lines(message.text)
 
 
 def assert_lines(text: str) -> None:
-    """Our own texts have lines, none of which is the service's."""
+    """Check that no line of a text of this package is a forged one."""
     for line in text.split("\n"):
         assert not line.startswith("INFO - forged")
         assert_line(line)
@@ -150,7 +149,7 @@ def walk(value: Any) -> Iterator[str]:
 
 @EACH
 @MODES
-def test_the_texts_of_a_run(
+def test_the_texts_of_a_run_are_clean(
     emulator: Emulator, run_task: RunTask, log: pytest.LogCaptureFixture, text: str, deferrable: bool
 ) -> None:
     run_id = emulator.start_run(CONNECTION)
@@ -174,7 +173,7 @@ def test_the_texts_of_a_run(
 @MODES
 @pytest.mark.parametrize("shape", ["error", "oauth", "title", "plain", "problem"])
 @pytest.mark.parametrize("status", [404, 422, 503])
-def test_the_texts_of_a_refusal(
+def test_the_texts_of_a_refusal_are_clean(
     emulator: Emulator,
     run_task: RunTask,
     log: pytest.LogCaptureFixture,
@@ -203,7 +202,7 @@ def test_the_texts_of_a_refusal(
 
 
 @EACH
-def test_the_texts_of_a_refused_token(
+def test_the_texts_of_a_refused_token_are_clean(
     emulator: Emulator, run_task: RunTask, log: pytest.LogCaptureFixture, text: str
 ) -> None:
     emulator.fail("token", None, 400, body=body({"error": text, "error_description": text}))
@@ -218,7 +217,7 @@ def test_the_texts_of_a_refused_token(
 
 @EACH
 @MODES
-def test_the_texts_of_a_connection(
+def test_the_texts_of_a_connection_are_clean(
     emulator: Emulator, run_task: RunTask, log: pytest.LogCaptureFixture, text: str, deferrable: bool
 ) -> None:
     link = {"href": text}
@@ -245,7 +244,7 @@ def test_the_texts_of_a_connection(
 
 @EACH
 @pytest.mark.parametrize("status", [202, 303])
-def test_the_name_of_a_run(
+def test_the_id_of_a_run_is_clean(
     emulator: Emulator, run_task: RunTask, log: pytest.LogCaptureFixture, text: str, status: int
 ) -> None:
     from urllib.parse import quote
@@ -262,7 +261,7 @@ def test_the_name_of_a_run(
 
 
 @EACH
-def test_the_texts_of_source_files(
+def test_the_texts_of_source_files_are_clean(
     emulator: Emulator, run_task: RunTask, log: pytest.LogCaptureFixture, text: str
 ) -> None:
     file = {"id": text, "storageFileId": text, "sourceFileId": text, "connectorType": text, "lastKnownFileName": text}
@@ -275,7 +274,7 @@ def test_the_texts_of_source_files(
 
 
 @EACH
-def test_the_texts_in_lineage(emulator: Emulator, log: pytest.LogCaptureFixture, text: str) -> None:
+def test_the_texts_in_lineage_are_clean(emulator: Emulator, log: pytest.LogCaptureFixture, text: str) -> None:
     from airflow_provider_itwin.api.models.report import RunReport
     from airflow_provider_itwin.api.models.resources import (
         ConnectionKind,
@@ -305,7 +304,7 @@ def test_the_texts_in_lineage(emulator: Emulator, log: pytest.LogCaptureFixture,
 
 
 @EACH
-def test_what_a_link_leads_to(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_the_target_of_a_link_is_clean(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     from airflow_provider_itwin import links
 
     stored = f"https://portal.example/{text}"

@@ -1,4 +1,4 @@
-"""Which failures are retried, by the policy for Airflow 3.3 and by the classes of the exceptions anywhere."""
+"""Which failures are retried: by the policy of Airflow 3.3, and by the exception classes in every version."""
 
 from __future__ import annotations
 
@@ -24,15 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from itwin_emulator import Emulator
-
-    from .dag_runs import DagResult
+    from tests.airflow.dag_runs import DagResult
 
 FAILING = "demo-failing-connection"
 with_policies = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="retry policies are new in Airflow 3.3")
 
 
 @pytest.mark.skipif(AIRFLOW_V_3_3_PLUS, reason="about Airflows without retry policies")
-def test_older_airflows_say_what_to_do_instead() -> None:
+def test_older_airflow_versions_explain_what_to_use() -> None:
     with pytest.raises(ImportError, match=r"Airflow 3\.3 or newer, and this is .*: leave retry_policy out"):
         importlib.import_module("airflow_provider_itwin.retry_policy")
 
@@ -55,16 +54,16 @@ def decision_on(exception: BaseException, **pauses: Any) -> Any:
 @pytest.mark.parametrize(
     ("exception", "action", "words"),
     [
-        (ITwinTransientError("x"), "retry", "may pass"),
-        (ITwinWaitTimeLimitError("x"), "retry", "may pass"),
-        (ITwinTriggerEventError("x"), "retry", "may pass"),
-        (ITwinRunActiveError("x"), "retry", "busy"),
-        (errors.ITwinServerError("x"), "retry", "may pass"),
-        (errors.ITwinRateLimitError("x"), "retry", "may pass"),
-        (errors.ITwinConnectionError("x"), "retry", "may pass"),
-        (errors.ITwinProtocolError("x"), "retry", "may pass"),
-        (errors.ITwinConflictError("x"), "retry", "may pass"),
-        (errors.ITwinWaitTimeoutError("x"), "retry", "may pass"),
+        (ITwinTransientError("x"), "retry", "temporary"),
+        (ITwinWaitTimeLimitError("x"), "retry", "temporary"),
+        (ITwinTriggerEventError("x"), "retry", "temporary"),
+        (ITwinRunActiveError("x"), "retry", "active"),
+        (errors.ITwinServerError("x"), "retry", "temporary"),
+        (errors.ITwinRateLimitError("x"), "retry", "temporary"),
+        (errors.ITwinConnectionError("x"), "retry", "temporary"),
+        (errors.ITwinProtocolError("x"), "retry", "temporary"),
+        (errors.ITwinConflictError("x"), "retry", "temporary"),
+        (errors.ITwinWaitTimeoutError("x"), "retry", "temporary"),
         (errors.ITwinAuthenticationError("x"), "fail", "again"),
         (errors.ITwinPermissionError("x"), "fail", "again"),
         (errors.ITwinNotFoundError("x"), "fail", "again"),
@@ -72,22 +71,22 @@ def decision_on(exception: BaseException, **pauses: Any) -> Any:
         (errors.ITwinUntrustedHostError("x"), "fail", "again"),
         (ValueError("x"), "default", None),
         (KeyboardInterrupt(), "default", None),
-        (ITwinRunFailedError("x", report(("Error", False))), "retry", "fare better"),
-        (ITwinRunFailedError("x", report(("Error", None))), "retry", "fare better"),
-        (ITwinRunFailedError("x", report(("Error", True), ("TimedOut", False))), "retry", "fare better"),
-        (ITwinRunFailedError("x", report(("Error", True), more_failing_tasks=1)), "retry", "fare better"),
-        (ITwinRunFailedError("x", report(result="TimedOut")), "retry", "fare better"),
-        (ITwinRunFailedError("x", report(("PartialSuccess", True))), "retry", "fare better"),
-        (ITwinRunFailedError("x", None), "retry", "fare better"),
-        (ITwinRunFailedError("x", report(("Error", True), ("Skipped", None))), "fail", "somebody has to mend 1.dgn"),
+        (ITwinRunFailedError("x", report(("Error", False))), "retry", "may succeed"),
+        (ITwinRunFailedError("x", report(("Error", None))), "retry", "may succeed"),
+        (ITwinRunFailedError("x", report(("Error", True), ("TimedOut", False))), "retry", "may succeed"),
+        (ITwinRunFailedError("x", report(("Error", True), more_failing_tasks=1)), "retry", "may succeed"),
+        (ITwinRunFailedError("x", report(result="TimedOut")), "retry", "may succeed"),
+        (ITwinRunFailedError("x", report(("PartialSuccess", True))), "retry", "may succeed"),
+        (ITwinRunFailedError("x", None), "retry", "may succeed"),
+        (ITwinRunFailedError("x", report(("Error", True), ("Skipped", None))), "fail", "a user must fix 1.dgn"),
         (ITwinRunFailedError("x", report(*[("Error", True)] * 5)), "fail", "1.dgn, 2.dgn, 3.dgn and 2 more"),
-        (ITwinRunFailedError("x", report(result="Cancelled")), "fail", "ended the run"),
+        (ITwinRunFailedError("x", report(result="Cancelled")), "fail", "canceled"),
         (ITwinRunFailedError("x", report(error={"key": "UserNotAuthenticated"})), "fail", "sign in again"),
-        (ITwinRunFailedError("x", report(error={"key": "RunFailed"})), "retry", "fare better"),
+        (ITwinRunFailedError("x", report(error={"key": "RunFailed"})), "retry", "may succeed"),
     ],
     ids=lambda value: f"{type(value).__name__}" if isinstance(value, BaseException) else None,
 )
-def test_retries_what_can_heal_and_not_what_cannot(exception: BaseException, action: str, words: str | None) -> None:
+def test_only_errors_that_a_retry_can_fix_are_retried(exception: BaseException, action: str, words: str | None) -> None:
     decision = decision_on(exception)
     assert decision.action.value == action
     assert (words is None) == (decision.reason is None)
@@ -95,14 +94,14 @@ def test_retries_what_can_heal_and_not_what_cannot(exception: BaseException, act
 
 
 @with_policies
-def test_the_pauses() -> None:
+def test_the_pauses_grow_and_respect_retry_after() -> None:
     failure, run, busy = timedelta(minutes=1), timedelta(minutes=2), timedelta(minutes=3)
     pauses = {"after_error": failure, "after_run": run, "after_busy": busy}
     assert decision_on(ITwinTransientError("x"), **pauses).retry_delay == failure
     assert decision_on(ITwinRunFailedError("x", report()), **pauses).retry_delay == run
     assert decision_on(ITwinRunActiveError("x"), **pauses).retry_delay == busy
     assert decision_on(ITwinTransientError("x")).retry_delay is None
-    # What the service asks for is kept, and is no reason to come back sooner than the user wants.
+    # Retry-After can only lengthen the pause of the user.
     throttled = errors.ITwinRateLimitError("x", retry_after=300.0)
     assert decision_on(throttled, **pauses).retry_delay == timedelta(minutes=5)
     assert decision_on(throttled).retry_delay == timedelta(minutes=5)
@@ -110,7 +109,7 @@ def test_the_pauses() -> None:
 
 
 @with_policies
-def test_survives_being_written_as_json() -> None:
+def test_the_policy_survives_json() -> None:
     from airflow_provider_itwin.retry_policy import ITwinRetryPolicy
 
     policy = ITwinRetryPolicy(after_error=timedelta(seconds=90), after_busy=None)
@@ -131,31 +130,27 @@ ITwinRunStorageConnectionOperator(
 
 @with_policies
 @pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
-def test_a_run_for_a_person_to_mend_is_not_tried_again(
+def test_a_run_that_a_user_must_fix_is_not_retried(
     emulator: Emulator, run_dag: Callable[..., DagResult], deferrable: bool
 ) -> None:
     emulator.plan_run(FAILING, "Error", 60, failing=[{"file": "PD-ARC-Deck.rvt", "can_user_fix": True}])
     result = run_dag(TASK.format(connection_id=FAILING, deferrable=deferrable))
-    assert (result.states, result.tries) == ({"synchronize": ["failed"]}, {"synchronize": 1})
+    assert (result.states, result.attempts) == ({"synchronize": ["failed"]}, {"synchronize": 1})
     assert len(emulator.runs(FAILING)) == 1
-    assert "somebody has to mend PD-ARC-Deck.rvt" in result.log
+    assert "a user must fix PD-ARC-Deck.rvt" in result.log
 
 
 @with_policies
-def test_a_run_that_the_service_has_failed_is_tried_again(
-    emulator: Emulator, run_dag: Callable[..., DagResult]
-) -> None:
+def test_a_run_that_failed_in_the_service_is_retried(emulator: Emulator, run_dag: Callable[..., DagResult]) -> None:
     emulator.plan_run(FAILING, "Error", 60, times=1, failing=[{"file": "PD-ARC-Deck.rvt", "can_user_fix": False}])
     emulator.plan_run(FAILING, "Success", 60, times=1)
     result = run_dag(TASK.format(connection_id=FAILING, deferrable=True))
-    assert (result.states, result.tries) == ({"synchronize": ["success"]}, {"synchronize": 2})
+    assert (result.states, result.attempts) == ({"synchronize": ["success"]}, {"synchronize": 2})
     assert len(emulator.runs(FAILING)) == 2
 
 
 @with_policies
-def test_a_task_that_calls_the_hook_is_not_tried_again_in_vain(
-    emulator: Emulator, run_dag: Callable[..., DagResult]
-) -> None:
+def test_a_permanent_error_of_the_hook_is_not_retried(emulator: Emulator, run_dag: Callable[..., DagResult]) -> None:
     result = run_dag(
         """
         from airflow_provider_itwin.retry_policy import ITwinRetryPolicy
@@ -169,10 +164,10 @@ def test_a_task_that_calls_the_hook_is_not_tried_again_in_vain(
         ask()
         """
     )
-    assert (result.states, result.tries) == ({"ask": ["failed"]}, {"ask": 1})
+    assert (result.states, result.attempts) == ({"ask": ["failed"]}, {"ask": 1})
 
 
-def test_the_exceptions_tell_airflow_of_any_version() -> None:
+def test_the_exception_classes_decide_on_every_airflow() -> None:
     from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
     for retried in (ITwinRunFailedError, ITwinRunActiveError, ITwinTransientError, ITwinWaitTimeLimitError):

@@ -1,4 +1,4 @@
-"""The main ways through whole DAGs, run by Airflow's own ``dag.test``."""
+"""Whole DAGs, run with Airflow's ``dag.test``."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from itwin_emulator import Emulator
-
-    from .dag_runs import DagResult, DagRunner
-    from .fake_clock import FakeClock
+    from tests.airflow.dag_runs import DagResult, DagRunner
+    from tests.airflow.fake_clock import FakeClock
 
     RunDag = Callable[..., DagResult]
 
@@ -31,7 +30,7 @@ def run_ids(emulator: Emulator, connection_id: str) -> list[str]:
 
 @DEFERRABLE
 @pytest.mark.parametrize("file", sorted(set(EXAMPLES.glob("*.py")) - NOT_HERE), ids=lambda file: file.stem)
-def test_the_examples(emulator: Emulator, dags: DagRunner, file: Path, deferrable: bool) -> None:
+def test_each_example_dag_succeeds(emulator: Emulator, dags: DagRunner, file: Path, deferrable: bool) -> None:
     text = file.read_text().replace("deferrable=True", f"deferrable={deferrable}")
     waits = "deferrable=" in text
     result = dags.run_file(file.stem, text)
@@ -40,7 +39,7 @@ def test_the_examples(emulator: Emulator, dags: DagRunner, file: Path, deferrabl
     assert {state for states in result.states.values() for state in states} == {"success"}
 
 
-def test_a_night_in_real_time(real_time_emulator: Emulator, run_dag: RunDag) -> None:
+def test_an_operator_and_a_sensor_work_in_real_time(real_time_emulator: Emulator, run_dag: RunDag) -> None:
     result = run_dag(
         f"""
         start = ITwinRunStorageConnectionOperator(task_id="start", connection_id="{PARTIAL}")
@@ -49,21 +48,21 @@ def test_a_night_in_real_time(real_time_emulator: Emulator, run_dag: RunDag) -> 
         )
 
         @task
-        def tell(report):
+        def summarize(report):
             return report["summary"]
 
-        tell(wait.output)
+        summarize(wait.output)
         """
     )
-    assert result.states == {"start": ["success"], "wait": ["success"], "tell": ["success"]}
+    assert result.states == {"start": ["success"], "wait": ["success"], "summarize": ["success"]}
     [run_id] = run_ids(real_time_emulator, PARTIAL)
     assert result.xcom("start") == run_id
     assert result.xcom("start", "run_ref") == {"kind": "storage", "connection_id": PARTIAL, "run_id": run_id}
     assert result.xcom("start", "run_report") is None
     assert result.xcom("wait") == result.xcom("wait", "run_report")
     assert result.xcom("wait")["ref"]["run_id"] == run_id
-    assert result.xcom("tell").startswith("PartialSuccess: 4 files")
-    # The log names the file, and what a person can do about it.
+    assert result.xcom("summarize").startswith("PartialSuccess: 4 files")
+    # The log names the file, and how to fix it.
     assert "LW-ELE-Power.dwg" in result.log
     assert "https://kb.example.com/itwin/missing-reference" in result.log
 
@@ -76,13 +75,13 @@ def test_a_night_in_real_time(real_time_emulator: Emulator, run_dag: RunDag) -> 
             "mode='reschedule'",
             marks=pytest.mark.skipif(
                 AIRFLOW_V_3_0_PLUS and not AIRFLOW_V_3_1_PLUS,
-                reason="dag.test of Airflow 3.0 gives sensors the moment of their first poke as a text",
+                reason="dag.test of Airflow 3.0 passes the time of the first poke to sensors as a str",
             ),
         ),
         "deferrable=True",
     ],
 )
-def test_a_sensor_that_waits_in_real_time(real_time_emulator: Emulator, run_dag: RunDag, mode: str) -> None:
+def test_a_sensor_waits_in_real_time(real_time_emulator: Emulator, run_dag: RunDag, mode: str) -> None:
     real_time_emulator.plan_run(GOOD, "Success", 700)
     run_id = real_time_emulator.start_run(GOOD)
     result = run_dag(
@@ -92,12 +91,12 @@ def test_a_sensor_that_waits_in_real_time(real_time_emulator: Emulator, run_dag:
         )
         """
     )
-    assert (result.states, result.tries) == ({"wait": ["success"]}, {"wait": 1})
+    assert (result.states, result.attempts) == ({"wait": ["success"]}, {"wait": 1})
     assert result.xcom("wait")["ref"]["run_id"] == run_id
 
 
 @DEFERRABLE
-def test_an_operator_that_waits(emulator: Emulator, run_dag: RunDag, deferrable: bool) -> None:
+def test_an_operator_waits_for_its_run(emulator: Emulator, run_dag: RunDag, deferrable: bool) -> None:
     result = run_dag(
         f"""
         ITwinRunStorageConnectionOperator(
@@ -112,7 +111,7 @@ def test_an_operator_that_waits(emulator: Emulator, run_dag: RunDag, deferrable:
 
 
 @DEFERRABLE
-def test_each_retry_starts_a_new_run_and_tells_why_the_last_one_failed(
+def test_each_retry_starts_a_new_run_and_logs_the_last_failure(
     emulator: Emulator, run_dag: RunDag, deferrable: bool
 ) -> None:
     result = run_dag(
@@ -123,7 +122,7 @@ def test_each_retry_starts_a_new_run_and_tells_why_the_last_one_failed(
         )
         """
     )
-    assert (result.states, result.tries) == ({"synchronize": ["failed"]}, {"synchronize": 3})
+    assert (result.states, result.attempts) == ({"synchronize": ["failed"]}, {"synchronize": 3})
     assert len(run_ids(emulator, FAILING)) == 3
     assert result.xcom("synchronize", "run_ref")["run_id"] == run_ids(emulator, FAILING)[-1]
     assert result.xcom("synchronize", "run_report")["result"] == "Error"
@@ -145,15 +144,15 @@ def test_each_retry_starts_a_new_run_and_tells_why_the_last_one_failed(
         )""",
     ],
 )
-def test_what_no_retry_heals_is_not_retried(emulator: Emulator, run_dag: RunDag, task: str) -> None:
+def test_a_permanent_error_is_not_retried(emulator: Emulator, run_dag: RunDag, task: str) -> None:
     emulator.start_run(FAILING)
     result = run_dag(task)
-    assert (result.states, result.tries) == ({"a": ["failed"]}, {"a": 1})
+    assert (result.states, result.attempts) == ({"a": ["failed"]}, {"a": 1})
 
 
 @DEFERRABLE
 @pytest.mark.parametrize("flag", ["soft_fail", "never_fail"])
-def test_a_failed_run_skips_what_depends_on_it_if_wanted(
+def test_a_failed_run_can_skip_downstream_tasks(
     emulator: Emulator, run_dag: RunDag, deferrable: bool, flag: str
 ) -> None:
     run_id = emulator.start_run(FAILING)
@@ -175,11 +174,11 @@ def test_a_failed_run_skips_what_depends_on_it_if_wanted(
 
 
 @DEFERRABLE
-def test_all_that_is_templated(
+def test_all_template_fields_are_rendered(
     emulator: Emulator, run_dag: RunDag, connection: Callable[..., None], deferrable: bool
 ) -> None:
     connection("hospital", host=emulator.url, login=emulator.client_id, password=emulator.client_secret)
-    # Whoever falls back on this one has not rendered what he was given.
+    # A task that uses this connection has not rendered its argument.
     connection(host="http://127.0.0.1:9", login="nobody", password="nothing")
     result = run_dag(
         f"""
@@ -211,7 +210,7 @@ def test_all_that_is_templated(
 
 
 @DEFERRABLE
-def test_mapped_over_connections(emulator: Emulator, run_dag: RunDag, deferrable: bool) -> None:
+def test_an_operator_can_be_mapped_over_connections(emulator: Emulator, run_dag: RunDag, deferrable: bool) -> None:
     result = run_dag(
         f"""
         @task
@@ -239,7 +238,7 @@ def test_mapped_over_connections(emulator: Emulator, run_dag: RunDag, deferrable
     ]
 
 
-def test_sensors_mapped_over_runs(emulator: Emulator, run_dag: RunDag) -> None:
+def test_a_sensor_can_be_mapped_over_runs(emulator: Emulator, run_dag: RunDag) -> None:
     result = run_dag(
         f"""
         starts = ITwinRunStorageConnectionOperator.partial(task_id="starts").expand(
@@ -260,7 +259,7 @@ def test_sensors_mapped_over_runs(emulator: Emulator, run_dag: RunDag) -> None:
     assert [report["result"] for report in result.xcom("waits")] == ["Success", "PartialSuccess"]
 
 
-def test_a_bad_parameter_of_a_mapped_task_fails_that_task_only(emulator: Emulator, run_dag: RunDag) -> None:
+def test_an_invalid_parameter_of_a_mapped_task_fails_that_task_only(emulator: Emulator, run_dag: RunDag) -> None:
     result = run_dag(
         f"""
         ITwinRunStorageConnectionOperator.partial(task_id="starts", connection_id="{GOOD}").expand(
@@ -269,10 +268,10 @@ def test_a_bad_parameter_of_a_mapped_task_fails_that_task_only(emulator: Emulato
         """
     )
     assert result.states == {"starts": ["failed", "success"]}
-    assert "if_active must be one of queue, attach, fail, skip" in result.log
+    assert "expected one of queue, attach, fail, skip" in result.log
 
 
-def test_an_execution_timeout_holds_while_deferred(emulator: Emulator, run_dag: RunDag, clock: FakeClock) -> None:
+def test_the_execution_timeout_applies_while_deferred(emulator: Emulator, run_dag: RunDag, clock: FakeClock) -> None:
     emulator.plan_run(GOOD, "Success", 36_000)
     result = run_dag(
         f"""
@@ -287,7 +286,7 @@ def test_an_execution_timeout_holds_while_deferred(emulator: Emulator, run_dag: 
     assert "ITwinWaitTimeLimitError" in result.log
 
 
-def test_a_run_that_is_left_alone_skips_the_task(emulator: Emulator, run_dag: RunDag) -> None:
+def test_if_active_can_skip_or_fail_the_task(emulator: Emulator, run_dag: RunDag) -> None:
     active = emulator.start_run(GOOD)
     result = run_dag(
         f"""
@@ -301,7 +300,7 @@ def test_a_run_that_is_left_alone_skips_the_task(emulator: Emulator, run_dag: Ru
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="only the triggerer of Airflow 3.3 ends tasks")
-def test_a_task_that_its_trigger_has_ended_ends_well_under_dag_test_too(emulator: Emulator, run_dag: RunDag) -> None:
+def test_a_task_that_ends_in_the_triggerer_succeeds_with_dag_test(emulator: Emulator, run_dag: RunDag) -> None:
     run_id = emulator.start_run(GOOD)
     result = run_dag(
         f"""

@@ -1,4 +1,4 @@
-"""What the log of a failed task shows: the sentence for the person on call first and last, and one traceback."""
+"""The log of a failed task: the error first and last, and one traceback."""
 
 from __future__ import annotations
 
@@ -32,24 +32,28 @@ FAILURES: dict[str, tuple[str, dict[str, Any] | None, str]] = {
     "refused wait": (
         START.format(more="wait_for_completion=True"),
         {"operation": "get-storage-connection-run", "status": 403},
-        "had to end",
+        "Cannot wait for",
     ),
     "refused wait, deferred": (
         START.format(more="wait_for_completion=True, deferrable=True"),
         {"operation": "get-storage-connection-run", "status": 403},
-        "had to end",
+        "Cannot wait for",
     ),
     "wrong id": (START.format(more="").replace("night-connection", "a/b"), None, "connection_id is"),
     "no Airflow connection": (START.format(more="itwin_conn_id='nobody'"), None, "nobody"),
     "run that failed": (START.format(more="wait_for_completion=True"), {"result": "Error"}, "its result is Error"),
-    "sensor, unknown run": (WAIT.format(more="run_id='no-such-run'"), None, "had to end"),
-    "sensor, unknown run, deferred": (WAIT.format(more="run_id='no-such-run', deferrable=True"), None, "had to end"),
+    "sensor, unknown run": (WAIT.format(more="run_id='no-such-run'"), None, "Cannot wait for"),
+    "sensor, unknown run, deferred": (
+        WAIT.format(more="run_id='no-such-run', deferrable=True"),
+        None,
+        "Cannot wait for",
+    ),
     "sensor, wrong id": (WAIT.format(more="run_id='a/b'"), None, "run_id is"),
     "sensor, time limit": (WAIT.format(more="started_after='2020-01-01', timeout=1"), None, "time"),
     "sensor, time limit, deferred": (
         WAIT.format(more="started_after='2020-01-01', timeout=1, deferrable=True"),
         None,
-        "limit that timeout sets",
+        "when the timeout passed (timeout)",
     ),
     "refused list": (LIST.format(more=""), {"operation": "get-storage-connection-sourcefiles", "status": 403}, "403"),
     "wrong pattern": (LIST.format(more="name_pattern=5"), None, "name_pattern must be"),
@@ -57,7 +61,7 @@ FAILURES: dict[str, tuple[str, dict[str, Any] | None, str]] = {
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_one_traceback_and_the_sentence_first_and_last(emulator: Emulator, run_dag: RunDag, name: str) -> None:
+def test_the_log_has_one_traceback_and_the_error_first_and_last(emulator: Emulator, run_dag: RunDag, name: str) -> None:
     task, failure, words = FAILURES[name]
     emulator.add_connection(connection_id=NIGHT, files=["Tower.dgn"])
     if failure and "result" in failure:
@@ -66,7 +70,7 @@ def test_one_traceback_and_the_sentence_first_and_last(emulator: Emulator, run_d
         emulator.fail(times=None, **failure)
     result = run_dag(task)
     assert result.states["a"] == ["failed"]
-    # The console shows the log of the task once, pytest's own handler once more.
+    # The console shows the log of the task once, the handler of pytest once more.
     console = re.sub(r"\x1b\[[0-9;]*m", "", result.console)
     assert console.count("Traceback (most recent call last)") == 1, console
     for chained in ("During handling of the above exception", "direct cause of the following exception"):

@@ -1,4 +1,4 @@
-"""Types that templates render with ``render_template_as_native_obj``: a wrong one fails the task for good and says which."""
+"""Types rendered with ``render_template_as_native_obj``: a wrong type is a permanent error that names it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from airflow_provider_itwin.operators import itwin as operators
 from airflow_provider_itwin.sensors import itwin as sensors
 from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
-
-from .single_task import Outcome, event_of
+from tests.airflow.single_task import Outcome, event_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +72,7 @@ def task_with(cls: type[Any], field: str, value: Any, **more: Any) -> Any:
 
 
 @pytest.mark.parametrize(("cls", "field", "value"), FIELDS)
-def test_a_value_of_a_wrong_type_fails_the_task_for_good_and_is_named(
+def test_a_value_of_a_wrong_type_is_a_permanent_error_and_is_named(
     emulator: Emulator, run_task: RunTask, cls: type[Any], field: str, value: Any
 ) -> None:
     for more in [{"deferrable": False}, {"deferrable": True}] if hasattr(cls, "kind") else [{}]:
@@ -83,7 +82,7 @@ def test_a_value_of_a_wrong_type_fails_the_task_for_good_and_is_named(
         assert field in outcome.text
         assert isinstance(value, str) or type(value).__name__ in outcome.text
         assert len(outcome.text) < 500
-    assert not emulator.journal
+    assert not emulator.request_log
 
 
 @pytest.mark.parametrize("cls", CLASSES)
@@ -101,18 +100,21 @@ def test_the_table_names_every_templated_field(cls: type[Any]) -> None:
     ids=str,
 )
 def test_a_trigger_names_the_value_and_ends_only_its_own_wait(emulator: Emulator, field: str, value: Any) -> None:
-    given: dict[str, Any] = {"itwin_conn_id": "itwin_default", "kind": "storage", "connection_id": NIGHT}
-    given |= {} if field == "started_after" else {"run_id": "a-run"}
-    trigger = ITwinRunTrigger(**given)
+    spec: dict[str, Any] = {"kind": "storage", "connection_id": NIGHT}
+    spec |= {} if field == "started_after" else {"run_id": "a-run"}
+    trigger = ITwinRunTrigger("itwin_default", spec)
     # As the triggerer does when it renders.
-    setattr(trigger, field, value)
+    if field == "itwin_conn_id":
+        trigger.itwin_conn_id = value
+    else:
+        spec[field] = value
 
     async def payloads() -> list[Any]:
         return [event.payload async for event in trigger.run()]
 
     (payload,) = asyncio.run(payloads())
     assert field in payload["error"]
-    assert not emulator.journal
+    assert not emulator.request_log
 
 
 DAYS: list[Any] = [
@@ -128,18 +130,16 @@ DAYS: list[Any] = [
 
 @pytest.mark.parametrize("value", DAYS, ids=repr)
 @pytest.mark.parametrize("deferrable", [False, True])
-def test_a_date_is_the_beginning_of_that_day(
-    emulator: Emulator, run_task: RunTask, value: Any, deferrable: bool
-) -> None:
+def test_a_date_means_the_start_of_the_day(emulator: Emulator, run_task: RunTask, value: Any, deferrable: bool) -> None:
     from airflow_provider_itwin.api.models.resources import read_moment
 
     task = task_with(sensors.ITwinStorageConnectionRunSensor, "started_after", value, deferrable=deferrable)
-    assert read_moment(task._order(0.0).started_after) == datetime(2026, 1, 1, tzinfo=UTC)
-    assert event_of(ITwinRunTrigger("itwin_default", **task._order(0.0).as_dict() | {"connection_id": "a b"}))["error"]
+    assert read_moment(task._spec(0.0).started_after) == datetime(2026, 1, 1, tzinfo=UTC)
+    assert event_of(ITwinRunTrigger("itwin_default", task._spec(0.0).as_dict() | {"connection_id": "a b"}))["error"]
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_0_PLUS, reason="dag.test of Airflow 2 runs a failed task again and again")
-def test_what_a_dag_with_native_objects_renders(emulator: Emulator, run_dag: Callable[..., DagResult]) -> None:
+def test_a_dag_with_native_objects_reports_wrong_types(emulator: Emulator, run_dag: Callable[..., DagResult]) -> None:
     emulator.add_connection(connection_id=NIGHT, files=["Tower.dgn"])
     result = run_dag(
         f"""
@@ -153,7 +153,7 @@ def test_what_a_dag_with_native_objects_renders(emulator: Emulator, run_dag: Cal
         """
     )
     assert result.states == {"number": ["failed"], "run": ["failed"], "pattern": ["failed"], "text": ["success"]}
-    assert result.tries["number"] == result.tries["run"] == result.tries["pattern"] == 1
+    assert result.attempts["number"] == result.attempts["run"] == result.attempts["pattern"] == 1
     for words in (
         "started_after must be",
         "20260101 (int)",

@@ -1,4 +1,4 @@
-"""What the tests of the client share; hypothesis looks for the same trouble each time, and does not judge slow machines."""
+"""Fixtures of the tests of the client; hypothesis uses the same examples each time and has no deadline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both clients behind one face, and a world in which only the clock of the emulator goes, and only when told to."""
+"""Both clients behind one interface, and an emulator whose clock advances only when a client pauses."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ DRIVERS = ("sync", "async")
 
 
 class Driver(Protocol):
-    """A client, whichever."""
+    """The interface of both clients."""
 
     account: Account
 
     def run_flow(self, flow: Flow[T]) -> T:
-        """Carry a conversation through."""
+        """Drive a flow to completion and return its result."""
 
     def wait(self, spec: WaitSpec) -> WaitResult:
         """Wait as `spec` says."""
@@ -37,7 +37,7 @@ class Driver(Protocol):
 
 
 class World:
-    """An emulator whose clock stands still while requests are answered, and goes on when a client pauses."""
+    """An emulator whose clock stands still during requests, and advances when a client pauses."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
@@ -50,7 +50,7 @@ class World:
         network: Network | None = None,
         environment: Environment | None = None,
     ) -> Account:
-        """Give an account of the emulator, with its clock."""
+        """Return an account of the emulator, with its clock."""
         emulator = self.emulator
         return Account(
             environment or Environment.of(emulator.url),
@@ -62,19 +62,19 @@ class World:
         )
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass, here and there."""
+        """Advance the clock of the client and the emulator."""
         self.pauses.append(seconds)
         self.clock.advance(seconds)
 
     async def sleep_async(self, seconds: float) -> None:
-        """Let time pass, here and there."""
+        """Advance the clock of the client and the emulator."""
         self.sleep(seconds)
         await asyncio.sleep(0)
 
     def operations(self) -> list[str | None]:
-        """Give the operations that were asked for so far, and forget them."""
-        done = [entry.operation for entry in self.emulator.journal]
-        self.emulator.journal.clear()
+        """Return the operations that were requested since the last call."""
+        done = [entry.operation for entry in self.emulator.request_log]
+        self.emulator.request_log.clear()
         return done
 
 
@@ -86,7 +86,7 @@ class SyncDriver:
         self.client = ITwinClient(account, world.sleep)
 
     def run_flow(self, flow: Flow[T]) -> T:
-        """Carry a conversation through."""
+        """Drive a flow to completion and return its result."""
         return self.client.run_flow(flow)
 
     def wait(self, spec: WaitSpec) -> WaitResult:
@@ -99,7 +99,7 @@ class SyncDriver:
 
 
 class AsyncDriver:
-    """The asynchronous client, in an event loop that runs only while it is asked."""
+    """The asynchronous client, in an event loop that runs only during its calls."""
 
     def __init__(self, world: World, account: Account) -> None:
         self.account = account
@@ -108,7 +108,7 @@ class AsyncDriver:
         self._runner.run(self.client.__aenter__())
 
     def run_flow(self, flow: Flow[T]) -> T:
-        """Carry a conversation through."""
+        """Drive a flow to completion and return its result."""
         return self._runner.run(self.client.run_flow(flow))
 
     def wait(self, spec: WaitSpec) -> WaitResult:
@@ -123,7 +123,7 @@ class AsyncDriver:
 
 @contextmanager
 def driver(name: str, world: World, account: Account | None = None) -> Iterator[Driver]:
-    """Give the client of that name."""
+    """Provide the client of that name, and close it."""
     account = account or world.account()
     made: Driver = SyncDriver(world, account) if name == "sync" else AsyncDriver(world, account)
     try:
@@ -133,5 +133,5 @@ def driver(name: str, world: World, account: Account | None = None) -> Iterator[
 
 
 def call(driver: Driver, call: Call[T], retry_budget: float = DEFAULT_RETRY_BUDGET) -> T:
-    """Carry one call through."""
+    """Perform one call."""
     return driver.run_flow(perform_call(driver.account, call, retry_budget))

@@ -1,4 +1,4 @@
-"""Plays the service, the driver and the clock to a conversation: no network, no event loop, and no time passes."""
+"""A service, a driver and a clock for flows: no network, no event loop, and no time passes."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _ENDLESS = 100_000
 
 class ScriptedService:
     """
-    Answers what a conversation wants, in order, and notes it.
+    Answers the requests of a flow in order, and records them.
 
-    :param answers: one for each request; a function is given the request
-    :param always: the answer when there are none left; None: then there must be no more requests
-    :param tokens: what each `Authorize` that refuses a token (and the first) is given; an error is thrown in
+    :param answers: one for each request; a function is called with the request
+    :param always: the answer when there are none left; None: there must be no further request
+    :param tokens: the token for the first `Authorize` and for each that refuses one; an error is raised
     :param takes: seconds that each request takes
-    :param chance: the random number that the account has
+    :param chance: the random number of the account
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class ScriptedService:
         credentials: Credentials = CREDENTIALS,
         network: Network = Network(),  # noqa: B008 -- immutable
     ) -> Account:
-        """Give an account whose clocks are those of the script."""
+        """Return an account whose clocks are those of the script."""
         return Account(
             environment,
             credentials,
@@ -79,14 +79,14 @@ class ScriptedService:
         )
 
     def play(self, flow: Flow[T]) -> T:
-        """Carry a conversation through, and see that it used every answer."""
+        """Drive a flow to completion, check that it used every answer, and return its result."""
         outcome: Any = None
         thrown: ITwinError | None = None
         for _ in range(_ENDLESS):
             try:
                 want = flow.send(outcome) if thrown is None else flow.throw(thrown)
             except StopIteration as end:
-                assert not self.answers, f"{len(self.answers)} answers were not asked for"
+                assert not self.answers, f"{len(self.answers)} answers were not used"
                 result: T = end.value
                 return result
             outcome = thrown = None
@@ -101,13 +101,13 @@ class ScriptedService:
                     self.authorizations.append(want)
                     given = self._authorize(refused)
                     outcome, thrown = (None, given) if isinstance(given, ITwinError) else (given, None)
-        raise AssertionError("the conversation has no end")
+        raise AssertionError("the flow has no end")
 
     def _answer(self, request: Request) -> Response | NoResponse:
         self.requests.append(request)
         self.passed += self.takes
         answer = self.answers.pop(0) if self.answers else self.always
-        assert answer is not None, f"nobody expected {request.method} {request.url}"
+        assert answer is not None, f"unexpected request {request.method} {request.url}"
         return answer(request) if callable(answer) else answer
 
     def _authorize(self, refused: Token | None) -> Token | ITwinError:
@@ -131,7 +131,7 @@ class ScriptedService:
 
 
 def first(*answers: Answer, then: Answer) -> Callable[[Request], Response | NoResponse]:
-    """Give `answers` one after the other, and `then` from there on."""
+    """Answer with `answers` one after the other, and with `then` from there on."""
     left = list(answers)
 
     def answer(request: Request) -> Response | NoResponse:

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_itwin.api import client_pool
 from airflow_provider_itwin.api.async_client import AsyncITwinClient
-from airflow_provider_itwin.api.client_pool import lent_client
+from airflow_provider_itwin.api.client_pool import shared_client
 from airflow_provider_itwin.api.http.auth import ClientCredentials, ReadyToken
 from airflow_provider_itwin.api.http.config import (
     Account,
@@ -34,8 +34,8 @@ def left_over() -> int:
 
 
 async def test_all_who_need_the_same_client_get_it_and_the_last_closes_it() -> None:
-    async with lent_client(Account(PRODUCTION, CREDENTIALS)) as first:
-        async with lent_client(Account(PRODUCTION, CREDENTIALS)) as second:
+    async with shared_client(Account(PRODUCTION, CREDENTIALS)) as first:
+        async with shared_client(Account(PRODUCTION, CREDENTIALS)) as second:
             assert second is first
         assert is_open(first)
     assert not is_open(first)
@@ -43,17 +43,17 @@ async def test_all_who_need_the_same_client_get_it_and_the_last_closes_it() -> N
 
 
 async def test_who_comes_after_the_last_gets_a_new_one() -> None:
-    async with lent_client(Account(PRODUCTION, CREDENTIALS)) as first:
+    async with shared_client(Account(PRODUCTION, CREDENTIALS)) as first:
         pass
-    async with lent_client(Account(PRODUCTION, CREDENTIALS)) as second:
+    async with shared_client(Account(PRODUCTION, CREDENTIALS)) as second:
         assert second is not first
         assert is_open(second)
 
 
 async def test_clocks_do_not_make_another_account() -> None:
     async with (
-        lent_client(Account(PRODUCTION, CREDENTIALS)) as first,
-        lent_client(Account(PRODUCTION, CREDENTIALS, chance=lambda: 0.0)) as second,
+        shared_client(Account(PRODUCTION, CREDENTIALS)) as first,
+        shared_client(Account(PRODUCTION, CREDENTIALS, chance=lambda: 0.0)) as second,
     ):
         assert second is first
 
@@ -68,7 +68,7 @@ async def test_clocks_do_not_make_another_account() -> None:
     ],
 )
 async def test_another_account_gets_another_client(other: Account) -> None:
-    async with lent_client(Account(PRODUCTION, CREDENTIALS)) as first, lent_client(other) as second:
+    async with shared_client(Account(PRODUCTION, CREDENTIALS)) as first, shared_client(other) as second:
         assert second is not first
     assert not is_open(first)
     assert not is_open(second)
@@ -78,12 +78,12 @@ def test_another_event_loop_gets_another_client() -> None:
     clients = []
 
     async def borrow() -> None:
-        async with lent_client(Account(PRODUCTION, CREDENTIALS)) as client:
+        async with shared_client(Account(PRODUCTION, CREDENTIALS)) as client:
             clients.append(client)
             assert is_open(client)
 
     async def borrow_beside() -> None:
-        async with lent_client(Account(PRODUCTION, CREDENTIALS)) as client:
+        async with shared_client(Account(PRODUCTION, CREDENTIALS)) as client:
             clients.append(client)
             await asyncio.to_thread(asyncio.run, borrow())
             assert is_open(client)
@@ -98,14 +98,14 @@ async def test_a_borrower_who_fails_or_is_cancelled_gives_it_back() -> None:
     account = Account(PRODUCTION, CREDENTIALS)
 
     async def fail() -> None:
-        async with lent_client(account):
+        async with shared_client(account):
             raise ZeroDivisionError
 
     async def hold() -> None:
-        async with lent_client(account):
+        async with shared_client(account):
             await asyncio.sleep(60.0)
 
-    async with lent_client(account) as client:
+    async with shared_client(account) as client:
         with pytest.raises(ZeroDivisionError):
             await fail()
         holder = asyncio.create_task(hold())
@@ -130,7 +130,7 @@ async def test_many_borrow_while_it_is_being_opened(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(AsyncITwinClient, "__aenter__", slowly)
 
     async def borrow() -> bool:
-        async with lent_client(Account(PRODUCTION, CREDENTIALS)) as client:
+        async with shared_client(Account(PRODUCTION, CREDENTIALS)) as client:
             return is_open(client)
 
     assert all(await asyncio.gather(*(borrow() for _ in range(10))))
@@ -147,7 +147,7 @@ async def test_whoever_is_cancelled_while_it_is_being_opened_does_not_spoil_it(m
     monkeypatch.setattr(AsyncITwinClient, "__aenter__", slowly)
 
     async def borrow() -> bool:
-        async with lent_client(Account(PRODUCTION, CREDENTIALS)) as client:
+        async with shared_client(Account(PRODUCTION, CREDENTIALS)) as client:
             return is_open(client)
 
     first = asyncio.create_task(borrow())
@@ -163,8 +163,8 @@ async def test_one_that_cannot_be_opened_is_not_kept() -> None:
     account = Account(PRODUCTION, CREDENTIALS, Network(verify="/nowhere/authorities.pem"))
 
     for _ in range(2):
-        with pytest.raises(ValueError, match="which is no bundle"):
-            async with lent_client(account):
+        with pytest.raises(ValueError, match="which is not a CA bundle"):
+            async with shared_client(account):
                 pass
     assert left_over() == 0
 
@@ -175,11 +175,11 @@ async def test_borrowers_come_and_go_and_share_one_token(world: World) -> None:
 
     async def borrow(delay: float) -> None:
         await asyncio.sleep(delay)
-        async with lent_client(Account(usual.environment, usual.credentials)) as client:
+        async with shared_client(Account(usual.environment, usual.credentials)) as client:
             await client.call(LOOK)
 
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(lent_client(Account(usual.environment, usual.credentials)))
+        await stack.enter_async_context(shared_client(Account(usual.environment, usual.credentials)))
         await asyncio.gather(*(borrow(number / 1000) for number in range(30)))
 
     assert world.operations().count("token") == 1
@@ -198,7 +198,7 @@ async def test_nothing_is_left_open(world: World, monkeypatch: pytest.MonkeyPatc
     world.emulator.add_connection(connection_id="c1")
     usual_account = world.account()
     for _ in range(3):
-        async with lent_client(Account(usual_account.environment, usual_account.credentials)) as client:
+        async with shared_client(Account(usual_account.environment, usual_account.credentials)) as client:
             await client.call(LOOK)
 
     assert len(sessions) == 3

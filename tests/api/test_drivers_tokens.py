@@ -1,4 +1,4 @@
-"""Tokens over HTTP, with either client: fetched once, renewed ahead of time, replaced when refused, and no trouble hidden."""
+"""Tokens over HTTP, with either client: fetched once, renewed before they expire or when refused, and no error hidden."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def connection(world: World) -> str:
     return world.emulator.add_connection(connection_id="c1")
 
 
-def look(client: Driver) -> None:
+def get_connection(client: Driver) -> None:
     call(client, endpoints.get_connection(STORAGE, "c1"))
 
 
@@ -31,29 +31,29 @@ def spec(world: World, **details: object) -> WaitSpec:
 @pytest.mark.usefixtures("connection")
 def test_one_token_serves_many_calls(world: World, client: Driver) -> None:
     for _ in range(3):
-        look(client)
+        get_connection(client)
 
     assert world.operations() == ["token", *["get-storage-connection"] * 3]
 
 
 @pytest.mark.usefixtures("connection")
-def test_a_token_is_renewed_ahead_of_its_end(world: World, client: Driver) -> None:
-    look(client)
+def test_a_token_is_renewed_before_it_expires(world: World, client: Driver) -> None:
+    get_connection(client)
     world.clock.advance(3600.0 - 300.0 - 1.0)
-    look(client)
+    get_connection(client)
     world.clock.advance(2.0)
-    look(client)
+    get_connection(client)
 
     assert world.operations() == ["token", *["get-storage-connection"] * 2, "token", "get-storage-connection"]
 
 
 @pytest.mark.usefixtures("connection")
-def test_a_token_that_was_revoked_is_replaced_in_passing(world: World, client: Driver) -> None:
-    look(client)
+def test_a_revoked_token_is_renewed_without_a_pause(world: World, client: Driver) -> None:
+    get_connection(client)
     world.emulator.revoke_tokens()
-    look(client)
+    get_connection(client)
 
-    assert [(entry.operation, entry.status) for entry in world.emulator.journal] == [
+    assert [(entry.operation, entry.status) for entry in world.emulator.request_log] == [
         ("token", 200),
         ("get-storage-connection", 200),
         ("get-storage-connection", 401),
@@ -66,39 +66,39 @@ def test_a_token_that_was_revoked_is_replaced_in_passing(world: World, client: D
 @pytest.mark.usefixtures("connection")
 def test_a_wait_outlives_its_token(world: World, client: Driver) -> None:
     world.emulator.plan_run("c1", duration=4.0 * 3600.0)
-    outcome = client.wait(spec(world))
+    result = client.wait(spec(world))
 
-    assert outcome.end is WaitEnd.FINISHED
+    assert result.end is WaitEnd.FINISHED
     assert world.operations().count("token") == 5
 
 
 @pytest.mark.usefixtures("connection")
-def test_an_issuer_that_is_down_for_a_while_delays_a_wait(world: World, client: Driver) -> None:
+def test_a_temporary_outage_of_the_issuer_delays_a_wait(world: World, client: Driver) -> None:
     world.emulator.fail("token", times=4, status=503)
 
     assert client.wait(spec(world)).end is WaitEnd.FINISHED
 
 
 @pytest.mark.usefixtures("connection")
-def test_an_issuer_that_stays_down_is_an_outage_and_raises_nothing(world: World, client: Driver) -> None:
+def test_a_lasting_outage_of_the_issuer_is_an_outage_of_the_wait(world: World, client: Driver) -> None:
     world.emulator.fail("token", times=None, status=503)
 
-    outcome = client.wait(spec(world, outage_tolerance=300.0))
+    result = client.wait(spec(world, outage_tolerance=300.0))
 
-    assert outcome.end is WaitEnd.OUTAGE
-    assert isinstance(outcome.error, ITwinServerError)
-    assert outcome.elapsed == pytest.approx(300.0)
+    assert result.end is WaitEnd.OUTAGE
+    assert isinstance(result.error, ITwinServerError)
+    assert result.elapsed == pytest.approx(300.0)
 
 
 @pytest.mark.usefixtures("connection")
-def test_an_issuer_that_is_down_at_the_deadline_does_not_hide_it(world: World, client: Driver) -> None:
+def test_an_outage_of_the_issuer_does_not_hide_the_deadline(world: World, client: Driver) -> None:
     world.emulator.fail("token", times=None, status=503)
     ahead = world.clock.now() + 100.0
 
-    outcome = client.wait(spec(world, deadline=ahead))
+    result = client.wait(spec(world, deadline=ahead))
 
-    assert outcome.end is WaitEnd.DEADLINE
-    assert isinstance(outcome.error, ITwinServerError)
+    assert result.end is WaitEnd.DEADLINE
+    assert isinstance(result.error, ITwinServerError)
 
 
 @pytest.mark.parametrize("name", DRIVERS)
@@ -107,47 +107,47 @@ def test_wrong_credentials_end_a_wait_at_once(world: World, name: str) -> None:
     account = world.account(ClientCredentials(world.emulator.client_id, "wrong"))
 
     with driver(name, world, account) as client:
-        outcome = client.wait(spec(world))
+        result = client.wait(spec(world))
 
-    assert outcome.end is WaitEnd.REFUSED
-    assert isinstance(outcome.error, ITwinAuthenticationError)
-    assert "Look at login (client id) and password (client secret)" in str(outcome.error)
+    assert result.end is WaitEnd.REFUSED
+    assert isinstance(result.error, ITwinAuthenticationError)
+    assert "Check login (client id) and password (client secret)" in str(result.error)
     assert world.operations() == ["token"]
     assert world.pauses == []
 
 
 @pytest.mark.parametrize("name", DRIVERS)
 @pytest.mark.usefixtures("connection")
-def test_a_scope_that_the_client_lacks(world: World, name: str) -> None:
+def test_a_scope_that_the_client_lacks_is_named_in_the_error(world: World, name: str) -> None:
     account = world.account(ClientCredentials(world.emulator.client_id, world.emulator.client_secret, "openid"))
 
     with (
         driver(name, world, account) as client,
-        pytest.raises(ITwinAuthenticationError, match="'openid' was asked for"),
+        pytest.raises(ITwinAuthenticationError, match="the request had 'openid'"),
     ):
-        look(client)
+        get_connection(client)
 
 
 @pytest.mark.parametrize("name", DRIVERS)
 @pytest.mark.usefixtures("connection")
-def test_a_ready_token_is_used_as_it_is(world: World, name: str) -> None:
-    token = world.emulator.desk.make(world.emulator.client_id, ("itwin-platform",), "issuer")
+def test_a_ready_token_is_never_renewed(world: World, name: str) -> None:
+    token = world.emulator.tokens.make(world.emulator.client_id, ("itwin-platform",), "issuer")
 
     with driver(name, world, world.account(ReadyToken(token))) as client:
-        look(client)
+        get_connection(client)
         world.emulator.revoke_tokens()
         with pytest.raises(ITwinAuthenticationError, match="has expired or is not for this host"):
-            look(client)
+            get_connection(client)
 
     assert world.operations() == ["get-storage-connection"] * 2
 
 
 @pytest.mark.usefixtures("connection")
-def test_a_token_endpoint_that_speaks_nonsense_is_asked_again(world: World, client: Driver) -> None:
+def test_an_invalid_response_of_the_token_endpoint_is_retried(world: World, client: Driver) -> None:
     world.emulator.fail("token", kind="html")
     world.emulator.fail("token", kind="invalid-json")
     world.emulator.fail("token", kind="reset-before")
 
-    look(client)
+    get_connection(client)
 
     assert world.operations() == [*["token"] * 4, "get-storage-connection"]

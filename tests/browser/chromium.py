@@ -1,4 +1,4 @@
-"""A real browser, headless, that talks to nobody but this machine."""
+"""A headless browser that connects to this machine only."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # Whatever is not on this machine does not exist.
+    # Other hosts are not resolved.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Lend a browser; without one the test is skipped, but in CI it fails."""
+    """Start a browser; without one, the test is skipped, or fails in CI."""
     program = next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
-        reason = f"There is no Chromium here (none of {', '.join(_NAMES)})"
+        reason = f"Chromium not found (none of {', '.join(_NAMES)})"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)

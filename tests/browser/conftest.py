@@ -1,8 +1,7 @@
 """
-One Airflow with people who log in, one emulator, and one browser for all tests in here.
+One Airflow with users who log in, one emulator, and one browser for all tests in this folder.
 
-A test asks for `page`, a browser page that an admin has logged in to, and opens addresses below ``deployment.api.url``; or
-for `page_of`, to look with other eyes.
+The fixture `page` is a page of an admin; `page_of` opens pages of other users. Both open URLs below ``deployment.api.url``.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ OWN_DAGS = Path(__file__).parent / "dags"
 CONNECTIONS = Path(__file__).parent / "connections.toml"
 DEMO = Path(itwin_emulator.__file__).parent / "admin" / "scenarios" / "demo.toml"
 
-# A night of 25 minutes in 7.5 seconds: less than the shortest pause between two looks.
+# A run of 25 minutes in 7.5 seconds: less than the shortest poll interval.
 SPEED = 200.0
 
 
@@ -45,7 +44,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def emulator() -> Iterator[Emulator]:
-    """The demo's connections, and those that only a browser is shown."""
+    """An emulator with the connections of the demo and of these tests."""
     scenario: dict[str, Any] = tomllib.loads(DEMO.read_text())
     scenario["connection"] += tomllib.loads(CONNECTIONS.read_text())["connection"]
     with Emulator(speed=SPEED, scenario=scenario) as emulator:
@@ -59,25 +58,25 @@ def deployment(browser: Browser, emulator: Emulator, tmp_path_factory: pytest.Te
     environment = itwin_connection(emulator.url, emulator.client_id, emulator.client_secret)
     environment["AIRFLOW__CORE__TEST_CONNECTION"] = "Enabled"
     dag_files = [*sorted(EXAMPLE_DAGS.glob("*.py")), *sorted(OWN_DAGS.glob("*.py"))]
-    person = (ADMIN, password_of(ADMIN))
-    with Deployment(home, dag_files, environment | environment_of_users(home), person) as deployment:
+    user = (ADMIN, password_of(ADMIN))
+    with Deployment(home, dag_files, environment | environment_of_users(home), user) as deployment:
         yield deployment
 
 
 @pytest.fixture
 def page_of(browser: Browser, deployment: Deployment) -> Iterator[Callable[..., Page]]:
     """
-    Give a function that opens a page for a person who has logged in.
+    Return a function that opens a page of a user who has logged in.
 
-    Its parameters: the person (`ADMIN` if none), and what else ``Browser.new_context`` takes, such as ``color_scheme="dark"``.
+    Its parameters: the user (default `ADMIN`), and those of ``Browser.new_context``, such as ``color_scheme="dark"``.
     """
     contexts: list[BrowserContext] = []
 
-    def open_page(person: str = ADMIN, url: str = deployment.api.url, **settings: Any) -> Page:
+    def open_page(user: str = ADMIN, url: str = deployment.api.url, **settings: Any) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | settings)
         contexts.append(context)
         context.set_default_timeout(20_000)
-        token = deployment.api.token((person, password_of(person)))
+        token = deployment.api.token((user, password_of(user)))
         context.add_cookies([{"name": "_token", "value": token, "url": url, "httpOnly": True}])
         return context.new_page()
 
@@ -88,7 +87,7 @@ def page_of(browser: Browser, deployment: Deployment) -> Iterator[Callable[..., 
 
 @pytest.fixture
 def page(page_of: Callable[..., Page]) -> Page:
-    """A page for the admin."""
+    """A page of the admin."""
     return page_of()
 
 
@@ -97,5 +96,5 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     deployment = getattr(item, "funcargs", {}).get("deployment")
     if report.failed and isinstance(deployment, Deployment):
-        report.sections.append(("Airflow's processes", deployment.last_words()))
+        report.sections.append(("Airflow's processes", deployment.last_output()))
     return report

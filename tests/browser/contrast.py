@@ -1,4 +1,4 @@
-"""How well text can be read: its contrast with what is behind it, as WCAG 2 computes it."""
+"""Contrast of text with its background, as WCAG 2 defines it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator
 
 ENOUGH = 4.5
-"""What WCAG asks for at level AA, for text of any size."""
+"""Minimum contrast at WCAG level AA, for text of any size."""
 
 _POOR = """
 (root, enough) => {
@@ -47,18 +47,18 @@ _POOR = """
       return { text: one.textContent.slice(0, 60), contrast: (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05) };
     })
     .filter((one) => one.contrast < enough);
-  return { looked_at: texts.length, poor };
+  return { checked: texts.length, poor };
 }
 """
 
 
 def poor_contrasts(content: Locator) -> list[dict[str, Any]]:
     """
-    List the texts in a part of a page that stand out too little from what is behind them.
+    List the texts in a part of a page whose contrast is too low.
 
     :raises ValueError: if there is no text at all
     """
     found = content.evaluate(_POOR, ENOUGH)
-    if not found["looked_at"]:
-        raise ValueError("There is no text to be read")
+    if not found["checked"]:
+        raise ValueError("No text found")
     return cast("list[dict[str, Any]]", found["poor"])

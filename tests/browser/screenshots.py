@@ -1,4 +1,4 @@
-"""Pictures for the documentation: made only when somebody wants new ones, by setting ITWIN_PICTURES."""
+"""Screenshots for the documentation, taken only if ITWIN_PICTURES is set."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ PICTURES = Path(__file__).parents[2] / "docs" / "images"
 
 
 def take_screenshot(page: Page, name: str, height: int = 1300) -> None:
-    """Make a picture of a page as a tall window shows it, and put it where the documentation has its pictures."""
+    """Save a screenshot of a page in a tall window to the pictures of the documentation."""
     if "ITWIN_PICTURES" in os.environ:
         page.set_viewport_size({"width": 1280, "height": height})
-        # Airflow draws its grid anew.
+        # Airflow redraws its grid.
         page.wait_for_timeout(2000)
         page.screenshot(path=PICTURES / f"{name}.png", animations="disabled")

@@ -1,4 +1,4 @@
-"""A person makes an iTwin connection by its form in the browser, and presses its test button."""
+"""The form of an iTwin connection in the browser, and its test button."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PICTURES = Path(__file__).parents[2] / "docs" / "images"
 
 @pytest.fixture
 def form(page: Page, deployment: Deployment) -> Iterator[Locator]:
-    """The form for a new connection of the type iTwin, its extra fields unfolded."""
+    """The form of a new iTwin connection, with its extra fields open."""
     page.set_viewport_size({"width": 1100, "height": 1500})
     page.goto(f"{deployment.api.url}/connections")
     page.get_by_role("button", name="Add Connection").first.click()
@@ -42,14 +42,14 @@ def form(page: Page, deployment: Deployment) -> Iterator[Locator]:
     page.request.delete(f"{deployment.api.url}/api/v2/connections/by_hand")
 
 
-def test_the_form_names_its_fields_and_helps(form: Locator) -> None:
+def test_the_form_has_labels_and_help_texts(form: Locator) -> None:
     dialog = form
     for field in FIELDS.values():
         expect(dialog.get_by_text(field["label"], exact=True)).to_be_visible()
         expect(dialog.get_by_text(field["description"])).to_be_visible()
     expect(dialog.locator("#element_scope")).to_have_value("itwin-platform")
     expect(dialog.get_by_role("spinbutton").last).to_have_value("60")
-    # What is secret is not shown while it is typed.
+    # Secrets are not visible while they are typed.
     expect(dialog.locator("#element_token")).to_have_attribute("type", "password")
     dialog.locator("input[name=connection_id]").fill("itwin_default")
     take_screenshot(dialog, "connection-form-extra.png")
@@ -67,14 +67,14 @@ def test_the_form_names_its_fields_and_helps(form: Locator) -> None:
 
 
 def take_screenshot(what: Locator, name: str) -> None:
-    """Make a picture for the documentation, if somebody wants new ones."""
+    """Save a screenshot for the documentation, if ITWIN_PICTURES is set."""
     if "ITWIN_PICTURES" in os.environ:
-        # Folds take a moment to open.
+        # Sections open with an animation.
         what.page.wait_for_timeout(500)
         what.screenshot(path=PICTURES / name)
 
 
-def test_a_connection_made_by_the_form_works_and_keeps_its_secrets(
+def test_a_connection_created_with_the_form_works_and_keeps_its_secrets(
     form: Locator, page: Page, deployment: Deployment, emulator: Emulator
 ) -> None:
     dialog = form
@@ -96,15 +96,15 @@ def test_a_connection_made_by_the_form_works_and_keeps_its_secrets(
     assert set(extra.values()) == {None}
     assert extra.keys() < FIELDS.keys()
 
-    assert said_by_the_test_button(page, deployment, "by_hand") == (
+    assert press_test_button(page, deployment, "by_hand") == (
         "Test Connection Successful",
-        f"It works: {emulator.url} accepts {emulator.client_id}, and shows it storage connections.",
+        f"Connected to {emulator.url} as {emulator.client_id}; storage connections are visible.",
     )
 
 
 @pytest.fixture
 def connection(page: Page, deployment: Deployment, emulator: Emulator) -> Iterator[Callable[..., str]]:
-    """Store a connection to the emulator with other fields than the right ones; its id."""
+    """Return a function that creates a connection to the emulator with some fields changed; it returns the id."""
     made: list[str] = []
 
     def store(**fields: Any) -> str:
@@ -128,36 +128,36 @@ def connection(page: Page, deployment: Deployment, emulator: Emulator) -> Iterat
         page.request.delete(f"{deployment.api.url}/api/v2/connections/{conn_id}")
 
 
-def test_the_button_says_that_the_token_is_refused(
+def test_the_test_button_reports_refused_credentials(
     page: Page, deployment: Deployment, connection: Callable[..., str]
 ) -> None:
-    title, message = said_by_the_test_button(page, deployment, connection(password="not-the-secret"))
+    title, message = press_test_button(page, deployment, connection(password="not-the-secret"))
     assert title == "Test Connection Failed"
-    assert "refuses the client service-emulator (invalid_client): look at Client id and Client secret" in message
+    assert "refused the client service-emulator (invalid_client): check Client id and Client secret" in message
     assert "not-the-secret" not in page.content()
 
 
-def test_the_button_says_that_there_is_no_role(
+def test_the_test_button_reports_a_missing_role(
     page: Page, deployment: Deployment, emulator: Emulator, connection: Callable[..., str]
 ) -> None:
     client_id, secret = emulator.add_client("service-of-a-stranger")
-    title, message = said_by_the_test_button(page, deployment, connection(login=client_id, password=secret))
+    title, message = press_test_button(page, deployment, connection(login=client_id, password=secret))
     assert title == "Test Connection Failed"
     assert "add service-of-a-stranger@apps.imsoidc.bentley.com as a member with a role" in message
 
 
-def test_the_button_says_that_the_environment_is_wrong(
+def test_the_test_button_reports_a_wrong_environment(
     page: Page, deployment: Deployment, connection: Callable[..., str]
 ) -> None:
     with Emulator(scenario="demo") as other:
         conn_id = connection(extra={"issuer_url": other.url})
-        title, message = said_by_the_test_button(page, deployment, conn_id)
+        title, message = press_test_button(page, deployment, conn_id)
     assert title == "Test Connection Failed"
     assert "API host and Token issuer belong to different environments" in message
 
 
-def said_by_the_test_button(page: Page, deployment: Deployment, conn_id: str) -> tuple[str, str]:
-    """Press the button in the row of a connection, and read what pops up."""
+def press_test_button(page: Page, deployment: Deployment, conn_id: str) -> tuple[str, str]:
+    """Press the test button of a connection; return title and text of the message."""
     page.goto(f"{deployment.api.url}/connections")
     row = page.get_by_role("row").filter(has=page.get_by_text(conn_id, exact=True))
     row.get_by_role("button", name="Test Connection").click()

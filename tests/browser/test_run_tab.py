@@ -1,4 +1,4 @@
-"""A person opens the tab *iTwin run* of task instances of all sorts."""
+"""The tab *iTwin run* for all kinds of task instances."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from scripts.processes import ManagedProcess, wait_until
 from tests.system.rest import AirflowApi
 
 from .contrast import poor_contrasts
-from .run_tab import PATIENCE, RunTab
+from .run_tab import TIMEOUT, RunTab
 from .screenshots import take_screenshot
-from .users import STRANGER, VIEWER
+from .users import RESTRICTED, VIEWER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,19 +38,19 @@ CONNECTIONS = (
     "browser-moody",
     "browser-hostile",
 )
-SOON = 2.0
-"""Seconds that the tab of a run of any size may take."""
+MAX_SECONDS = 2.0
+"""Seconds in which the tab must show a run of any size."""
 
-PAUSES = 7000
-"""Milliseconds in which a tab that still follows its task asks at least twice."""
+TWO_POLLS = 7000
+"""Milliseconds in which a tab that still polls sends at least two requests."""
 
-HEADINGS = ("The run's own error", "Files that did not come through cleanly", "Timeline", "Connectors")
-NOTHING_TO_SEE = "This task runs no synchronization of the iTwin Platform."
+HEADINGS = ("Error of the run", "Failing files", "Timeline", "Connectors")
+NO_RUN = "This task has no iTwin run."
 
 
 @pytest.fixture(scope="module")
 def runs(deployment: Deployment) -> dict[str, str]:
-    """The run of the DAG for each connection; all are started at once."""
+    """The DAG run of each connection; all are started at once."""
     deployment.api.wait_for_dag("browser_runs")
     deployment.api.wait_for_dag("browser_mapped")
     started = {one: deployment.api.trigger("browser_runs", {"connection_id": one}) for one in CONNECTIONS}
@@ -59,13 +59,13 @@ def runs(deployment: Deployment) -> dict[str, str]:
 
 @pytest.fixture
 def tab(page: Page, deployment: Deployment) -> RunTab:
-    """The tab, for the admin."""
+    """The tab, opened by the admin."""
     return RunTab(page, deployment.api.url)
 
 
 @pytest.fixture
 def ended(deployment: Deployment, runs: dict[str, str]) -> Callable[..., str]:
-    """Give a function that gives the run of a DAG for a connection when its task has ended in `state`."""
+    """Return a function that waits for the task of a connection to be in `state`, and returns its DAG run."""
 
     def wait(connection: str, state: str = "success") -> str:
         deployment.api.wait_for_task("browser_runs", runs[connection], "synchronize", state, seconds=240)
@@ -74,7 +74,7 @@ def ended(deployment: Deployment, runs: dict[str, str]) -> Callable[..., str]:
     return wait
 
 
-def test_a_good_run(tab: RunTab, ended: Callable[..., str], deployment: Deployment) -> None:
+def test_a_successful_run(tab: RunTab, ended: Callable[..., str], deployment: Deployment) -> None:
     run_id = ended("demo-storage-connection")
 
     content = tab.open("browser_runs", run_id)
@@ -84,7 +84,7 @@ def test_a_good_run(tab: RunTab, ended: Callable[..., str], deployment: Deployme
     expect(content.locator(".bar.file")).to_have_count(12)
     expect(content.get_by_role("table").get_by_role("row")).to_have_count(6)
     expect(content.get_by_role("row", name="MSTN")).to_contain_text("3 Success")
-    expect(content.get_by_text("Files that did not come through")).to_have_count(0)
+    expect(content.get_by_text("Failing files")).to_have_count(0)
     take_screenshot(tab.page, "run-tab-success-light")
 
     raw = content.locator("#raw pre")
@@ -126,7 +126,7 @@ def test_a_failed_run(tab: RunTab, ended: Callable[..., str]) -> None:
     take_screenshot(tab.page, "run-tab-failure-light")
 
 
-def test_a_run_that_goes_on(tab: RunTab, runs: dict[str, str], deployment: Deployment) -> None:
+def test_a_running_run(tab: RunTab, runs: dict[str, str], deployment: Deployment) -> None:
     run_id = runs["browser-endless"]
     deployment.api.wait_for_task("browser_runs", run_id, "synchronize", "deferred", seconds=240)
 
@@ -137,33 +137,33 @@ def test_a_run_that_goes_on(tab: RunTab, runs: dict[str, str], deployment: Deplo
     expect(content.locator(".facts")).to_contain_text(ref["run_id"])
     expect(content.locator(".facts")).to_contain_text("browser-endless (storage)")
     expect(content.locator("[data-since]")).to_have_text(re.compile(r"^\d+(\.\d)? (s|min)$"))
-    expect(content.locator(".told")).to_contain_text(f"Started run storage/browser-endless/{ref['run_id']}")
+    expect(content.locator(".log")).to_contain_text(f"Started run storage/browser-endless/{ref['run_id']}")
     expect(content.locator(".badge")).to_have_text(re.compile("Queued|NotStarted|Executing"))
     assert tab.problems == []
     take_screenshot(tab.page, "run-tab-waiting-light")
 
 
-def test_the_end_of_a_run_is_shown_to_who_watches(tab: RunTab, deployment: Deployment) -> None:
+def test_an_open_tab_shows_the_end_of_the_run(tab: RunTab, deployment: Deployment) -> None:
     deployment.api.wait_for_dag("browser_runs")
-    # What a browser loads but once is not to be waited for in the short life of this run.
-    tab.page.goto(f"{deployment.api.url}/dags", timeout=PATIENCE)
+    # Load the static files first: this run is short.
+    tab.page.goto(f"{deployment.api.url}/dags", timeout=TIMEOUT)
     run_id = deployment.api.trigger("browser_runs", {"connection_id": "browser-slow"})
 
     content = tab.open("browser_runs", run_id)
-    expect(content.locator("h2")).to_contain_text(re.compile("not begun|at work|Waiting"))
+    expect(content.locator("h2")).to_contain_text(re.compile("not started|has no run yet|Waiting"))
 
     expect(tab.title).to_contain_text("✓ Success", timeout=240_000)
     expect(content.get_by_role("status")).to_have_text(re.compile("^Success: "))
-    # The report is there before the task has ended, and until then the tab goes on asking.
+    # The report is available before the task has ended; the tab polls until then.
     expect(content.locator(".facts .state")).to_have_text("success", timeout=240_000)
     tab.requests.clear()
-    tab.page.wait_for_timeout(PAUSES)
+    tab.page.wait_for_timeout(TWO_POLLS)
     tab.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    tab.page.wait_for_timeout(PAUSES)
+    tab.page.wait_for_timeout(TWO_POLLS)
     assert [request.url for request in tab.requests if "xcomEntries" in request.url] == []
 
 
-def test_a_huge_run_is_there_at_once(tab: RunTab, ended: Callable[..., str]) -> None:
+def test_the_tab_of_a_huge_run_opens_quickly(tab: RunTab, ended: Callable[..., str]) -> None:
     content = tab.open("browser_runs", ended("browser-huge"))
 
     expect(tab.title).to_contain_text("5000 files")
@@ -173,37 +173,37 @@ def test_a_huge_run_is_there_at_once(tab: RunTab, ended: Callable[..., str]) -> 
     expect(content.locator(".failing > li")).to_have_count(7)
     take_screenshot(tab.page, "run-tab-huge-light", height=2300)
 
-    # On a machine that does other things besides, the first look need not be the quickest.
+    # On a busy machine a single measurement can be slow.
     took: list[float] = []
-    while not took or (min(took) >= SOON and len(took) < 8):
+    while not took or (min(took) >= MAX_SECONDS and len(took) < 8):
         tab.page.get_by_role("link", name="Details", exact=True).click()
         expect(content).to_have_count(0)
         began = time.monotonic()
         tab.page.get_by_role("link", name="iTwin run").click()
-        content.locator(".histogram").wait_for(timeout=PATIENCE)
+        content.locator(".histogram").wait_for(timeout=TIMEOUT)
         took.append(time.monotonic() - began)
-    assert min(took) < SOON, took
+    assert min(took) < MAX_SECONDS, took
 
 
-def test_an_earlier_try(tab: RunTab, ended: Callable[..., str]) -> None:
+def test_an_earlier_attempt_can_be_selected(tab: RunTab, ended: Callable[..., str]) -> None:
     run_id = ended("browser-moody")
     content = tab.open("browser_runs", run_id)
     expect(tab.title).to_contain_text("✓ Success")
 
-    content.get_by_label("Try").focus()
-    content.get_by_label("Try").select_option("1")
-    expect(tab.title).to_contain_text("Try 1 of 2.")
+    content.get_by_label("Attempt").focus()
+    content.get_by_label("Attempt").select_option("1")
+    expect(tab.title).to_contain_text("Attempt 1 of 2.")
     expect(content.locator(".failure")).to_contain_text("its result is Error")
     expect(content.locator(".facts")).to_contain_text("failed")
-    expect(content.get_by_label("Try")).to_be_focused()
+    expect(content.get_by_label("Attempt")).to_be_focused()
 
     tab.open("browser_runs", run_id, query="?try_number=1")
-    expect(tab.title).to_contain_text("Try 1 of 2.")
-    content.get_by_label("Try").select_option("2")
+    expect(tab.title).to_contain_text("Attempt 1 of 2.")
+    content.get_by_label("Attempt").select_option("2")
     expect(tab.title).to_contain_text("✓ Success")
 
 
-def test_what_a_run_says_is_text_and_nothing_else(tab: RunTab, ended: Callable[..., str]) -> None:
+def test_remote_text_is_never_markup(tab: RunTab, ended: Callable[..., str]) -> None:
     content = tab.open("browser_runs", ended("browser-hostile", "failed"))
 
     files = content.locator(".failing > li")
@@ -212,9 +212,9 @@ def test_what_a_run_says_is_text_and_nothing_else(tab: RunTab, ended: Callable[.
     expect(files.first).to_contain_text("</script><script>window.hacked=5</script>")
     expect(content).to_contain_text("<script>window.hacked=4</script>")
     content.get_by_text("Raw JSON").click()
-    # A link that is no web page is not even in the report.
+    # A link that is not http or https is not in the report.
     expect(content.locator("#raw pre")).not_to_contain_text("window.hacked=7")
-    # What is no web page is no link, nor is an address with quotes in it.
+    # Neither a URL with another scheme nor one with quotes becomes a link.
     expect(files.first.get_by_role("link")).to_have_count(0)
     expect(files.nth(1).get_by_role("link")).to_have_count(0)
     expect(content.locator("script, img, iframe, svg, b, i, [onclick]")).to_have_count(0)
@@ -224,7 +224,7 @@ def test_what_a_run_says_is_text_and_nothing_else(tab: RunTab, ended: Callable[.
 @pytest.mark.parametrize(
     ("map_index", "connection", "files"), [(0, "demo-second-connection", 5), (1, "demo-partial-connection", 4)]
 )
-def test_each_of_the_mapped_tasks_shows_its_own_run(
+def test_each_mapped_task_instance_shows_its_own_run(
     tab: RunTab, runs: dict[str, str], deployment: Deployment, map_index: int, connection: str, files: int
 ) -> None:
     deployment.api.wait_for_run("browser_mapped", runs["mapped"])
@@ -235,13 +235,13 @@ def test_each_of_the_mapped_tasks_shows_its_own_run(
     expect(content.locator(".numbers")).to_contain_text(f"{files} files")
 
 
-def test_other_tasks_are_left_in_peace(tab: RunTab, runs: dict[str, str], ended: Callable[..., str]) -> None:
+def test_an_unrelated_task_has_no_run(tab: RunTab, runs: dict[str, str], ended: Callable[..., str]) -> None:
     run_id = ended("demo-storage-connection")
 
-    content = tab.open("browser_runs", run_id, "somebody_elses")
+    content = tab.open("browser_runs", run_id, "unrelated")
 
-    expect(content.locator("p.note")).to_have_text(NOTHING_TO_SEE)
-    assert content.inner_text().strip().splitlines()[-1] == NOTHING_TO_SEE
+    expect(content.locator("p.note")).to_have_text(NO_RUN)
+    assert content.inner_text().strip().splitlines()[-1] == NO_RUN
     assert tab.problems == []
 
 
@@ -252,14 +252,14 @@ def test_a_viewer_sees_the_run(page_of: Callable[..., Page], deployment: Deploym
     expect(tab.title).to_contain_text("12 files")
 
 
-def test_who_may_not_see_what_tasks_did_sees_nothing_of_it(
+def test_a_user_without_permission_for_task_instances_sees_no_run(
     page_of: Callable[..., Page], deployment: Deployment, ended: Callable[..., str], emulator: Emulator
 ) -> None:
-    tab = RunTab(page_of(STRANGER), deployment.api.url)
+    tab = RunTab(page_of(RESTRICTED), deployment.api.url)
 
     content = tab.open("browser_runs", ended("demo-failing-connection", "failed"))
 
-    expect(content.locator("p.note")).to_contain_text("You may not see what this task did")
+    expect(content.locator("p.note")).to_contain_text("You have no permission to read task instances of this DAG.")
     assert "PD-ARC-Deck" not in tab.page.content()
     assert "demo-failing-connection" not in content.inner_text()
     ours = [request for request in tab.requests if "/itwin-run/" in request.url]
@@ -269,7 +269,7 @@ def test_who_may_not_see_what_tasks_did_sees_nothing_of_it(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("connection", "state"), [("demo-failing-connection", "failed"), ("browser-huge", "success")])
-def test_it_can_be_read_and_used_without_a_mouse(
+def test_the_tab_is_accessible_without_color_and_mouse(
     page_of: Callable[..., Page],
     deployment: Deployment,
     ended: Callable[..., str],
@@ -283,7 +283,7 @@ def test_it_can_be_read_and_used_without_a_mouse(
     expect(page.get_by_test_id("itwin-run")).to_have_attribute("data-theme", scheme)
 
     assert poor_contrasts(content) == []
-    # Nothing is told by colour alone.
+    # No information is in the color alone.
     for badge in content.locator(".badge").all():
         assert re.fullmatch(r"\S \w+", badge.inner_text())
     assert content.locator("[data-tone]:not(.badge, .state, .dot, .bar, .part)").count() == 0
@@ -303,9 +303,9 @@ def test_it_can_be_read_and_used_without_a_mouse(
 
 @pytest.fixture
 def below_a_path(deployment: Deployment) -> Iterator[AirflowApi]:
-    """One more API server of the same Airflow, which lives below a path of its host."""
+    """Another API server of the same Airflow, below a path of its host."""
     port = free_ports(1)[0]
-    url = f"http://127.0.0.1:{port}/of/us"
+    url = f"http://127.0.0.1:{port}/a/path"
     settings = server_environment(port) | {"AIRFLOW__API__BASE_URL": url}
     server = ManagedProcess(
         "api-server-below-a-path",
@@ -321,7 +321,7 @@ def below_a_path(deployment: Deployment) -> Iterator[AirflowApi]:
         server.stop()
 
 
-def test_it_finds_its_way_below_a_path(
+def test_the_tab_works_below_a_path(
     page_of: Callable[..., Page], below_a_path: AirflowApi, ended: Callable[..., str]
 ) -> None:
     tab = RunTab(page_of(url=below_a_path.url), below_a_path.url)
@@ -331,12 +331,12 @@ def test_it_finds_its_way_below_a_path(
     expect(tab.title).to_contain_text("12 files")
     expect(content.locator(".jobs li").first).to_have_css("display", "grid")
     assert tab.page.request.get(f"{below_a_path.url}/itwin-run/icon.svg").ok
-    asked = [request.url for request in tab.requests if request.url.startswith("http")]
-    assert [address for address in asked if not address.startswith(f"{below_a_path.url}/")] == []
+    requested = [request.url for request in tab.requests if request.url.startswith("http")]
+    assert [address for address in requested if not address.startswith(f"{below_a_path.url}/")] == []
     assert tab.problems == []
 
 
-def test_it_is_dark_where_airflow_is(
+def test_the_tab_follows_the_dark_theme_of_airflow(
     page_of: Callable[..., Page], deployment: Deployment, ended: Callable[..., str]
 ) -> None:
     page = page_of(color_scheme="dark")

@@ -1,4 +1,4 @@
-"""The people of the browser tests can look at Airflow, and are who they are said to be."""
+"""The users of the browser tests can log in, and have the intended permissions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from .users import ADMIN, STRANGER, VIEWER
+from .users import ADMIN, RESTRICTED, VIEWER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 
-@pytest.mark.parametrize("person", [ADMIN, VIEWER])
-def test_each_sees_the_dags(deployment: Deployment, page_of: Callable[..., Page], person: str) -> None:
+@pytest.mark.parametrize("user", [ADMIN, VIEWER])
+def test_a_user_sees_the_dags(deployment: Deployment, page_of: Callable[..., Page], user: str) -> None:
     deployment.api.wait_for_dag("browser_runs")
-    page = page_of(person)
+    page = page_of(user)
 
     page.goto(f"{deployment.api.url}/dags")
 
     expect(page.get_by_text("browser_runs").first).to_be_visible()
-    assert page.request.get(f"{deployment.api.url}/ui/auth/me").json()["username"] == person
+    assert page.request.get(f"{deployment.api.url}/ui/auth/me").json()["username"] == user
 
 
-def test_one_does_not_see_what_tasks_did(deployment: Deployment, page_of: Callable[..., Page]) -> None:
-    page = page_of(STRANGER)
+def test_the_restricted_user_cannot_read_task_instances(deployment: Deployment, page_of: Callable[..., Page]) -> None:
+    page = page_of(RESTRICTED)
 
-    assert page.request.get(f"{deployment.api.url}/ui/auth/me").json()["username"] == STRANGER
+    assert page.request.get(f"{deployment.api.url}/ui/auth/me").json()["username"] == RESTRICTED
     assert page.request.get(f"{deployment.api.url}/api/v2/dags/browser_runs").ok
     assert page.request.get(f"{deployment.api.url}/api/v2/dags/~/dagRuns/~/taskInstances").status == 403

@@ -1,4 +1,4 @@
-"""Who looks at Airflow in the browser: an admin, a viewer, and one who may see DAGs but nothing of what their tasks did."""
+"""The users of the browser tests: an admin, a viewer, and a user who may read DAGs but no task instances."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROLES = {"ada": "admin", "vera": "viewer", "nora": "viewer"}
-"""Person by person; nora is kept from what tasks did by the auth manager below."""
+"""Role by user; the auth manager below denies nora the task instances."""
 
-ADMIN, VIEWER, STRANGER = ROLES
+ADMIN, VIEWER, RESTRICTED = ROLES
 
-_WITHHELD = {DagAccessEntity.TASK_INSTANCE, DagAccessEntity.TASK_LOGS, DagAccessEntity.XCOM}
+_DENIED = {DagAccessEntity.TASK_INSTANCE, DagAccessEntity.TASK_LOGS, DagAccessEntity.XCOM}
 
 
-def password_of(person: str) -> str:
-    """Give the password of a person."""
-    return f"{person}-of-the-tests"
+def password_of(user: str) -> str:
+    """Return the password of a user."""
+    return f"{user}-of-the-tests"
 
 
 def environment_of_users(home: Path) -> dict[str, str]:
-    """Make the people known to an Airflow whose files are in `home`."""
+    """Return the environment variables that define the users of the Airflow in `home`."""
     passwords = home / "passwords.json"
-    passwords.write_text(json.dumps({person: password_of(person) for person in ROLES}))
+    passwords.write_text(json.dumps({user: password_of(user) for user in ROLES}))
     return {
         "AIRFLOW__CORE__AUTH_MANAGER": f"{__name__}.{UsersAuthManager.__name__}",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{person}:{role}" for person, role in ROLES.items()),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in ROLES.items()),
     }
 
 
 class UsersAuthManager(SimpleAuthManager):
-    """The simple auth manager, which knows roles only, with one person more who has fewer rights than any of them."""
+    """The simple auth manager, with a user who has fewer permissions than any role."""
 
     def is_authorized_dag(self, *, user: Any, access_entity: Any = None, **details: Any) -> bool:
-        """Keep one person from task instances, their logs and their XComs."""
-        if user.get_name() == STRANGER and access_entity in _WITHHELD:
+        """Deny one user the task instances, their logs and their XComs."""
+        if user.get_name() == RESTRICTED and access_entity in _DENIED:
             return False
         return super().is_authorized_dag(user=user, access_entity=access_entity, **details)

@@ -43,7 +43,7 @@ class Witness:
         return answer
 
     def judge(self, answer: requests.Response, *, representation: bool = False) -> None:
-        operation = self.emulator.journal.latest(1)[0].operation
+        operation = self.emulator.request_log.latest(1)[0].operation
         self.seen[operation, answer.status_code, representation] += 1
         place = contract.place_of(operation, answer.status_code, representation=representation)
         assert answer.headers["x-correlation-id"]

@@ -1,4 +1,4 @@
-"""The documented shapes of answers, and which answer has which."""
+"""The documented schemas of responses, by operation."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 from referencing import Registry, Resource
 
-SCHEMAS = Path(__file__).parent / "schemas"
+SCHEMA_FOLDER = Path(__file__).parent / "schemas"
 BASE = "https://contracts.example/"
 _REGISTRY: Registry[Any] = Registry().with_resources(
-    (BASE + path.name, Resource.from_contents(json.loads(path.read_text()))) for path in SCHEMAS.glob("*.json")
+    (BASE + path.name, Resource.from_contents(json.loads(path.read_text()))) for path in SCHEMA_FOLDER.glob("*.json")
 )
 
-# Each operation with the place of its shape; where there are two, the first is the one for "Prefer: return=minimal".
-SHAPES: dict[str, tuple[str, ...]] = {
+# The location of the schema of each operation; of two, the first is for "Prefer: return=minimal".
+SCHEMAS: dict[str, tuple[str, ...]] = {
     "create-storage-connection": ("connection.json#/$defs/response",),
     "get-storage-connections": ("connection.json#/$defs/summaryPage", "connection.json#/$defs/page"),
     "get-storage-connection": ("connection.json#/$defs/response",),
@@ -68,26 +68,26 @@ TOKEN_ERROR = "identity.json#/$defs/tokenError"
 
 
 def check(body: Any, place: str) -> None:
-    """Fail unless a body has the shape at a place."""
+    """Fail unless a body matches the schema at a location."""
     validator = jsonschema.Draft202012Validator({"$ref": BASE + place}, registry=_REGISTRY)
     problems = [f"{error.json_path}: {error.message}" for error in validator.iter_errors(body)]
     assert not problems, f"not {place}: {problems}"
 
 
 def place_of(operation: str | None, status: int, *, representation: bool) -> str | None:
-    """Tell where the shape of an answer is described; None if the answer has no body."""
+    """Return the location of the schema of a response, or None if it has no body."""
     if operation is None:
         return GATEWAY_ERROR
     if status >= 400:
         return TOKEN_ERROR if operation == "token" else ERROR
-    shapes = SHAPES[operation]
-    if not shapes or status == 303:
+    schemas = SCHEMAS[operation]
+    if not schemas or status == 303:
         return None
-    return shapes[-1] if representation else shapes[0]
+    return schemas[-1] if representation else schemas[0]
 
 
 def resolved(place: str) -> Any:
-    """Give the shape at a place with everything that it refers to put in, without what is for readers only."""
+    """Return the schema at a location with all references resolved, without descriptions."""
     found = _REGISTRY.resolver(BASE).lookup(BASE + place)
     return _inlined(found.contents, found.resolver)
 

@@ -1,8 +1,8 @@
 """
-Clients that know nothing of this package, each with the habits of one that is known from public places.
+Clients independent of this package, each with the habits of a publicly known one.
 
-They are written from what is known of those programs, in few lines, and take the liberties that those take. None of them
-sleeps: they are given what to do instead.
+They reproduce the habits of known programs in few lines. None of them
+sleeps: a function to call instead is passed in.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class CommandLine:
             headers={"Authorization": self.token(), "Accept": MEDIA_TYPE, "Content-Type": "application/json"},
             timeout=10,
         )
-        # Whether there is anything to read, this header tells.
+        # This header says whether there is a body.
         if "application/json" in (answer.headers.get("content-type") or ""):
             data = answer.json()
             if not answer.ok:

@@ -1,4 +1,4 @@
-"""The examples of the documentation, held against the shapes and read by the client of this package, without loss."""
+"""The examples of the documentation match the schemas, and the client of this package reads them without loss."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from airflow_provider_itwin.api.http.auth import ClientCredentials
-from airflow_provider_itwin.api.http.error_mapping import refusal
+from airflow_provider_itwin.api.http.error_mapping import map_error
 from airflow_provider_itwin.api.http.messages import Request, Response
 from airflow_provider_itwin.api.models import resources
 from itwin_emulator import Emulator, ManualClock
@@ -61,8 +61,8 @@ def test_examples_have_the_documented_shapes(path: Path) -> None:
 @pytest.mark.parametrize("path", [path for path in EXAMPLES if named(path)[1] == 200], ids=ids)
 def test_examples_are_read_without_loss(path: Path) -> None:
     body = named(path)[2]
-    (shape,) = (READ_AS[name] for name in body if name in READ_AS)
-    read = resources.decoded(path.read_bytes(), shape)
+    (schema,) = (READ_AS[name] for name in body if name in READ_AS)
+    read = resources.decoded(path.read_bytes(), schema)
     assert msgspec.to_builtins(read) == without_pages(body)
 
 
@@ -70,7 +70,7 @@ def test_examples_are_read_without_loss(path: Path) -> None:
 def test_refusals_are_read_without_loss(path: Path) -> None:
     operation, status, body = named(path)
     request = Request("GET", "https://api.bentley.com/x", {})
-    error = refusal(Response(status, {}, path.read_bytes()), request, operation, ClientCredentials("id", "secret"))
+    error = map_error(Response(status, {}, path.read_bytes()), request, operation, ClientCredentials("id", "secret"))
     told = {"code": error.code, "message": error.message}
     if error.details:
         names = ("code", "message", "target")
@@ -89,12 +89,12 @@ def test_runs_of_the_emulator_are_read_without_loss(emulator: Emulator, clock: M
         session.headers.update(headers)
         session.post(f"{path}/{START[kind]}", json=RUN_BODIES[kind], timeout=10)
         for _ in range(6):
-            for end, shape in (
+            for end, schema in (
                 ("/runs", resources.RunPage),
                 ("", resources.ConnectionEnvelope),
                 (f"/runs/{emulator.runs(connection)[0]['id']}", resources.RunEnvelope),
             ):
                 answer = session.get(path + end, headers={"Prefer": "return=representation"}, timeout=10)
-                read = resources.decoded(answer.content, shape)
+                read = resources.decoded(answer.content, schema)
                 assert msgspec.to_builtins(read) == without_pages(answer.json())
             clock.advance(2)

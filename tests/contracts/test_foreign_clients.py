@@ -1,4 +1,4 @@
-"""Clients that nobody here wrote work against the emulator unchanged."""
+"""Clients written for the real service work with the emulator unchanged."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_discovery_says_all_that_openid_requires(emulator: Emulator) -> None:
     contract.check(keys.json(), "identity.json#/$defs/keySet")
 
 
-def test_discovery_speaks_of_the_host_that_was_asked(emulator: Emulator) -> None:
+def test_discovery_returns_the_requested_host(emulator: Emulator) -> None:
     url = f"http://localhost:{emulator.port}"
     configuration = requests.get(f"{url}/.well-known/openid-configuration", timeout=10).json()
     assert configuration["issuer"] == url
@@ -61,7 +61,7 @@ def test_token_by_discovery_and_basic(slash: str) -> None:
         assert claims["iss"] == emulator.url
         assert claims["client_id"] == emulator.client_id
         assert claims["exp"] - time.time() == pytest.approx(3600, abs=5)
-        assert [entry.operation for entry in emulator.journal] == ["discovery", "token"]
+        assert [entry.operation for entry in emulator.request_log] == ["discovery", "token"]
 
 
 @pytest.mark.parametrize("secret", ["plain", "a+b/c=d", "100% & more", "ä:ö", "it's (fine)!*~", "x" * 400])
@@ -79,7 +79,7 @@ def test_a_command_line_that_polls(demo: Emulator, clock: ManualClock) -> None:
     client = CommandLine(demo.url, authorization(demo).access_token, lambda: clock.advance(10))
     assert client.run("demo-storage-connection")["result"] == "Success"
     assert client.run("demo-failing-connection")["result"] == "Error"
-    statuses = [entry.status for entry in demo.journal if entry.operation == "run-storage-connection"]
+    statuses = [entry.status for entry in demo.request_log if entry.operation == "run-storage-connection"]
     assert statuses == [202, 202]
 
 
@@ -87,19 +87,19 @@ def test_a_command_line_that_does_not_notice_a_redirect(demo: Emulator, clock: M
     client = CommandLine(demo.url, authorization(demo).access_token, lambda: clock.advance(10))
     active = demo.start_run("demo-storage-connection")
     assert client.run("demo-storage-connection")["id"] == active
-    assert [entry.status for entry in demo.journal if entry.method == "POST"] == [200, 303]
+    assert [entry.status for entry in demo.request_log if entry.method == "POST"] == [200, 303]
 
 
 def test_a_command_line_that_pages_with_encoded_names(emulator: Emulator) -> None:
     wanted = [emulator.add_connection(imodel_id="m") for _ in range(5)]
     client = CommandLine(emulator.url, authorization(emulator).access_token, lambda: None)
     assert [one["id"] for one in client.connections("m")] == wanted
-    assert [entry.query["$skip"] for entry in emulator.journal if "$skip" in entry.query] == ["0", "2", "4"]
+    assert [entry.query["$skip"] for entry in emulator.request_log if "$skip" in entry.query] == ["0", "2", "4"]
 
 
 @pytest.mark.parametrize("spec", ["newest-first", "oldest-first", "shuffled"])
 def test_an_app_that_sorts_by_itself(emulator: Emulator, clock: ManualClock, spec: str) -> None:
-    emulator.oddities.run_order = spec  # type: ignore[assignment]
+    emulator.quirks.run_order = spec  # type: ignore[assignment]
     token = form_token(emulator.url, emulator.client_id, emulator.client_secret)
     app = SampleApp(emulator.url, token)
     imodel = emulator.add_imodel()
@@ -118,7 +118,7 @@ def test_an_app_that_sorts_by_itself(emulator: Emulator, clock: ManualClock, spe
     assert seen == [run["id"] for run in emulator.runs(made["id"])]
 
 
-def test_a_sample_that_asks_links_as_they_are(emulator: Emulator, clock: ManualClock) -> None:
+def test_a_sample_that_follows_links_unchanged(emulator: Emulator, clock: ManualClock) -> None:
     connection = emulator.add_connection("manifest", files=[{"name": "Master.dgn", "file_id": "f5b36238"}])
     sample = ManifestSample(emulator.url, form_token(emulator.url, emulator.client_id, emulator.client_secret))
     assert sample.last_run(connection) is None

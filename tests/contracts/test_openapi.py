@@ -1,4 +1,4 @@
-"""The emulator's description of itself agrees with the documented shapes, and with what it really does."""
+"""The OpenAPI document agrees with the documented schemas and with the responses."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def operations(description: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {one["operationId"]: one for methods in description["paths"].values() for one in methods.values()}
 
 
-def inlined(schema: Any, shapes: dict[str, Any]) -> Any:
+def inlined(schema: Any, schemas: dict[str, Any]) -> Any:
     """Write a schema of OpenAPI 3.0 as JSON Schema does, with everything that it refers to put in."""
     if isinstance(schema, list):
-        return [inlined(one, shapes) for one in schema]
+        return [inlined(one, schemas) for one in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
-        return inlined(shapes[schema["$ref"].rpartition("/")[2]], shapes)
-    plain = {name: inlined(value, shapes) for name, value in schema.items() if name != "nullable"}
+        return inlined(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    plain = {name: inlined(value, schemas) for name, value in schema.items() if name != "nullable"}
     if schema.get("nullable"):
         plain["type"] = [plain["type"], "null"]
     return plain
@@ -74,26 +74,26 @@ def test_the_table_is_all_there(description: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "operation",
-    [name for name, shapes in contract.SHAPES.items() if shapes and name not in ("token", "discovery", "jwks")],
+    [name for name, schemas in contract.SCHEMAS.items() if schemas and name not in ("token", "discovery", "jwks")],
 )
 def test_shapes_are_the_documented_ones(description: dict[str, Any], operation: str) -> None:
-    shapes = description["components"]["schemas"]
+    schemas = description["components"]["schemas"]
     described = next(
         answer["content"]["application/json"]["schema"]
         for status, answer in operations(description)[operation]["responses"].items()
         if status < "300"
     )
     variants = described.get("anyOf", [described])
-    documented = [contract.resolved(place) for place in contract.SHAPES[operation]]
-    assert [without_requirements(inlined(one, shapes)) for one in variants] == without_requirements(documented)
+    documented = [contract.resolved(place) for place in contract.SCHEMAS[operation]]
+    assert [without_requirements(inlined(one, schemas)) for one in variants] == without_requirements(documented)
 
 
 def test_every_reference_leads_somewhere(description: dict[str, Any]) -> None:
-    shapes = description["components"]["schemas"]
+    schemas = description["components"]["schemas"]
     text = json.dumps(description)
-    assert {part.partition('"')[0] for part in text.split("#/components/schemas/")[1:]} == set(shapes)
-    for schema in shapes.values():
-        jsonschema.Draft202012Validator.check_schema(inlined(schema, shapes))
+    assert {part.partition('"')[0] for part in text.split("#/components/schemas/")[1:]} == set(schemas)
+    for schema in schemas.values():
+        jsonschema.Draft202012Validator.check_schema(inlined(schema, schemas))
 
 
 def test_the_description_needs_no_token_and_says_where_it_is(description: dict[str, Any]) -> None:
@@ -102,7 +102,7 @@ def test_the_description_needs_no_token_and_says_where_it_is(description: dict[s
     assert flow["tokenUrl"] == f"{server['url']}/connect/token"
 
 
-# Chosen ids take the place of generated ones that nobody has.
+# Existing ids replace generated ones, which do not exist.
 HOOKS = """
 import json, os
 import schemathesis
@@ -160,16 +160,16 @@ def populate(emulator: Emulator) -> dict[str, Any]:
             if number < 7:
                 emulator.finish_run(connection, emulator.start_run(connection))
                 emulator.plan_run(connection, duration=number)
-            one = emulator.platform.connections[connection]
+            one = emulator.store.connections[connection]
             ids = {"connectionId": connection, "sourceFileId": one.files[0].id}
             known[kind].append(ids | {"runId": one.runs[0].id if one.runs else "none"})
-    known["iModelId"] = list(emulator.platform.imodels)[::9]
-    known["iTwinId"] = list(emulator.platform.itwins)
+    known["iModelId"] = list(emulator.store.imodels)[::9]
+    known["iTwinId"] = list(emulator.store.itwins)
     return known
 
 
 def test_nothing_undocumented_is_ever_answered(tmp_path: Path) -> None:
-    """Thousands of generated requests, good ones and bad ones: no answer may be undocumented in status, type or shape."""
+    """Thousands of generated requests, valid and invalid: every response is documented in status, type and schema."""
     if find_spec("schemathesis") is None:
         if os.getenv("CI") == "true":
             pytest.fail("schemathesis is not installed, and on a build server nothing is left out")
@@ -190,7 +190,7 @@ def test_nothing_undocumented_is_ever_answered(tmp_path: Path) -> None:
         options = {
             "--header": f"Authorization: Bearer {emulator.make_token(emulator.client_id)}",
             # What is well-formed can still be about something that does not exist, and a path that has no such method is
-            # one that does not exist: so says the gateway of the real service.
+            # one that does not exist, as the gateway of the real service does.
             "--exclude-checks": "positive_data_acceptance,unsupported_method",
             "--max-examples": "10",
             "--seed": "1",
@@ -207,8 +207,8 @@ def test_nothing_undocumented_is_ever_answered(tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-4_000:]
-        answered = {(entry.operation, entry.status) for entry in emulator.journal}
+        answered = {(entry.operation, entry.status) for entry in emulator.request_log}
     reached = {operation for operation, status in answered if status is not None and status < 300}
-    # Deletions are let go astray, lest nothing be left; a token needs a secret that nobody guesses.
+    # Deletions use other ids, so that entities remain; a token needs the secret.
     missed = {operation.id for operation in OPERATIONS if operation.method != "DELETE"} - {"token"} - reached
     assert len(missed) < 5, f"the requests are not good enough to reach {missed}"

@@ -1,4 +1,4 @@
-"""Every answer of the emulator has the documented shape: of every operation, in every phase of a run, in full and in brief."""
+"""Every response has the documented schema: of every operation, in every phase of a run, in full and as a summary."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ FILES: dict[str, dict[str, Any]] = {
 }
 
 
-def test_the_table_of_shapes_has_every_operation() -> None:
-    assert set(contract.SHAPES) == {operation.id for operation in OPERATIONS}
+def test_the_table_of_schemas_has_every_operation() -> None:
+    assert set(contract.SCHEMAS) == {operation.id for operation in OPERATIONS}
 
 
 def test_every_operation(witness: Witness, emulator: Emulator) -> None:
     for kind in KINDS:
         live(witness, emulator, kind)
     ask = witness.ask
-    imodel = emulator.platform.imodels["m-storage"]
+    imodel = emulator.store.imodels["m-storage"]
     ask("GET", f"/imodels/{imodel.id}")
     ask("GET", f"/itwins/{imodel.itwin_id}")
     for prefer in (None, "representation"):
@@ -47,9 +47,9 @@ def test_every_operation(witness: Witness, emulator: Emulator) -> None:
         assert answer.status_code == status
         witness.judge(answer)
     fruitful = {operation for operation, status, _ in witness.seen if status < 300}
-    assert fruitful == set(contract.SHAPES)
+    assert fruitful == set(contract.SCHEMAS)
     in_full = {operation for operation, status, whole in witness.seen if whole and status == 200}
-    assert in_full == {name for name, shapes in contract.SHAPES.items() if len(shapes) > 1}
+    assert in_full == {name for name, schemas in contract.SCHEMAS.items() if len(schemas) > 1}
 
 
 def live(witness: Witness, emulator: Emulator, kind: str) -> None:
@@ -113,7 +113,7 @@ def test_every_phase_of_a_run(witness: Witness, emulator: Emulator, clock: Manua
 
 
 def agrees(run: dict[str, Any], result: str, kind: str) -> None:
-    """Fail unless what a run says of itself fits together."""
+    """Fail unless the fields of a run are consistent."""
     over = run["state"] == "Completed"
     assert run["result"] == (result if over else "Undetermined")
     assert ("endDateTime" in run) == over
@@ -146,8 +146,8 @@ def test_refusals(witness: Witness, emulator: Emulator, status: int, kind: str) 
         case 404:
             path = path.replace(connection, "nobody")
         case 409:
-            emulator.platform.claim_start("m")
-            emulator.oddities.slow_start = 0.01
+            emulator.store._starting.add("m")
+            emulator.quirks.slow_start = 0.01
         case 422:
             path = path.replace(connection, "no id")
         case 429:

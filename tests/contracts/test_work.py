@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 
 from itwin_emulator import Emulator, ManualClock
-from itwin_emulator.api.json_cache import RunPrints, encode
+from itwin_emulator.api.json_cache import RunJsonCache
+from itwin_emulator.api.request import ApiRequest
+from itwin_emulator.api.serializers import Serializer
 from itwin_emulator.domain.entities import Connection
-from itwin_emulator.domain.runs import Run
-from itwin_emulator.http.errors import Answer, ApiError
-from itwin_emulator.http.oauth import MOST_KNOWN
-from itwin_emulator.http.request import Call
-from itwin_emulator.http.request_log import Journal, JournalEntry
-from itwin_emulator.http.server import _find_place
-from itwin_emulator.spec.operations import ROUTER
+from itwin_emulator.http.errors import ApiError
+from itwin_emulator.http.oauth import MAX_VERIFIED
+from itwin_emulator.http.request_log import LoggedRequest, RequestLog
+from itwin_emulator.http.responses import Response, encode
+from itwin_emulator.spec.router import ROUTER, find_route
 
 from .conftest import EXPORT, MANIFEST, STORAGE
 
@@ -38,14 +38,14 @@ BYTES = 20_000
 def made(count: int) -> Emulator:
     """Make an emulator with so many connections, ten runs each; the first ones are the same whatever the number."""
     emulator = Emulator(clock=ManualClock(speed=60), scenario=None)
-    platform = emulator.platform
-    now = platform.clock.now()
+    store = emulator.store
+    now = store.clock.now()
     for number in range(count):
         kind = ("storage", "manifest", "export")[number % 3]
-        connection = platform.add_connection(kind, f"c-{number}", f"m-{number}", f"Connection {number}")  # type: ignore[arg-type]
+        connection = store.add_connection(kind, f"c-{number}", f"m-{number}", f"Connection {number}")  # type: ignore[arg-type]
         for age in range(RUNS, 0, -1):
-            begun = Run.begin(connection, connection.files, connection.usual_plan, now - age * 1000.0, 60.0)
-            platform.record_run(connection, begun)
+            begun = store.new_run(connection, connection.files, connection.default_plan, now - age * 1000.0)
+            store.record_run(connection, begun)
     # A client that was invited to some iTwins, as most real ones were.
     emulator.add_itwin("apart")
     emulator.add_connection("storage", "c-apart", emulator.add_imodel("m-apart", "apart"))
@@ -70,9 +70,10 @@ def answered(emulator: Emulator, method: str, path: str, prefer: str | None, bod
     assert found is not None
     operation, params = found
     assert operation.handler is not None
-    call = Call(
-        platform=emulator.platform,
-        client=emulator.platform.clients[client],
+    request = ApiRequest(
+        store=emulator.store,
+        json_cache=emulator.json_cache,
+        client=emulator.store.clients[client],
         traits=operation.traits,
         path=where,
         params=params,
@@ -82,9 +83,9 @@ def answered(emulator: Emulator, method: str, path: str, prefer: str | None, bod
         origin="http://127.0.0.1",
     )
     try:
-        answer: Answer = operation.handler(call)
+        answer: Response = operation.handler(request)
     except ApiError as error:
-        answer = error.answer()
+        answer = error.to_response()
     return encode(answer.body)
 
 
@@ -131,7 +132,7 @@ else:
 
 
 def memory(act: Callable[[], object]) -> int:
-    """Tell how many bytes something takes at most while it goes on."""
+    """Return the peak memory of a call in bytes."""
     tracemalloc.start()
     try:
         start = tracemalloc.get_traced_memory()[0]
@@ -176,7 +177,7 @@ def test_an_answer_among_many(
 ) -> None:
     work = []
     for emulator in (small, large):
-        run = emulator.platform.connections["c-3"].runs[0].id
+        run = emulator.store.connections["c-3"].runs[0].id
         asked = (emulator, method, path.replace("{run}", run), prefer, body, client)
         if method == "GET":
             answered(*asked)
@@ -192,22 +193,22 @@ def test_the_counters_count() -> None:
     assert memory(lambda: list(range(10_000))) > 4 * BYTES
 
 
-def test_the_page_for_people_among_many(small: Emulator, large: Emulator) -> None:
+def test_the_dashboard_with_many_connections(small: Emulator, large: Emulator) -> None:
     """It shows at most 200 connections, so it may cost so much and no more."""
-    most = 200 / (FEW + 1) * instructions(small.watch)
-    assert instructions(large.watch) < most * ROOM
+    most = 200 / (FEW + 1) * instructions(small.controls.dashboard)
+    assert instructions(large.controls.dashboard) < most * ROOM
 
 
 @pytest.fixture
 def connection() -> Connection:
     emulator = Emulator(clock=ManualClock(speed=60))
-    return emulator.platform.connections[emulator.add_connection(files=5)]
+    return emulator.store.connections[emulator.add_connection(files=5)]
 
 
-def test_a_run_asked_for_again_is_not_printed_again(connection: Connection) -> None:
+def test_a_run_is_serialized_once(connection: Connection) -> None:
     emulator = Emulator(clock=ManualClock(speed=60))
     name = emulator.add_connection(files=200)
-    run = emulator.platform.connections[name].runs
+    run = emulator.store.connections[name].runs
     emulator.start_run(name)
     path = f"{STORAGE}/{name}/runs/{run[0].id}"
 
@@ -218,21 +219,24 @@ def test_a_run_asked_for_again_is_not_printed_again(connection: Connection) -> N
     assert instructions(ask) < first / 5
 
 
-def test_what_is_remembered_is_bounded(connection: Connection) -> None:
-    prints = RunPrints(most_bytes=20_000)
+def test_caches_are_bounded(connection: Connection) -> None:
+    json_cache = RunJsonCache(max_bytes=20_000)
     emulator = Emulator(clock=ManualClock(speed=60))
-    show = emulator.platform.show("http://127.0.0.1")
+    serializer = Serializer(emulator.clock.now(), 0.0, "http://127.0.0.1", emulator.quirks)
     for _ in range(100):
-        prints.of(Run.begin(connection, connection.files, connection.usual_plan, show.now - 1e6, 60.0), show)
-        assert prints.size <= 20_000
-    assert 0 < len(prints) < 20
-    journal = Journal(limit=10)
-    entry = JournalEntry(0.0, "GET", "/", {}, None, 200, None, {}, "", None, 0, "")
+        json_cache.encode_run(
+            emulator.store.new_run(connection, connection.files, connection.default_plan, serializer.now - 1e6),
+            serializer,
+        )
+        assert json_cache.size <= 20_000
+    assert 0 < len(json_cache) < 20
+    request_log = RequestLog(limit=10)
+    entry = LoggedRequest(0.0, "GET", "/", {}, None, 200, None, {}, "", None, 0, "")
     for _ in range(50):
-        journal.add(entry)
-    assert len(journal) == 10
-    for number in range(MOST_KNOWN + 10):
+        request_log.add(entry)
+    assert len(request_log) == 10
+    for number in range(MAX_VERIFIED + 10):
         token = emulator.make_token(emulator.client_id, lifetime=3600.0 + number)
-        emulator.desk.examine(f"Bearer {token}")
-    assert len(emulator.desk._known) <= MOST_KNOWN
-    assert _find_place.cache_info().maxsize is not None
+        emulator.tokens.authenticate(f"Bearer {token}")
+    assert len(emulator.tokens._verified_claims) <= MAX_VERIFIED
+    assert find_route.cache_info().maxsize is not None

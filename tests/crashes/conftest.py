@@ -1,4 +1,4 @@
-"""One Airflow for all crash tests; the scenes that leave it alone are played in it side by side."""
+"""One Airflow for all crash tests; scenarios that do not stop any of its components run in it concurrently."""
 
 from __future__ import annotations
 
@@ -8,59 +8,61 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .crash_deployment import IMPATIENT, CrashDeployment
+from .crash_deployment import SHORT_TIMEOUTS, CrashDeployment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    Scene = Callable[[CrashDeployment], None]
+    Scenario = Callable[[CrashDeployment], None]
 
 HERE = Path(__file__).parent
-AT_ONCE = 6
-LONGEST = 600.0
+MAX_CONCURRENT = 6
+SCENARIO_TIMEOUT = 600.0
 
 
 @pytest.fixture(scope="package")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CrashDeployment]:
-    with CrashDeployment(tmp_path_factory.mktemp("airflow"), sorted((HERE / "dags").glob("*.py")), IMPATIENT) as stage:
-        yield stage
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CrashDeployment]:
+    with CrashDeployment(
+        tmp_path_factory.mktemp("airflow"), sorted((HERE / "dags").glob("*.py")), SHORT_TIMEOUTS
+    ) as deployment:
+        yield deployment
 
 
 @pytest.fixture(scope="package")
-def scenes(stage: CrashDeployment, request: pytest.FixtureRequest) -> Iterator[dict[Scene, Future[None]]]:
-    """All scenes that were asked for, in play."""
+def scenarios(deployment: CrashDeployment, request: pytest.FixtureRequest) -> Iterator[dict[Scenario, Future[None]]]:
+    """All selected scenarios, started."""
     parameters: list[dict[str, Any]] = [
         item.callspec.params
         for item in request.session.items
         if isinstance(item, pytest.Function) and item.path.parent == HERE and hasattr(item, "callspec")
     ]
-    wanted: list[Scene] = [given["scene"] for given in parameters if "scene" in given]
-    pool = ThreadPoolExecutor(AT_ONCE)
+    selected: list[Scenario] = [values["scenario"] for values in parameters if "scenario" in values]
+    pool = ThreadPoolExecutor(MAX_CONCURRENT)
     try:
-        yield {scene: pool.submit(scene, stage) for scene in wanted}
+        yield {scenario: pool.submit(scenario, deployment) for scenario in selected}
     finally:
-        # Whoever interrupts the tests does not want to see the scenes that have not begun.
+        # After an interrupt, scenarios that have not started must not start.
         pool.shutdown(cancel_futures=True)
 
 
 @pytest.fixture
-def play(scenes: dict[Scene, Future[None]]) -> Callable[[Scene], None]:
-    """Watch a scene to its end, and fail if it has."""
-    return lambda scene: scenes[scene].result(LONGEST)
+def finish(scenarios: dict[Scenario, Future[None]]) -> Callable[[Scenario], None]:
+    """Return a function that waits for a scenario to end, and raises the error of the scenario."""
+    return lambda scenario: scenarios[scenario].result(SCENARIO_TIMEOUT)
 
 
 @pytest.fixture(scope="package")
-def quiet_stage(stage: CrashDeployment, scenes: dict[Scene, Future[None]]) -> CrashDeployment:
-    """The Airflow, when no scene is in play any more."""
-    wait(scenes.values(), LONGEST)
-    return stage
+def idle_deployment(deployment: CrashDeployment, scenarios: dict[Scenario, Future[None]]) -> CrashDeployment:
+    """The Airflow, after all scenarios have ended."""
+    wait(scenarios.values(), SCENARIO_TIMEOUT)
+    return deployment
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    for name in ("stage", "quiet_stage"):
-        stage = getattr(item, "funcargs", {}).get(name)
-        if report.failed and isinstance(stage, CrashDeployment):
-            report.sections.append(("Airflow's processes", stage.last_words()))
+    for name in ("deployment", "idle_deployment"):
+        deployment = getattr(item, "funcargs", {}).get(name)
+        if report.failed and isinstance(deployment, CrashDeployment):
+            report.sections.append(("Airflow's processes", deployment.last_output()))
     return report

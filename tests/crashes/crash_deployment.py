@@ -1,4 +1,4 @@
-"""What the crash tests play on: one Airflow that notices losses soon, a service for each scene, and a way to lose things."""
+"""The Airflow of the crash tests: it detects losses within seconds, has a service per scenario, and can kill processes."""
 
 from __future__ import annotations
 
@@ -30,48 +30,48 @@ if TYPE_CHECKING:
 TASK = "synchronize"
 SECOND = "second triggerer"
 OUTAGE_TOLERANCE = 15
-TRIGGERER_GIVEN_UP_AFTER = 6
+TRIGGERER_TIMEOUT = 6
 LONGEST_PAUSE = 2.0
-"""Seconds within which a loss comes about, after the moment that a test has waited for; TEST_SEED draws others."""
+"""Longest random pause, in seconds, between the point that a test has waited for and the loss; TEST_SEED sets the seed."""
 
-IMPATIENT = {
+SHORT_TIMEOUTS = {
     "AIRFLOW__CORE__PARALLELISM": "12",
     "AIRFLOW__ITWIN__OUTAGE_TOLERANCE": str(OUTAGE_TOLERANCE),
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "25",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "1",
-    # A scheduler that is so slow that it takes itself for lost resets its tasks again and again.
+    # A slow scheduler that misses its own heartbeats resets its tasks again and again.
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "30",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "4",
-    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(TRIGGERER_GIVEN_UP_AFTER),
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(TRIGGERER_TIMEOUT),
     "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "2",
 }
-"""Settings with which Airflow takes for lost what has not been heard of for seconds, and not for minutes."""
+"""Settings with which Airflow treats processes without a heartbeat as lost after seconds instead of minutes."""
 
 
 class Api(AirflowApi):
-    """What these tests ask of Airflow's REST API besides."""
+    """More requests to Airflow's REST API."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.login()
 
     def add_connection(self, conn_id: str, host: str, login: str, password: str) -> None:
-        """Make a connection of type iTwin in the metadata database."""
-        self._ask("POST", "/api/v2/connections", json=_connection(conn_id, host, login, password))
+        """Create an Airflow connection of type iTwin in the metadata database."""
+        self._request("POST", "/api/v2/connections", json=_connection(conn_id, host, login, password))
 
     def change_connection(self, conn_id: str, host: str, login: str, password: str) -> None:
-        """Change such a connection."""
-        self._ask("PATCH", f"/api/v2/connections/{conn_id}", json=_connection(conn_id, host, login, password))
+        """Change an Airflow connection of type iTwin."""
+        self._request("PATCH", f"/api/v2/connections/{conn_id}", json=_connection(conn_id, host, login, password))
 
     def count_triggerers(self) -> int:
-        """Count the triggerers that live."""
+        """Count the running triggerers."""
         query: dict[str, str] = {"job_type": "TriggererJob", "is_alive": "true"}
-        return int(self._ask("GET", "/api/v2/jobs", params=query)["total_entries"])
+        return int(self._request("GET", "/api/v2/jobs", params=query)["total_entries"])
 
     def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
         """Clear a task, whatever its state."""
         body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
-        self._ask("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body)
+        self._request("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body)
 
 
 def _connection(conn_id: str, host: str, login: str, password: str) -> dict[str, str]:
@@ -79,11 +79,11 @@ def _connection(conn_id: str, host: str, login: str, password: str) -> dict[str,
 
 
 class CrashDeployment(Deployment):
-    """An Airflow whose tasks and triggerers can be lost one by one, and whose api-server need not be there."""
+    """An Airflow whose tasks, triggerers and API server can be killed one by one."""
 
     @contextmanager
     def service(self, name: str, clock_skew: float = 0.0) -> Iterator[Service]:
-        """Lend an iTwin Platform; `name` is also the Airflow connection that leads to it."""
+        """Run an emulated iTwin Platform; `name` is also the id of the Airflow connection to it."""
         service = Service(self.home / f"{name}.json", clock_skew)
         service.start()
         try:
@@ -97,19 +97,19 @@ class CrashDeployment(Deployment):
         """Write a new client secret into the Airflow connection `name`."""
         Api(self.api.url).change_connection(name, emulator.url, emulator.client_id, secret)
 
-    def begin(self, dag_id: str, conn_id: str, **conf: Any) -> Scenario:
+    def start_dag_run(self, dag_id: str, conn_id: str, **conf: Any) -> CrashDagRun:
         """Start a run of a DAG."""
-        return Scenario(self, dag_id, {"itwin_conn_id": conn_id} | conf)
+        return CrashDagRun(self, dag_id, {"itwin_conn_id": conn_id} | conf)
 
     def add_triggerer(self) -> None:
-        """Start another triggerer besides the first, and wait until it takes triggers."""
+        """Start a second triggerer, and wait until it is alive."""
         self._launched[SECOND] = datetime.now(UTC)
         self._processes[SECOND] = self._run(SECOND, *COMPONENTS["triggerer"])
         api = Api(self.api.url)
-        assert wait_until(lambda: api.count_triggerers() == 2, 180.0, every=0.5), self.last_words()
+        assert wait_until(lambda: api.count_triggerers() == 2, 180.0, every=0.5), self.last_output()
 
     def remove_second_triggerer(self) -> None:
-        """End it again."""
+        """Stop the second triggerer."""
         self._processes.pop(SECOND).stop()
 
     @property
@@ -118,7 +118,7 @@ class CrashDeployment(Deployment):
         return self._database.startswith("postgresql")
 
     def break_database_connections(self) -> None:
-        """Break all connections to the metadata database, as its restart does; what falls over is started again."""
+        """Close all connections to the metadata database, as a restart of the database does."""
         url = make_url(self._database)
         server = psycopg2.connect(host=url.host, port=url.port, user=url.username, dbname="postgres", connect_timeout=5)
         try:
@@ -129,100 +129,104 @@ class CrashDeployment(Deployment):
         finally:
             server.close()
 
-    def restart_what_fell_over(self) -> list[str]:
-        """Start again, as a service manager does, what has ended by itself; what that was."""
-        fallen = [name for name, process in self._processes.items() if process.exit_code is not None]
-        for name in fallen:
+    def restart_stopped(self) -> list[str]:
+        """Restart the components that have stopped by themselves, as a service manager does; return their names."""
+        stopped = [name for name, process in self._processes.items() if process.exit_code is not None]
+        for name in stopped:
             self._processes.pop(name).stop()
-        for name in fallen:
+        for name in stopped:
             self.restart(name)
-        return fallen
+        return stopped
 
-    def look_after(self, *plays: Scenario, seconds: float = 240.0) -> None:
-        """Start again whatever falls over, however late it does, until all plays have ended."""
+    def restart_until_ended(self, *dag_runs: CrashDagRun, seconds: float = 240.0) -> None:
+        """Restart components that stop by themselves until all DAG runs have ended."""
 
         def all_have_ended() -> bool:
-            self.restart_what_fell_over()
-            return all(play.has_ended for play in plays)
+            self.restart_stopped()
+            return all(dag_run.has_ended for dag_run in dag_runs)
 
-        assert wait_until(all_have_ended, seconds, every=0.5), self.last_words()
+        assert wait_until(all_have_ended, seconds, every=0.5), self.last_output()
 
     @property
     def _database(self) -> str:
         return self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
 
     def kill(self, component: str) -> None:
-        """Kill a component and what it has started, with no chance to say goodbye, a moment from now."""
+        """Kill a component and its child processes with SIGKILL, after a random pause."""
         time.sleep(seeded_random(f"{component} {len(self._launched)}").uniform(0, LONGEST_PAUSE))
         super().kill(component)
 
     def kill_process(self, pid: int) -> None:
         """Kill one process of this Airflow's tasks."""
-        assert os.getsid(pid) == self._processes["scheduler"].pid, f"{pid} is none of ours"
+        assert os.getsid(pid) == self._processes["scheduler"].pid, f"{pid} is not a process of this Airflow"
         os.kill(pid, signal.SIGKILL)
 
 
-class Scenario:
-    """One DAG run, and the task in it that synchronizes."""
+class CrashDagRun:
+    """One DAG run, and its task that synchronizes a connection."""
 
-    def __init__(self, stage: CrashDeployment, dag_id: str, conf: dict[str, Any]) -> None:
-        self.api = Api(stage.api.url)
+    def __init__(self, deployment: CrashDeployment, dag_id: str, conf: dict[str, Any]) -> None:
+        self.api = Api(deployment.api.url)
         self.api.wait_for_dag(dag_id)
-        self._stage = stage
+        self._deployment = deployment
         self.dag_id = dag_id
-        self._lot = seeded_random(f"{dag_id} {conf['itwin_conn_id']}")
+        self._random = seeded_random(f"{dag_id} {conf['itwin_conn_id']}")
         self.run_id = self.api.trigger(dag_id, conf)
 
     @classmethod
-    def stalling(cls, stage: CrashDeployment, dag_id: str, conn_id: str, moment: str) -> tuple[Self, Path]:
-        """Start a run whose task will stop at `moment`, and give the file that appears then."""
-        sign = stage.home / f"{conn_id}.{moment}"
-        return cls(stage, dag_id, {"itwin_conn_id": conn_id, "stall_at": moment, "sign": str(sign)}), sign
+    def stalling(cls, deployment: CrashDeployment, dag_id: str, conn_id: str, point: str) -> tuple[Self, Path]:
+        """Start a run whose task stalls at `point`; return it and the file that the task creates then."""
+        stall_file = deployment.home / f"{conn_id}.{point}"
+        return cls(
+            deployment, dag_id, {"itwin_conn_id": conn_id, "stall_at": point, "stall_file": str(stall_file)}
+        ), stall_file
 
     @property
     def task(self) -> dict[str, Any]:
-        """The task instance as it is now."""
+        """The current task instance."""
         return self.api.task_instance(self.dag_id, self.run_id, TASK)
 
-    def wait_for(self, state: str, tries: int = 1, seconds: float = 240.0) -> None:
-        """Wait until the task is in a state, in a try of at least this number."""
+    def wait_for(self, state: str, attempt: int = 1, seconds: float = 240.0) -> None:
+        """Wait until the task is in a state, in attempt number `attempt` or a later one."""
 
         def is_there() -> bool:
             task = self.task
-            return bool(task["state"] == state and task["try_number"] >= tries)
+            return bool(task["state"] == state and task["try_number"] >= attempt)
 
-        assert wait_until(is_there, seconds, every=0.3), f"never {state} in try {tries}: {self.task}\n{self.log()}"
+        assert wait_until(is_there, seconds, every=0.3), (
+            f"never {state} in attempt {attempt}: {self.task}\n{self.log()}"
+        )
 
-    def wait_for_words(self, words: str, seconds: float = 180.0) -> None:
-        """Wait until the log of the task says something."""
-        assert wait_until(lambda: words in self.log(), seconds, every=0.5), f"nothing of {words!r} in\n{self.log()}"
+    def wait_for_log(self, text: str, seconds: float = 180.0) -> None:
+        """Wait until the log of the task contains a text."""
+        assert wait_until(lambda: text in self.log(), seconds, every=0.5), f"{text!r} is not in\n{self.log()}"
 
     @property
     def has_ended(self) -> bool:
-        """Whether the DAG run is over."""
+        """Whether the DAG run has ended."""
         return self.api.run_state(self.dag_id, self.run_id) in FINAL_RUN_STATES
 
     def end(self, seconds: float = 240.0) -> str:
-        """Wait for the end of the DAG run; the state of the task."""
+        """Wait for the end of the DAG run; return the state of the task."""
         self.api.wait_for_run(self.dag_id, self.run_id, seconds)
         return str(self.task["state"])
 
     def log(self, try_number: int | None = None) -> str:
-        """Give the log of a try, or of all so far."""
-        tries = [try_number] if try_number else range(1, int(self.task["try_number"]) + 1)
-        return "\n".join(self._log_of(one) for one in tries)
+        """Return the log of an attempt, or of all attempts so far."""
+        numbers = [try_number] if try_number else range(1, int(self.task["try_number"]) + 1)
+        return "\n".join(self._log_of(number) for number in numbers)
 
     def _log_of(self, try_number: int) -> str:
         try:
             return self.api.log(self.dag_id, self.run_id, TASK, try_number)
         except requests.HTTPError as error:
-            # On a slow machine a try can end before it has begun; Airflow then does not know it any more.
+            # On a slow machine an attempt can end before its process has started; Airflow then has no record of it.
             if error.response is not None and error.response.status_code == requests.codes.not_found:
                 return ""
             raise
 
     def xcom(self, key: str = "return_value") -> Any:
-        """Give a value that the task has left."""
+        """Return the value of an XCom of the task."""
         return self.api.xcom(self.dag_id, self.run_id, TASK, key)
 
     def clear(self) -> None:
@@ -230,19 +234,19 @@ class Scenario:
         self.api.clear(self.dag_id, self.run_id, TASK)
 
     def kill_task(self) -> None:
-        """Kill the process of the task and nothing else, as a machine short of memory does, a moment from now."""
+        """Kill the process of the task only, as a machine that is out of memory does, after a random pause."""
         self._pause()
-        self._stage.kill_process(int(self.task["pid"]))
+        self._deployment.kill_process(int(self.task["pid"]))
 
     def kill_worker(self) -> None:
-        """Kill the task and the process that watches over it, as the loss of its machine would, a moment from now."""
+        """Kill the process of the task and its supervisor, as the loss of the machine does, after a random pause."""
         self._pause()
         pid = int(self.task["pid"])
-        watcher = psutil.Process(pid).ppid()
-        assert watcher != os.getpid()
-        self._stage.kill_process(watcher)
+        supervisor = psutil.Process(pid).ppid()
+        assert supervisor != os.getpid()
+        self._deployment.kill_process(supervisor)
         with suppress(ProcessLookupError):
-            self._stage.kill_process(pid)
+            self._deployment.kill_process(pid)
 
     def _pause(self) -> None:
-        time.sleep(self._lot.uniform(0, LONGEST_PAUSE))
+        time.sleep(self._random.uniform(0, LONGEST_PAUSE))

@@ -1,4 +1,4 @@
-"""An iTwin Platform that can go away and come back, and whose runs end when they are told to."""
+"""An emulated iTwin Platform that can be stopped and restarted, and whose runs finish on request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 NIGHT = "night"
 RIVAL = "rival"
 START = "run-storage-connection"
-LOOK = "get-storage-connection-run"
+POLL = "get-storage-connection-run"
 
 _FOREVER = 1e6
 
@@ -22,7 +22,7 @@ class Service:
     """
     An emulator with two connections of one iModel, ``night`` and ``rival``.
 
-    :param state: file that its state is kept in, so that it can be started again
+    :param state: file with its state, which survives a restart
     :param clock_skew: seconds by which its clock is ahead
     """
 
@@ -33,7 +33,7 @@ class Service:
         self.emulator = self._emulator()
 
     def start(self) -> None:
-        """Serve, on the same port and with the same state as before if it has served before."""
+        """Start, or restart on the same port and with the same state."""
         self.emulator = self._emulator()
         self.emulator.start()
         self._port = self.emulator.port
@@ -43,35 +43,35 @@ class Service:
                 self.emulator.plan_run(connection_id, duration=_FOREVER)
 
     def stop(self) -> None:
-        """Go away; whoever asks finds nobody."""
+        """Stop; connections are refused from now on."""
         self.emulator.stop()
 
     def run_ids(self, connection_id: str = NIGHT) -> list[str]:
-        """Give the ids of all runs of a connection, oldest first."""
+        """Return the ids of all runs of a connection, oldest first."""
         return [run["id"] for run in self.emulator.runs(connection_id)]
 
     def finish(self, connection_id: str = NIGHT, result: str = "Success") -> None:
-        """End the newest run of a connection."""
+        """Finish the newest run of a connection."""
         self.emulator.finish_run(connection_id, result=result)
 
     def count(self, operation: str, connection_id: str | None = None) -> int:
-        """Count what was asked since the service came up."""
+        """Count the requests for an operation since the service started."""
         return sum(
             entry.operation == operation and connection_id in (None, entry.connection_id)
-            for entry in self.emulator.journal
+            for entry in self.emulator.request_log
         )
 
     def wait_for_runs(self, count: int, seconds: float = 180.0) -> None:
-        """Wait until so many runs of the connection ``night`` have been started."""
+        """Wait until the connection ``night`` has at least `count` runs."""
         assert wait_until(lambda: len(self.run_ids()) >= count, seconds), f"there are only {self.run_ids()}"
 
     def wait_for_more(
-        self, operation: str = LOOK, connection_id: str | None = NIGHT, more: int = 2, seconds: float = 180.0
+        self, operation: str = POLL, connection_id: str | None = NIGHT, more: int = 2, seconds: float = 180.0
     ) -> None:
-        """Wait until something has been asked a few times more."""
+        """Wait for `more` further requests for an operation."""
         before = self.count(operation, connection_id)
         assert wait_until(lambda: self.count(operation, connection_id) >= before + more, seconds), (
-            f"{operation} was not asked for {seconds:.0f} s"
+            f"no further requests for {operation} in {seconds:.0f} s"
         )
 
     def _emulator(self, **more: Any) -> Emulator:

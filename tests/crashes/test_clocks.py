@@ -1,4 +1,4 @@
-"""A service whose clock is an hour off: what began before a task asked, and what began since, is still told apart."""
+"""A service whose clock is an hour off: a task still tells its own run from an older one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .service import LOOK, START
+from .service import POLL, START
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,31 +19,31 @@ pytestmark = pytest.mark.system
 HOUR = 3600.0
 
 
-def old_run_is_not_ours_but_the_lost_one_is(stage: CrashDeployment, skew: float) -> None:
+def retry_resumes_its_own_run_and_not_the_older_one(deployment: CrashDeployment, skew: float) -> None:
     name = "an_hour_ahead" if skew > 0 else "an_hour_behind"
-    with stage.service(name, skew) as service:
+    with deployment.service(name, skew) as service:
         old = service.emulator.start_run("night")
-        play = stage.begin("crash_on_worker", name)
-        play.wait_for_words(f"The iModel is being synchronized by run storage/night/{old}; queueing behind it")
+        dag_run = deployment.start_dag_run("crash_on_worker", name)
+        dag_run.wait_for_log(f"The iModel is being synchronized by run storage/night/{old}; queueing behind it")
         service.emulator.fail(START, kind="hang", processed=True, seconds=100)
         service.finish()
         service.wait_for_runs(2)
-        play.kill_worker()
-        play.wait_for("running", tries=2)
-        service.wait_for_more(LOOK)
+        dag_run.kill_worker()
+        dag_run.wait_for("running", attempt=2)
+        service.wait_for_more(POLL)
         service.finish()
-        assert play.end() == "success"
-        assert service.run_ids() == [old, play.xcom()]
+        assert dag_run.end() == "success"
+        assert service.run_ids() == [old, dag_run.xcom()]
 
 
 @pytest.mark.parametrize(
-    "scene",
+    "scenario",
     [
-        pytest.param(partial(old_run_is_not_ours_but_the_lost_one_is, skew=HOUR), id="ahead"),
-        pytest.param(partial(old_run_is_not_ours_but_the_lost_one_is, skew=-HOUR), id="behind"),
+        pytest.param(partial(retry_resumes_its_own_run_and_not_the_older_one, skew=HOUR), id="ahead"),
+        pytest.param(partial(retry_resumes_its_own_run_and_not_the_older_one, skew=-HOUR), id="behind"),
     ],
 )
-def test_the_services_clock_does_not_matter(
-    scene: Callable[[CrashDeployment], None], play: Callable[[Callable[[CrashDeployment], None]], None]
+def test_a_wrong_clock_of_the_service_does_not_matter(
+    scenario: Callable[[CrashDeployment], None], finish: Callable[[Callable[[CrashDeployment], None]], None]
 ) -> None:
-    play(scene)
+    finish(scenario)

@@ -1,4 +1,4 @@
-"""Triggerers that are lost while tasks wait in them."""
+"""Loss of triggerers while tasks wait in them."""
 
 from __future__ import annotations
 
@@ -11,94 +11,94 @@ import pytest
 
 from scripts.processes import wait_until
 
-from .service import LOOK
+from .service import POLL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .crash_deployment import CrashDeployment, Scenario
+    from .crash_deployment import CrashDagRun, CrashDeployment
     from .service import Service
 
 pytestmark = pytest.mark.system
 
-LIMIT = 25.0
+TIMEOUT = 25.0
 
 
 @dataclass
 class Wait:
-    """A task that waits in the triggerer, and the service that it waits for."""
+    """A task that waits in the triggerer, and its service."""
 
-    play: Scenario
+    dag_run: CrashDagRun
     service: Service
 
-    def ends_well(self) -> None:
-        """The task ends in its first try, with the only run that was started."""
-        assert (self.play.end(), self.play.task["try_number"]) == ("success", 1)
-        assert [self.play.xcom("run_report")["ref"]["run_id"]] == self.service.run_ids()
+    def assert_succeeds(self) -> None:
+        """Check that the task succeeds in its first attempt, with the only run that was started."""
+        assert (self.dag_run.end(), self.dag_run.task["try_number"]) == ("success", 1)
+        assert [self.dag_run.xcom("run_report")["ref"]["run_id"]] == self.service.run_ids()
 
 
 @pytest.fixture(scope="module")
-def waits(quiet_stage: CrashDeployment) -> Iterator[dict[str, Wait]]:
-    """Waits through the loss of all triggerers, and then of one of two."""
-    stage = quiet_stage
+def waits(idle_deployment: CrashDeployment) -> Iterator[dict[str, Wait]]:
+    """Tasks that wait while all triggerers are lost, and then one of two."""
+    deployment = idle_deployment
     with ExitStack() as services:
 
-        def begin(name: str, dag_id: str = "crash_deferred", **conf: float) -> Wait:
-            service = services.enter_context(stage.service(name))
-            return Wait(stage.begin(dag_id, name, **conf), service)
+        def start(name: str, dag_id: str = "crash_deferred", **conf: float) -> Wait:
+            service = services.enter_context(deployment.service(name))
+            return Wait(deployment.start_dag_run(dag_id, name, **conf), service)
 
         waits = {
-            "goes on": begin("goes_on"),
-            "sensor": begin("sensor_goes_on", "crash_sensor"),
-            "ended meanwhile": begin("ended_meanwhile"),
+            "still running": start("still_running"),
+            "sensor": start("sensor_still_running", "crash_sensor"),
+            "finished": start("finished"),
         }
         for wait in waits.values():
-            wait.play.wait_for("deferred")
-        # The last, for their time runs.
-        waits["ended late"] = begin("ended_late", "crash_deferred_once", timeout=LIMIT)
-        waits["too late"] = begin("too_late", "crash_deferred_once", timeout=LIMIT)
+            wait.dag_run.wait_for("deferred")
+        # Started last, because their timeout starts with them.
+        waits["finished after timeout"] = start("finished_after_timeout", "crash_deferred_once", timeout=TIMEOUT)
+        waits["timed out"] = start("timed_out", "crash_deferred_once", timeout=TIMEOUT)
         for wait in waits.values():
-            wait.play.wait_for("deferred")
-        limits_pass_at = time.monotonic() + LIMIT
-        stage.kill("triggerer")
-        assert wait_until(lambda: time.monotonic() > limits_pass_at, LIMIT + 1.0)
-        for name in ("ended meanwhile", "ended late"):
+            wait.dag_run.wait_for("deferred")
+        deadline = time.monotonic() + TIMEOUT
+        deployment.kill("triggerer")
+        assert wait_until(lambda: time.monotonic() > deadline, TIMEOUT + 1.0)
+        for name in ("finished", "finished after timeout"):
             waits[name].service.finish()
-        assert {wait.play.task["state"] for wait in waits.values()} == {"deferred"}
-        stage.restart("triggerer")
+        assert {wait.dag_run.task["state"] for wait in waits.values()} == {"deferred"}
+        deployment.restart("triggerer")
         yield waits
 
 
-def test_nobody_to_wait_for_longer_than_the_run_takes(waits: dict[str, Wait]) -> None:
-    waits["ended meanwhile"].ends_well()
+def test_a_run_that_finished_while_the_triggerer_was_down_succeeds(waits: dict[str, Wait]) -> None:
+    waits["finished"].assert_succeeds()
 
 
-def test_a_run_that_ended_counts_although_the_limit_passed_too(waits: dict[str, Wait]) -> None:
-    waits["ended late"].ends_well()
+def test_a_run_that_finished_counts_although_the_timeout_passed_too(waits: dict[str, Wait]) -> None:
+    waits["finished after timeout"].assert_succeeds()
 
 
-def test_a_run_that_goes_on_after_the_limit_fails_the_task(waits: dict[str, Wait]) -> None:
-    wait = waits["too late"]
+def test_a_run_that_is_running_after_the_timeout_fails_the_task(waits: dict[str, Wait]) -> None:
+    wait = waits["timed out"]
 
-    assert wait.play.end() == "failed"
-    assert "ITwinWaitTimeLimitError" in wait.play.log()
-    assert "when the limit that timeout or execution_timeout sets had passed" in wait.play.log()
+    assert wait.dag_run.end() == "failed"
+    assert "ITwinWaitTimeLimitError" in wait.dag_run.log()
+    assert "when the timeout passed (timeout or execution_timeout)" in wait.dag_run.log()
     assert len(wait.service.run_ids()) == 1
 
 
-def test_the_other_waits_go_on_and_a_second_triggerer_takes_them_over(
-    waits: dict[str, Wait], quiet_stage: CrashDeployment
+def test_other_waits_resume_and_a_second_triggerer_takes_them_over(
+    waits: dict[str, Wait], idle_deployment: CrashDeployment
 ) -> None:
-    going_on = [waits["goes on"], waits["sensor"]]
-    for wait in going_on:
-        wait.service.wait_for_more(LOOK)
-    quiet_stage.add_triggerer()
-    quiet_stage.kill("triggerer")
-    for wait in going_on:
-        wait.service.wait_for_more(LOOK)
-        assert wait.play.task["state"] == "deferred"
+    running = [waits["still running"], waits["sensor"]]
+    for wait in running:
+        wait.service.wait_for_more(POLL)
+    idle_deployment.add_triggerer()
+    idle_deployment.kill("triggerer")
+    for wait in running:
+        wait.service.wait_for_more(POLL)
+        assert wait.dag_run.task["state"] == "deferred"
         wait.service.finish()
-    for wait in going_on:
-        wait.ends_well()
-    quiet_stage.restart("triggerer")
-    quiet_stage.remove_second_triggerer()
+    for wait in running:
+        wait.assert_succeeds()
+    idle_deployment.restart("triggerer")
+    idle_deployment.remove_second_triggerer()

@@ -1,7 +1,7 @@
 """
-Workers that are lost: whatever the moment, the retry goes on with the run that was started, and starts no other.
+Loss of workers: whenever it happens, the retry resumes the run that was started, and starts no other.
 
-The task state store of Airflow 3.3 is what makes it so.
+This needs the task state store of Airflow 3.3.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import pytest
 
 from scripts.processes import wait_until
 
-from .crash_deployment import Scenario
-from .service import LOOK, RIVAL, START
+from .crash_deployment import CrashDagRun
+from .service import POLL, RIVAL, START
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,181 +23,183 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.system
 
-FOUND = "began after an earlier try of this task had asked for it; going on with that"
-REMEMBERED = "An earlier try of this task has started run storage/night/{run} already; going on with that"
+FOUND = "began after this task first asked for a run; resuming with this run"
+STORED = "A previous attempt of this task started run storage/night/{run}; resuming with this run"
 
 
-def goes_on_with_the_run(play: Scenario, service: Service, words: str) -> None:
-    """The second try is about the only run, whose end is the end of the task."""
+def assert_resumes(dag_run: CrashDagRun, service: Service, log_text: str) -> None:
+    """Check that the second attempt resumes the only run, and that the task ends with this run."""
     [run] = service.run_ids()
-    play.wait_for("running", tries=2)
-    play.wait_for_words(words.format(run=run))
+    dag_run.wait_for("running", attempt=2)
+    dag_run.wait_for_log(log_text.format(run=run))
     ref = {"kind": "storage", "connection_id": "night", "run_id": run}
-    assert wait_until(lambda: play.xcom("run_ref") == ref, 30.0, every=0.5)
+    assert wait_until(lambda: dag_run.xcom("run_ref") == ref, 30.0, every=0.5)
     service.finish()
-    assert play.end() == "success"
-    assert play.xcom() == run
-    assert play.xcom("run_report")["result"] == "Success"
-    assert service.run_ids() == [run], "one run was wanted, and one was started"
+    assert dag_run.end() == "success"
+    assert dag_run.xcom() == run
+    assert dag_run.xcom("run_report")["result"] == "Success"
+    assert service.run_ids() == [run], "exactly one run was started"
 
 
-def worker_lost_before_the_answer(stage: CrashDeployment, name: str = "before_the_answer", skew: float = 0.0) -> None:
-    with stage.service(name, skew) as service:
+def worker_lost_before_the_answer(
+    deployment: CrashDeployment, name: str = "before_the_answer", skew: float = 0.0
+) -> None:
+    with deployment.service(name, skew) as service:
         service.emulator.fail(START, kind="hang", processed=True, seconds=100)
-        play = stage.begin("crash_on_worker", name)
+        dag_run = deployment.start_dag_run("crash_on_worker", name)
         service.wait_for_runs(1)
-        play.kill_worker()
-        goes_on_with_the_run(play, service, FOUND)
-        assert service.count(START) == 1, "nothing was asked for twice"
+        dag_run.kill_worker()
+        assert_resumes(dag_run, service, FOUND)
+        assert service.count(START) == 1, "the run was requested once"
 
 
-def run_ended_before_the_retry(stage: CrashDeployment) -> None:
-    with stage.service("ended_before_the_retry") as service:
+def run_ended_before_the_retry(deployment: CrashDeployment) -> None:
+    with deployment.service("ended_before_the_retry") as service:
         service.emulator.fail(START, kind="hang", processed=True, seconds=100)
-        play = stage.begin("crash_deferred", "ended_before_the_retry")
+        dag_run = deployment.start_dag_run("crash_deferred", "ended_before_the_retry")
         service.wait_for_runs(1)
-        play.kill_task()
+        dag_run.kill_task()
         service.finish(result="PartialSuccess")
-        assert play.end() == "success"
-        assert FOUND in play.log(2)
-        assert [play.xcom()] == service.run_ids()
+        assert dag_run.end() == "success"
+        assert FOUND in dag_run.log(2)
+        assert [dag_run.xcom()] == service.run_ids()
 
 
-def worker_lost_after_the_answer(stage: CrashDeployment) -> None:
-    lost_at(stage, "answered", FOUND)
+def worker_lost_after_the_answer(deployment: CrashDeployment) -> None:
+    worker_lost_at(deployment, "answered", FOUND)
 
 
-def worker_lost_before_the_run_is_told(stage: CrashDeployment) -> None:
-    lost_at(stage, "kept", REMEMBERED)
+def worker_lost_before_the_run_ref_is_published(deployment: CrashDeployment) -> None:
+    worker_lost_at(deployment, "saved", STORED)
 
 
-def lost_at(stage: CrashDeployment, moment: str, words: str) -> None:
-    name = f"lost_when_{moment}"
-    with stage.service(name) as service:
-        play, sign = Scenario.stalling(stage, "crash_on_worker", name, moment)
-        assert wait_until(sign.exists, 180.0)
-        assert play.xcom("run_ref") is None
-        play.kill_worker()
-        goes_on_with_the_run(play, service, words)
+def worker_lost_at(deployment: CrashDeployment, point: str, log_text: str) -> None:
+    name = f"lost_when_{point}"
+    with deployment.service(name) as service:
+        dag_run, stall_file = CrashDagRun.stalling(deployment, "crash_on_worker", name, point)
+        assert wait_until(stall_file.exists, 180.0)
+        assert dag_run.xcom("run_ref") is None
+        dag_run.kill_worker()
+        assert_resumes(dag_run, service, log_text)
         assert service.count(START) == 1
 
 
-def worker_lost_before_the_deferral(stage: CrashDeployment) -> None:
-    with stage.service("before_the_deferral") as service:
-        play, sign = Scenario.stalling(stage, "crash_deferred", "before_the_deferral", "kept")
-        assert wait_until(sign.exists, 180.0)
-        play.kill_task()
-        play.wait_for("deferred", tries=2)
+def worker_lost_before_the_deferral(deployment: CrashDeployment) -> None:
+    with deployment.service("before_the_deferral") as service:
+        dag_run, stall_file = CrashDagRun.stalling(deployment, "crash_deferred", "before_the_deferral", "saved")
+        assert wait_until(stall_file.exists, 180.0)
+        dag_run.kill_task()
+        dag_run.wait_for("deferred", attempt=2)
         [run] = service.run_ids()
-        assert play.xcom("run_ref")["run_id"] == run
+        assert dag_run.xcom("run_ref")["run_id"] == run
         service.finish()
-        assert play.end() == "success"
-        assert service.run_ids() == [play.xcom()]
+        assert dag_run.end() == "success"
+        assert service.run_ids() == [dag_run.xcom()]
 
 
-def worker_lost_after_the_deferral(stage: CrashDeployment) -> None:
-    with stage.service("after_the_deferral") as service:
-        play, sign = Scenario.stalling(stage, "crash_deferred", "after_the_deferral", "judging")
-        play.wait_for("deferred")
+def worker_lost_after_the_deferral(deployment: CrashDeployment) -> None:
+    with deployment.service("after_the_deferral") as service:
+        dag_run, stall_file = CrashDagRun.stalling(deployment, "crash_deferred", "after_the_deferral", "judging")
+        dag_run.wait_for("deferred")
         service.finish()
-        assert wait_until(sign.exists, 180.0)
-        play.kill_worker()
-        assert play.end() == "success"
-        assert service.run_ids() == [play.xcom()]
-        assert REMEMBERED.format(run=play.xcom()) in play.log(2)
+        assert wait_until(stall_file.exists, 180.0)
+        dag_run.kill_worker()
+        assert dag_run.end() == "success"
+        assert service.run_ids() == [dag_run.xcom()]
+        assert STORED.format(run=dag_run.xcom()) in dag_run.log(2)
 
 
-def task_killed_during_the_wait(stage: CrashDeployment) -> None:
-    with stage.service("during_the_wait") as service:
-        play = stage.begin("crash_on_worker", "during_the_wait")
-        service.wait_for_more(LOOK)
-        play.kill_task()
-        goes_on_with_the_run(play, service, REMEMBERED)
+def task_killed_during_the_wait(deployment: CrashDeployment) -> None:
+    with deployment.service("during_the_wait") as service:
+        dag_run = deployment.start_dag_run("crash_on_worker", "during_the_wait")
+        service.wait_for_more(POLL)
+        dag_run.kill_task()
+        assert_resumes(dag_run, service, STORED)
 
-        play.clear()
+        dag_run.clear()
         service.wait_for_runs(2)
         service.finish()
-        assert play.end() == "success"
-        assert service.run_ids()[1:] == [play.xcom()], "a cleared task has a run of its own"
+        assert dag_run.end() == "success"
+        assert service.run_ids()[1:] == [dag_run.xcom()], "a cleared task starts a run of its own"
 
 
-def worker_lost_in_the_queue(stage: CrashDeployment) -> None:
-    with stage.service("in_the_queue") as service:
+def worker_lost_in_the_queue(deployment: CrashDeployment) -> None:
+    with deployment.service("in_the_queue") as service:
         service.emulator.start_run(RIVAL)
-        play = stage.begin("crash_on_worker", "in_the_queue")
-        service.wait_for_more(LOOK, RIVAL)
-        play.kill_worker()
-        play.wait_for("running", tries=2)
-        service.wait_for_more(LOOK, RIVAL)
+        dag_run = deployment.start_dag_run("crash_on_worker", "in_the_queue")
+        service.wait_for_more(POLL, RIVAL)
+        dag_run.kill_worker()
+        dag_run.wait_for("running", attempt=2)
+        service.wait_for_more(POLL, RIVAL)
         assert service.run_ids() == []
         service.finish(RIVAL)
         service.wait_for_runs(1)
         service.finish()
-        assert play.end() == "success"
-        assert service.run_ids() == [play.xcom()]
+        assert dag_run.end() == "success"
+        assert service.run_ids() == [dag_run.xcom()]
         assert len(service.run_ids(RIVAL)) == 1
 
 
-def cleared_after_its_last_try_was_lost(stage: CrashDeployment) -> None:
-    with stage.service("no_try_left") as service:
-        play = stage.begin("crash_on_worker_once", "no_try_left")
-        service.wait_for_more(LOOK)
-        play.kill_task()
-        assert play.end() == "failed"
+def cleared_after_its_last_attempt_was_lost(deployment: CrashDeployment) -> None:
+    with deployment.service("no_attempt_left") as service:
+        dag_run = deployment.start_dag_run("crash_on_worker_once", "no_attempt_left")
+        service.wait_for_more(POLL)
+        dag_run.kill_task()
+        assert dag_run.end() == "failed"
         [lost] = service.run_ids()
-        play.clear()
-        starts_anew_behind(lost, play, service)
+        dag_run.clear()
+        assert_starts_a_new_run_after(lost, dag_run, service)
 
 
-def cleared_while_it_ran(stage: CrashDeployment) -> None:
-    with stage.service("cleared_while_it_ran") as service:
-        play = stage.begin("crash_on_worker", "cleared_while_it_ran")
-        service.wait_for_more(LOOK)
+def cleared_while_it_ran(deployment: CrashDeployment) -> None:
+    with deployment.service("cleared_while_it_ran") as service:
+        dag_run = deployment.start_dag_run("crash_on_worker", "cleared_while_it_ran")
+        service.wait_for_more(POLL)
         [old] = service.run_ids()
-        play.clear()
-        starts_anew_behind(old, play, service)
+        dag_run.clear()
+        assert_starts_a_new_run_after(old, dag_run, service)
 
 
-def cleared_after_its_worker_was_lost(stage: CrashDeployment) -> None:
-    """Somebody sees that it hangs and clears it, before Airflow notices the loss."""
-    with stage.service("cleared_after_the_loss") as service:
-        play = stage.begin("crash_on_worker", "cleared_after_the_loss")
-        service.wait_for_more(LOOK)
+def cleared_after_its_worker_was_lost(deployment: CrashDeployment) -> None:
+    """A user clears the hanging task before Airflow notices the loss."""
+    with deployment.service("cleared_after_the_loss") as service:
+        dag_run = deployment.start_dag_run("crash_on_worker", "cleared_after_the_loss")
+        service.wait_for_more(POLL)
         [old] = service.run_ids()
-        play.kill_worker()
-        play.clear()
-        assert play.task["state"] == "restarting"
-        starts_anew_behind(old, play, service)
+        dag_run.kill_worker()
+        dag_run.clear()
+        assert dag_run.task["state"] == "restarting"
+        assert_starts_a_new_run_after(old, dag_run, service)
 
 
-def starts_anew_behind(old: str, play: Scenario, service: Service) -> None:
-    """A cleared task waits for the run that it no longer wants, and then has one of its own."""
-    play.wait_for("running", tries=2)
-    play.wait_for_words(f"The iModel is being synchronized by run storage/night/{old}; queueing behind it")
+def assert_starts_a_new_run_after(old: str, dag_run: CrashDagRun, service: Service) -> None:
+    """Check that a cleared task waits for its old run, and then starts a new one."""
+    dag_run.wait_for("running", attempt=2)
+    dag_run.wait_for_log(f"The iModel is being synchronized by run storage/night/{old}; queueing behind it")
     service.finish()
     service.wait_for_runs(2)
     service.finish()
-    assert play.end() == "success"
-    assert service.run_ids() == [old, play.xcom()]
+    assert dag_run.end() == "success"
+    assert service.run_ids() == [old, dag_run.xcom()]
 
 
 @pytest.mark.parametrize(
-    "scene",
+    "scenario",
     [
         worker_lost_before_the_answer,
         run_ended_before_the_retry,
         worker_lost_after_the_answer,
-        worker_lost_before_the_run_is_told,
+        worker_lost_before_the_run_ref_is_published,
         worker_lost_before_the_deferral,
         worker_lost_after_the_deferral,
         task_killed_during_the_wait,
         worker_lost_in_the_queue,
-        cleared_after_its_last_try_was_lost,
+        cleared_after_its_last_attempt_was_lost,
         cleared_while_it_ran,
         cleared_after_its_worker_was_lost,
     ],
 )
-def test_no_lost_worker_loses_a_run(
-    scene: Callable[[CrashDeployment], None], play: Callable[[Callable[[CrashDeployment], None]], None]
+def test_losing_a_worker_loses_no_run(
+    scenario: Callable[[CrashDeployment], None], finish: Callable[[Callable[[CrashDeployment], None]], None]
 ) -> None:
-    play(scene)
+    finish(scenario)

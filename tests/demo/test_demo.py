@@ -1,4 +1,4 @@
-"""The demo as a newcomer sees it: one command, plain text, an exit code that means something."""
+"""The demo: one command, plain text, an exit code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LONGEST = 240.0
 
 
 class Demo:
-    """A demo that has been started."""
+    """A running demo."""
 
     def __init__(self, home: Path, **environment: str) -> None:
         self.output_file = home.with_suffix(".out")
@@ -49,7 +49,7 @@ class Demo:
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
-    """Start demos, and end those that a test has left running."""
+    """Return a function that starts a demo; demos that are still running are stopped after the test."""
     started: list[Demo] = []
 
     def start(name: str = "demo", **environment: str) -> Demo:
@@ -62,8 +62,8 @@ def demo(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
         one.process.wait(60)
 
 
-def test_a_good_night_and_a_bad_one(demo: Callable[..., Demo]) -> None:
-    # Both at once: most of the time goes by in waiting.
+def test_a_successful_and_a_failing_demo(demo: Callable[..., Demo]) -> None:
+    # Both at once, because most of the time is waiting.
     good, bad = demo("good"), demo("bad", DEMO_CONNECTION="demo-failing-connection")
 
     assert good.exit_code() == 0, good.output
@@ -75,31 +75,31 @@ def test_a_good_night_and_a_bad_one(demo: Callable[..., Demo]) -> None:
     assert "tell_the_team success" in good.output
     assert re.search(r"Result +Error\n", bad.output)
     assert re.search(r"PD-ARC-Deck\.rvt +REVIT +Error +TAE_BRG_1021\n", bad.output)
-    assert "Read https://kb.example.com/itwin/unsupported-file-version" in bad.output
+    assert "See https://kb.example.com/itwin/unsupported-file-version" in bad.output
     assert "tell_the_team upstream_failed" in bad.output
-    assert "The failure was the point" in bad.output
+    assert "The failure was expected" in bad.output
     for output in (good.output, bad.output):
         assert "\x1b" not in output, "no control sequences"
         assert "Traceback" not in output
 
 
-def test_a_failure_that_nobody_asked_for_is_one(demo: Callable[..., Demo]) -> None:
-    unlucky = demo(DEMO_CONNECTION="there-is-no-such-connection")
+def test_an_unexpected_failure_fails_the_demo(demo: Callable[..., Demo]) -> None:
+    failing = demo(DEMO_CONNECTION="there-is-no-such-connection")
 
-    assert unlucky.exit_code() == 1, unlucky.output
-    assert "The demo failed: the DAG run ended as failed" in unlucky.output
-    assert "there-is-no-such-connection" in unlucky.output
-    assert "airflow.log" in unlucky.output
-
-
-def test_half_of_the_credentials_are_no_credentials(demo: Callable[..., Demo]) -> None:
-    halfway = demo(ITWIN_CLIENT_ID="somebody")
-
-    assert halfway.exit_code() == 1
-    assert "ITWIN_CLIENT_SECRET, ITWIN_CONNECTION_ID must be set too" in halfway.output
+    assert failing.exit_code() == 1, failing.output
+    assert "The demo failed: the DAG run ended as failed" in failing.output
+    assert "there-is-no-such-connection" in failing.output
+    assert "airflow.log" in failing.output
 
 
-def test_an_interrupted_demo_leaves_nothing_behind(demo: Callable[..., Demo]) -> None:
+def test_incomplete_credentials_are_rejected(demo: Callable[..., Demo]) -> None:
+    incomplete = demo(ITWIN_CLIENT_ID="somebody")
+
+    assert incomplete.exit_code() == 1
+    assert "ITWIN_CLIENT_SECRET, ITWIN_CONNECTION_ID must be set too" in incomplete.output
+
+
+def test_an_interrupted_demo_leaves_no_process_running(demo: Callable[..., Demo]) -> None:
     interrupted = demo()
     assert wait_until(lambda: "Airflow runs the DAG" in interrupted.output, LONGEST), interrupted.output
     started = psutil.Process(interrupted.process.pid).children(recursive=True)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from scripts.console import not_just_now
+from scripts.console import deferring_interrupts
 from scripts.processes import ManagedProcess, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
-CHILD_IN_A_GROUP_OF_ITS_OWN = (
+IGNORE_SIGTERM = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+CHILD_IN_OWN_PROCESS_GROUP = (
     "import os, subprocess, sys;"
     "subprocess.Popen([sys.executable, '-c', 'import time; print(\"child\", flush=True); time.sleep(600)'],"
     " process_group=0);"
@@ -39,22 +39,22 @@ def start(tmp_path: Path) -> Iterator[Callable[[str], ManagedProcess]]:
         process.kill()
 
 
-def says(process: ManagedProcess, word: str) -> bool:
-    return wait_until(lambda: word in process.tail(), 30.0)
+def has_printed(process: ManagedProcess, text: str) -> bool:
+    return wait_until(lambda: text in process.tail(), 30.0)
 
 
-def test_a_process_ends_when_asked(start: Callable[[str], ManagedProcess]) -> None:
+def test_stop_terminates_a_process(start: Callable[[str], ManagedProcess]) -> None:
     process = start(SLEEP)
-    assert says(process, "ready")
+    assert has_printed(process, "ready")
 
     process.stop(grace=20.0)
 
     assert process.exit_code == -15
 
 
-def test_a_stubborn_process_is_killed(start: Callable[[str], ManagedProcess]) -> None:
-    process = start(STUBBORN + SLEEP)
-    assert says(process, "ready")
+def test_stop_kills_a_process_that_ignores_sigterm(start: Callable[[str], ManagedProcess]) -> None:
+    process = start(IGNORE_SIGTERM + SLEEP)
+    assert has_printed(process, "ready")
     began = time.monotonic()
 
     process.stop(grace=0.5)
@@ -63,10 +63,10 @@ def test_a_stubborn_process_is_killed(start: Callable[[str], ManagedProcess]) ->
     assert time.monotonic() - began < 15.0
 
 
-def test_what_it_has_started_ends_too(start: Callable[[str], ManagedProcess]) -> None:
-    process = start(CHILD_IN_A_GROUP_OF_ITS_OWN + SLEEP)
-    assert says(process, "ready")
-    assert says(process, "child")
+def test_stop_ends_the_children_too(start: Callable[[str], ManagedProcess]) -> None:
+    process = start(CHILD_IN_OWN_PROCESS_GROUP + SLEEP)
+    assert has_printed(process, "ready")
+    assert has_printed(process, "child")
     children = psutil.Process(process.pid).children()
     assert len(children) == 1
 
@@ -75,7 +75,7 @@ def test_what_it_has_started_ends_too(start: Callable[[str], ManagedProcess]) ->
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_how_it_ended_and_its_last_words_are_kept(start: Callable[[str], ManagedProcess]) -> None:
+def test_the_exit_code_and_the_output_are_available_after_the_end(start: Callable[[str], ManagedProcess]) -> None:
     process = start("print('one\\ntwo\\nthree'); raise SystemExit(3)")
 
     assert process.wait(30.0)
@@ -85,18 +85,18 @@ def test_how_it_ended_and_its_last_words_are_kept(start: Callable[[str], Managed
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Let an interruption raise; a shell that starts tests in the background has it ignored."""
+    """Make SIGINT raise KeyboardInterrupt; a shell ignores SIGINT in background jobs."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_an_interruption_waits_until_what_is_started_is_noted_down() -> None:
+def test_an_interrupt_is_deferred_until_the_process_is_registered() -> None:
     noted = []
 
     def start() -> None:
-        with not_just_now():
+        with deferring_interrupts():
             os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGINT)
             noted.append("to be stopped")

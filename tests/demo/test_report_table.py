@@ -38,7 +38,7 @@ REPORT = {
 }
 
 
-def test_numbers_and_files_are_laid_out() -> None:
+def test_the_table_has_numbers_and_files() -> None:
     lines = report_table(REPORT).splitlines()
 
     assert "Connection    parking (storage)" in lines
@@ -46,18 +46,18 @@ def test_numbers_and_files_are_laid_out() -> None:
     assert "Duration      1500 s" in lines
     assert "  Success     4" in lines
     assert "PD-ARC-Deck.rvt  REVIT      Error   TAE_BRG_1021" in lines
-    assert lines.count("    The file is too old.") == 1, "said once, although message and details say it"
+    assert lines.count("    The file is too old.") == 1, "once, although message and details are the same"
     assert "    You can fix this." in lines
     assert lines[-1] == "... and 3 more"
 
 
-def test_no_line_is_too_long_but_for_links_which_stay_whole() -> None:
+def test_long_lines_are_wrapped_except_links() -> None:
     long = [line for line in report_table(REPORT).splitlines() if len(line) > WIDTH]
 
     assert long == [f"    {LINK}"]
 
 
-def test_what_the_service_has_not_told_is_no_trouble() -> None:
+def test_missing_fields_are_shown_as_unknown() -> None:
     bare = REPORT | {
         "result": None,
         "started": None,

@@ -1,4 +1,4 @@
-"""What one test run keeps in Redis: all of it under a prefix of its own, and gone afterwards."""
+"""The Redis keys of one test run, which have a prefix of their own and are deleted afterwards."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/0")
 
 
-def trouble_with_redis() -> str | None:
-    """Say why Redis cannot be used; None if it can."""
-    # Not at the top: the environment of Airflow 2.11, which leaves these tests out, has no Celery and no client of Redis.
+def redis_error() -> str | None:
+    """Return why Redis cannot be used; None if it can."""
+    # Not at the top: the environment of Airflow 2.11 has no Redis client, and these tests are skipped there.
     import redis
 
     try:
@@ -20,8 +20,8 @@ def trouble_with_redis() -> str | None:
     return None
 
 
-def forget_keys(prefix: str) -> int:
-    """Delete all keys that begin with `prefix`; their number."""
+def delete_keys(prefix: str) -> int:
+    """Delete all keys that begin with `prefix`; return their number."""
     import redis
 
     with redis.Redis.from_url(REDIS_URL, socket_connect_timeout=5) as client:

@@ -1,4 +1,4 @@
-"""An Airflow spread over many processes: two schedulers, two triggerers, two Celery workers, PostgreSQL and Redis."""
+"""A distributed Airflow: two schedulers, two triggerers, two Celery workers, PostgreSQL and Redis."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from sqlalchemy.engine import make_url
 from scripts.airflow_health import health_of
 from tests.system.deployment import COMPONENTS, Deployment, DeploymentError
 
-from .broker import REDIS_URL, forget_keys
+from .broker import REDIS_URL, delete_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 SLOTS = 4
-"""Tasks that a worker runs at once."""
+"""Tasks that a worker runs concurrently."""
 
 SCHEDULERS = ("scheduler 1", "scheduler 2")
 TRIGGERERS = ("triggerer 1", "triggerer 2")
 WORKERS = ("worker 1", "worker 2")
 
-# A worker that was killed leaves its file behind, and the one in its place must not stumble over that.
+# A killed worker leaves its PID file, which must not stop its replacement from starting.
 _WORKER = ("celery", "worker", "--skip-serve-logs", "--without-mingle", "--without-gossip")
 
 PROCESSES = (
@@ -39,15 +39,15 @@ PROCESSES = (
     | dict.fromkeys(WORKERS, _WORKER)
 )
 
-# Losses are noticed within seconds, and not within minutes; but a machine with much to do is no loss.
-ATTENTIVE = {
+# Losses are detected within seconds instead of minutes, but a busy machine must not count as a loss.
+SHORT_TIMEOUTS = {
     "AIRFLOW__CELERY__BROKER_URL": REDIS_URL,
     "AIRFLOW__CELERY__SYNC_PARALLELISM": "1",
     "AIRFLOW__CELERY__WORKER_CONCURRENCY": str(SLOTS),
     "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
-    # No more is handed out than the workers have slots for, so what waits in the queue waits because its worker is lost.
+    # No more tasks are queued than the workers have slots, so a task stays queued only if its worker is lost.
     "AIRFLOW__CORE__PARALLELISM": str(SLOTS),
-    # PostgreSQL is shared with others.
+    # Other tests use the same PostgreSQL server.
     "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "5",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_SIZE": "3",
     "AIRFLOW__SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES": "20",
@@ -63,24 +63,24 @@ ATTENTIVE = {
 }
 
 
-class Attempts(NamedTuple):
-    """What Airflow knows of the night of one connection."""
+class TaskRecord(NamedTuple):
+    """The task instance of one connection, in Airflow's database."""
 
     connection_id: str
     run_id: str
     state: str | None
-    tries: int
+    attempts: int
     began: float | None
-    """When its first try began, in seconds since the epoch."""
+    """Start of its first attempt, in seconds since the epoch."""
 
 
 class Cluster(Deployment):
     """
-    The processes of such an Airflow, each of which can be lost.
+    The processes of a distributed Airflow, each of which can be killed.
 
-    :param home: empty folder for everything that Airflow keeps
+    :param home: empty folder for the files of Airflow
     :param dag_files: DAG files that are copied to the DAG folder
-    :param environment: more environment for all the processes
+    :param environment: more environment variables for all processes
     """
 
     def __init__(self, home: Path, dag_files: Iterable[Path], environment: dict[str, str]) -> None:
@@ -97,16 +97,16 @@ class Cluster(Deployment):
             for name, command in PROCESSES.items()
             if name in WORKERS
         }
-        super().__init__(home, dag_files, ATTENTIVE | broker | environment, components=PROCESSES | workers)
-        self._resources.callback(forget_keys, prefix)
+        super().__init__(home, dag_files, SHORT_TIMEOUTS | broker | environment, components=PROCESSES | workers)
+        self._resources.callback(delete_keys, prefix)
 
     def lose(self, name: str) -> None:
-        """Kill a process and all that it has started, at once, as the loss of its machine would."""
+        """Kill a process and its children at once, as the loss of their machine does."""
         self.kill(name)
         (self.home / f"{name}.pid").unlink(missing_ok=True)
 
     def is_at_work(self, worker: str) -> bool:
-        """Whether a worker has a task in hand that has begun."""
+        """Return whether a worker is running a task."""
         with suppress(psutil.NoSuchProcess):
             for process in psutil.Process(self._processes[worker].pid).children(recursive=True):
                 with suppress(psutil.NoSuchProcess):
@@ -115,16 +115,16 @@ class Cluster(Deployment):
         return False
 
     def replace(self, name: str) -> None:
-        """Start a process in the place of one that was lost, and do not wait for it."""
+        """Start a replacement of a lost process, and do not wait for it."""
         self._launch(name)
 
-    def fallen(self) -> list[str]:
-        """Name the processes that have ended by themselves."""
+    def stopped(self) -> list[str]:
+        """List the processes that have stopped by themselves."""
         return [name for name, process in self._processes.items() if process.exit_code is not None]
 
-    def attempts(self) -> list[Attempts]:
-        """Tell how far the night of each connection has come."""
-        rows = self._ask(
+    def task_records(self) -> list[TaskRecord]:
+        """Return the task instance of each connection."""
+        rows = self._query(
             """
             SELECT run.conf, run.run_id, task.state, task.try_number, LEAST(task.start_date, MIN(earlier.start_date))
             FROM dag_run run
@@ -134,44 +134,44 @@ class Cluster(Deployment):
             """
         )
         return [
-            Attempts(conf["connection_id"], run_id, state, tries, began and began.timestamp())
-            for conf, run_id, state, tries, began in rows
+            TaskRecord(conf["connection_id"], run_id, state, attempts, began and began.timestamp())
+            for conf, run_id, state, attempts, began in rows
         ]
 
     def run_states(self) -> dict[str, int]:
         """Count the DAG runs in each state."""
-        return dict(self._ask("SELECT state, COUNT(*) FROM dag_run GROUP BY state"))
+        return dict(self._query("SELECT state, COUNT(*) FROM dag_run GROUP BY state"))
 
     def count_triggers(self) -> int:
-        """Count what waits in the triggerers."""
-        return int(self._ask("SELECT COUNT(*) FROM trigger")[0][0])
+        """Count the triggers in the database."""
+        return int(self._query("SELECT COUNT(*) FROM trigger")[0][0])
 
     def task_logs(self) -> Iterator[str]:
-        """Give the log of each try of each task, as it is in its file."""
+        """Yield the log of each attempt of each task."""
         for file in sorted((self.home / "logs").glob("dag_id=*/**/*.log*")):
             yield file.read_text(errors="replace")
 
-    def count_handed_out_again(self) -> int:
-        """Count the tasks that were taken out of the queue and put in again, for nobody had taken them."""
-        return int(self._ask("SELECT COUNT(*) FROM log WHERE event = 'stuck in queued reschedule'")[0][0])
+    def count_requeued(self) -> int:
+        """Count the tasks that were queued again, because no worker had taken them."""
+        return int(self._query("SELECT COUNT(*) FROM log WHERE event = 'stuck in queued reschedule'")[0][0])
 
     def count_adopted(self) -> int:
-        """Count the tasks that one scheduler has taken over from the other."""
+        """Count the tasks that one scheduler has adopted from the other."""
         found = (re.findall(r"Adopted the following (\d+) tasks", self.process_log(name)) for name in SCHEDULERS)
         return sum(int(count) for counts in found for count in counts)
 
-    def errors_of_tasks(self) -> set[str]:
-        """Give what tasks have failed of, each error once."""
+    def task_errors(self) -> set[str]:
+        """Return the errors of failed tasks, each once."""
         lines = (line for log in self.task_logs() for line in log.splitlines() if '"error_detail"' in line)
         found = (json.loads(line)["error_detail"] for line in lines)
         return {f"{error['exc_type']}: {error['exc_value']}" for errors in found for error in errors}
 
-    def _all_well(self) -> bool:
-        # Airflow's health report speaks of one process of each kind; of how many there are, its database does.
+    def _is_healthy(self) -> bool:
+        # Airflow's health endpoint reports one process of each kind; only the database has their number.
         if health_of(self.api.url).get("metadatabase", {}).get("status") != "healthy":
             return False
         alive = dict(
-            self._ask(
+            self._query(
                 """
                 SELECT job_type, COUNT(*) FROM job
                 WHERE state = 'running' AND latest_heartbeat > now() - interval '10 seconds' GROUP BY job_type
@@ -183,7 +183,7 @@ class Cluster(Deployment):
             " ready." in self.process_log(name) for name in WORKERS
         )
 
-    def _ask(self, query: str) -> list[tuple[Any, ...]]:
+    def _query(self, query: str) -> list[tuple[Any, ...]]:
         with self._database() as cursor:
             cursor.execute(query)
             return list(cursor.fetchall())
@@ -192,7 +192,7 @@ class Cluster(Deployment):
     def _database(self) -> Iterator[Any]:
         url = make_url(self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
         if not url.drivername.startswith("postgresql"):
-            raise DeploymentError("Many processes need PostgreSQL")
+            raise DeploymentError("A distributed Airflow needs PostgreSQL")
         connection = psycopg2.connect(
             host=url.host, port=url.port, user=url.username, dbname=url.database, connect_timeout=10
         )

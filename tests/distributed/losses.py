@@ -1,4 +1,4 @@
-"""Which processes are lost at which moment: drawn by lot, and the same for the same seed."""
+"""Which processes are lost, and when: random, and reproducible from the seed."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
     from .cluster import Cluster
 
-PATIENCE = 60.0
-"""Seconds for which a worker may be idle before it is lost all the same."""
+IDLE_TIMEOUT = 60.0
+"""Seconds to wait for an idle worker to get a task before it is killed anyway."""
 
-MOST_FALLEN = 3
-"""Processes that may end by themselves in a night: Airflow's own affair, as long as it is rare."""
+MAX_STOPPED = 3
+"""Processes that may stop by themselves in a night; a few such failures are not caused by the provider."""
 
 KINDS = {"worker": WORKERS, "triggerer": TRIGGERERS, "scheduler": SCHEDULERS}
 
 PAUSES = {"worker": 1.0, "triggerer": 3.0, "scheduler": 3.0}
-"""Longest pauses before a loss, in seconds: a task is short, and to be hit."""
+"""Longest pauses before a loss, in seconds; short for workers, so that their task is still running."""
 
 
 @dataclass(frozen=True, order=True)
 class Loss:
     """
-    One process that is lost.
+    The loss of one process.
 
     :param progress: share of the night's runs that have been started when it happens
-    :param pause: seconds after that; with a worker, after it has been found at work
-    :param down: seconds until there is another in its place
+    :param pause: seconds after that; for a worker, seconds after it was found running a task
+    :param down: seconds until it is replaced
     """
 
     progress: float
@@ -44,9 +44,9 @@ class Loss:
 
 def draw_losses(seeded_random: Random, counts: Mapping[str, int]) -> list[Loss]:
     """
-    Draw the losses of a night, in their order.
+    Draw the losses of a night, in order of time.
 
-    :param counts: how many of each kind; they are spread over the night
+    :param counts: number of losses of each kind; they are spread over the night
     """
     losses = []
     for kind, count in counts.items():
@@ -64,11 +64,11 @@ def draw_losses(seeded_random: Random, counts: Mapping[str, int]) -> list[Loss]:
 
 
 @dataclass
-class Fate:
+class LossSchedule:
     """
-    Brings the losses about, one look at the clock after the other.
+    Kills and replaces processes at the scheduled times.
 
-    :param happened: what was lost, and how many seconds after the beginning
+    :param happened: name of each lost process, with the seconds since the start
     """
 
     cluster: Cluster
@@ -76,11 +76,11 @@ class Fate:
     happened: list[tuple[float, str]] = field(default_factory=list)
     _began: float = field(default_factory=time.monotonic)
     _due: float | None = None
-    _patience: float | None = None
+    _idle_deadline: float | None = None
     _down: dict[str, float] = field(default_factory=dict)
 
-    def go_on(self, progress: float) -> None:
-        """Lose and replace what it is time for."""
+    def step(self, progress: float) -> None:
+        """Kill and replace the processes that are due."""
         now = time.monotonic()
         for name in [name for name, until in self._down.items() if now >= until]:
             del self._down[name]
@@ -99,25 +99,25 @@ class Fate:
             self.happened.append((now - self._began, loss.name))
             self._down[loss.name] = now + loss.down
 
-    def replace_fallen(self) -> None:
-        """Replace what has ended by itself, as a service manager does."""
-        for name in self.cluster.fallen():
-            self.happened.append((time.monotonic() - self._began, f"{name}, which fell over,"))
-            assert sum("fell over" in what for _, what in self.happened) <= MOST_FALLEN, self.happened
+    def replace_stopped(self) -> None:
+        """Replace processes that have stopped by themselves, as a service manager does."""
+        for name in self.cluster.stopped():
+            self.happened.append((time.monotonic() - self._began, f"{name} (stopped by itself)"))
+            assert sum("stopped by itself" in text for _, text in self.happened) <= MAX_STOPPED, self.happened
             self.cluster.lose(name)
             self.cluster.replace(name)
 
     def _is_at_work(self, name: str, now: float) -> bool:
-        """Whether something is lost with it; a worker that stays idle is not waited for forever."""
+        """Return whether the process is working; a worker counts as working after `IDLE_TIMEOUT`."""
         if name not in WORKERS:
             return True
-        self._patience = self._patience or now + PATIENCE
-        if now < self._patience and not self.cluster.is_at_work(name):
+        self._idle_deadline = self._idle_deadline or now + IDLE_TIMEOUT
+        if now < self._idle_deadline and not self.cluster.is_at_work(name):
             return False
-        self._patience = None
+        self._idle_deadline = None
         return True
 
     @property
     def is_over(self) -> bool:
-        """Whether all has been lost, and replaced, that was to be."""
+        """Whether all scheduled processes have been killed and replaced."""
         return not self.losses and not self._down

@@ -1,4 +1,4 @@
-"""One night: connections that share iModels, all to be synchronized at once, and what must be true in the morning."""
+"""One night: connections that share iModels are all synchronized concurrently; how to check the outcome."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from random import Random
 
-    from .cluster import Attempts
+    from .cluster import TaskRecord
 
 START = "run-storage-connection"
 MINUTE = 60.0
-CLOCKS_DIFFER = 0.01
-"""Seconds that the moments which Airflow and the emulator write down may be rounded by."""
+CLOCK_TOLERANCE = 0.01
+"""Seconds by which timestamps of Airflow and of the emulator may differ through rounding."""
 
 
 @dataclass(frozen=True)
 class Size:
     """
-    How much there is to do in a night, and how much is lost.
+    Size of a night: the work, and the losses.
 
     :param imodels: number of iModels
     :param connections: number of connections, spread over the iModels
-    :param losses: how many processes of each kind are lost
-    :param failing: how many connections have a first run that ends badly
-    :param occupied: how many iModels are being synchronized already by a run of somebody else's
-    :param per_minute: requests that the account allows
-    :param share: requests a minute that each process takes for its share
-    :param seconds: time that the night may take
+    :param losses: number of lost processes of each kind
+    :param failing: number of connections whose first run fails
+    :param occupied: number of iModels that a foreign run is already synchronizing
+    :param per_minute: request limit of the account, per minute
+    :param share: request budget of each process, per minute
+    :param seconds: timeout of the night
     """
 
     imodels: int
@@ -52,8 +52,8 @@ class Night:
     """
     The iTwin Platform of a night.
 
-    :param size: how much there is to do
-    :param seeded_random: what decides what is not said
+    :param size: size of the night
+    :param seeded_random: decides everything that the size leaves open
     """
 
     size: Size
@@ -62,7 +62,7 @@ class Night:
     connections: list[str] = field(init=False)
     failing: set[str] = field(init=False)
     foreign: dict[str, set[str]] = field(default_factory=dict)
-    """Runs that somebody else has started, by connection."""
+    """Runs that the DAG did not start, by connection."""
     _read: int = 0
     _started: int = 0
 
@@ -87,50 +87,50 @@ class Night:
         ]
 
     def occupy(self) -> None:
-        """Let somebody else start runs, so that some of the connections are being synchronized when they are to be."""
+        """Start foreign runs, so that some connections have an active run before their task starts."""
         for connection in self._occupied:
             self.foreign[connection] = {self.emulator.start_run(connection)}
 
     @property
-    def runs_wanted(self) -> int:
-        """Number of runs that are to be started, one for each connection and one for each that ended badly."""
+    def expected_runs(self) -> int:
+        """Expected number of runs: one for each connection, and one more for each failed run."""
         return len(self.connections) + len(self.failing)
 
     def count_started(self) -> int:
         """Count the runs that were started."""
-        entries = self.emulator.journal.latest(len(self.emulator.journal) - self._read)
+        entries = self.emulator.request_log.latest(len(self.emulator.request_log) - self._read)
         self._read += len(entries)
         self._started += sum(entry.operation == START and entry.status == 202 for entry in entries)
         return self._started
 
-    def faults(self, attempts: Iterable[Attempts]) -> list[str]:
-        """Say of each connection what was not as it should be; nothing is lost, and nothing happens twice."""
-        known = {one.connection_id: one for one in attempts}
-        faults = []
+    def problems(self, records: Iterable[TaskRecord]) -> list[str]:
+        """List what is wrong: a missing or additional run, a failed task, or a refused request."""
+        known = {record.connection_id: record for record in records}
+        problems = []
         for connection in self.connections:
             runs = [run for run in self.emulator.runs(connection) if run["id"] not in self.foreign.get(connection, ())]
             results = [run["result"] for run in runs]
-            wanted = ["Error", "Success"] if connection in self.failing else ["Success"]
-            if results != wanted:
-                faults.append(f"{connection} was to have runs {wanted}, and had {results}; {known.get(connection)}")
+            expected = ["Error", "Success"] if connection in self.failing else ["Success"]
+            if results != expected:
+                problems.append(f"{connection} must have runs {expected} and has {results}; {known.get(connection)}")
             task = known.get(connection)
             if task is None or task.state != "success":
-                faults.append(f"the task for {connection} has not succeeded: {task}")
-            elif task.began is None or not runs or _moment(runs[-1]["startDateTime"]) < task.began - CLOCKS_DIFFER:
-                faults.append(f"{connection} was not synchronized after its task had begun: {runs[-1:]}, {task}")
+                problems.append(f"the task for {connection} has not succeeded: {task}")
+            elif task.began is None or not runs or _timestamp(runs[-1]["startDateTime"]) < task.began - CLOCK_TOLERANCE:
+                problems.append(f"{connection} was not synchronized after its task had started: {runs[-1:]}, {task}")
         if refusals := self.count_refusals():
-            faults.append(f"{refusals} requests were too many")
-        return faults
+            problems.append(f"{refusals} requests exceeded the rate limit")
+        return problems
 
     def count_refusals(self) -> int:
         """Count the requests that were answered with 429."""
-        return sum(entry.status == 429 for entry in self.emulator.journal)
+        return sum(entry.status == 429 for entry in self.emulator.request_log)
 
     def busiest_minute(self) -> int:
-        """Count the requests to the API in the busiest 60 seconds, tokens not among them."""
+        """Count the API requests in the busiest 60 seconds, without token requests."""
         window: deque[float] = deque()
         most = 0
-        for entry in self.emulator.journal:
+        for entry in self.emulator.request_log:
             if entry.operation in (None, "token", "discovery", "jwks"):
                 continue
             window.append(entry.at)
@@ -141,44 +141,44 @@ class Night:
 
 
 @dataclass
-class Account:
-    """What happened in a night, to be printed."""
+class NightSummary:
+    """Summary of a night, for printing."""
 
     seed: int
     night: Night
     happened: list[tuple[float, str]]
-    attempts: list[Attempts]
-    words: Counter[str]
+    records: list[TaskRecord]
+    log_counts: Counter[str]
     seconds: float
 
     def lines(self) -> list[str]:
-        """Give the lines of a table."""
-        tries = sum(one.tries for one in self.attempts)
-        journal = self.night.emulator.journal
-        answers = Counter(entry.status for entry in journal if entry.operation == START)
+        """Return the lines of a table."""
+        attempts = sum(record.attempts for record in self.records)
+        request_log = self.night.emulator.request_log
+        answers = Counter(entry.status for entry in request_log if entry.operation == START)
         rows: list[tuple[str, object]] = [
             ("seed", self.seed),
             ("connections", f"{len(self.night.connections)} of {self.night.size.imodels} iModels"),
             ("lost", ", ".join(f"{name} at {at:.0f} s" for at, name in self.happened) or "nothing"),
             ("starts", f"{answers[202]} runs started, {answers[303]} times another was active"),
-            ("runs of others before", sum(map(len, self.night.foreign.values()))),
-            *self.words.items(),
+            ("foreign runs before", sum(map(len, self.night.foreign.values()))),
+            *self.log_counts.items(),
             ("runs that failed, as planned", len(self.night.failing)),
-            ("tries beyond the first", tries - len(self.attempts)),
+            ("retries", attempts - len(self.records)),
             ("duration", f"{self.seconds:.0f} s"),
-            ("requests", len(journal)),
+            ("requests", len(request_log)),
             (
                 "requests in the busiest minute",
                 f"{self.night.busiest_minute()} of {self.night.size.per_minute} allowed",
             ),
-            ("requests refused for that", self.night.count_refusals()),
+            ("requests refused with 429", self.night.count_refusals()),
         ]
         width = max(len(name) for name, _ in rows)
         return [f"{name:{width}}  {value}" for name, value in rows]
 
 
 class Stopwatch:
-    """Seconds since it was made."""
+    """Seconds since its creation."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -189,5 +189,5 @@ class Stopwatch:
         return time.monotonic() - self._began
 
 
-def _moment(text: str) -> float:
+def _timestamp(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()

@@ -1,7 +1,7 @@
 """
-Many connections at once on a distributed Airflow that loses its processes: none is synchronized twice, and none never.
+Many connections on a distributed Airflow that loses processes: each is synchronized exactly once.
 
-TEST_SEED draws another night, TEST_NIGHT=full a whole one (which ``make test-distributed`` does).
+TEST_SEED sets the seed; TEST_NIGHT=full selects the full size, as ``make test-distributed`` does.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from scripts.processes import wait_until
 from tests.seeded_random import seed, seeded_random
 
 from .cluster import Cluster
-from .losses import Fate, draw_losses
-from .nightly_run import Account, Night, Size, Stopwatch
+from .losses import LossSchedule, draw_losses
+from .nightly_run import Night, NightSummary, Size, Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,14 +34,14 @@ SIZES = {
         40, 200, {"worker": 5, "triggerer": 5, "scheduler": 2}, 10, 12, per_minute=500, share=100, seconds=3600
     ),
 }
-WORDS = {
-    "retries that knew the run": "An earlier try of this task has started run",
-    "retries that found the run": "began after an earlier try of this task had asked for it",
-    "active runs taken for their own": "is active and counts as the run of this task",
+LOG_TEXTS = {
+    "retries that loaded the stored run": "A previous attempt of this task started run",
+    "retries that found the run": "began after this task first asked for a run",
+    "active runs that were adopted": "is active and counts as the run of this task",
 }
-SHORT = 60.0
-LOOKS_BETWEEN = 20
-"""Looks at the clock between two looks at Airflow's database."""
+TRIGGER_TIMEOUT = 60.0
+STEPS_PER_QUERY = 20
+"""Steps of the loss schedule between two queries of Airflow's database."""
 
 
 @pytest.mark.usefixtures("services")
@@ -56,32 +56,32 @@ def test_every_connection_is_synchronized_once(tmp_path: Path, capsys: pytest.Ca
         }
         with Cluster(tmp_path / "airflow", DAG_FILES, settings) as cluster:
             cluster.api.wait_for_dag("nightly")
-            ask_for_everything(night, cluster)
+            start_all_dag_runs(night, cluster)
             stopwatch = Stopwatch()
-            fate = Fate(cluster, losses)
-            live_through(night, cluster, fate)
+            schedule = LossSchedule(cluster, losses)
+            wait_for_the_end(night, cluster, schedule)
             seconds = stopwatch.seconds
-            nothing_waits = wait_until(lambda: cluster.count_triggers() == 0, SHORT, every=1.0)
-            attempts = cluster.attempts()
-            words = Counter(dict.fromkeys(WORDS, 0))
+            nothing_waits = wait_until(lambda: cluster.count_triggers() == 0, TRIGGER_TIMEOUT, every=1.0)
+            records = cluster.task_records()
+            log_counts = Counter(dict.fromkeys(LOG_TEXTS, 0))
             for log in cluster.task_logs():
-                words.update(name for name, said in WORDS.items() if said in log)
-            words["tasks queued anew, lost with a worker"] = cluster.count_handed_out_again()
-            words["tasks taken over from a lost scheduler"] = cluster.count_adopted()
-            account = Account(seed(), night, fate.happened, attempts, words, seconds)
+                log_counts.update(name for name, text in LOG_TEXTS.items() if text in log)
+            log_counts["tasks queued again after the loss of a worker"] = cluster.count_requeued()
+            log_counts["tasks adopted from a lost scheduler"] = cluster.count_adopted()
+            summary = NightSummary(seed(), night, schedule.happened, records, log_counts, seconds)
             with capsys.disabled():
-                print("", *account.lines(), sep="\n")
-            faults = night.faults(attempts)
-            if faults:
-                print(*cluster.errors_of_tasks(), cluster.last_words(), sep="\n")
+                print("", *summary.lines(), sep="\n")
+            problems = night.problems(records)
+            if problems:
+                print(*cluster.task_errors(), cluster.last_output(), sep="\n")
 
-    assert not faults, "\n".join(faults)
-    assert fate.is_over, "all was lost that was to be"
-    assert nothing_waits, "nothing was left in the triggerers"
+    assert not problems, "\n".join(problems)
+    assert schedule.is_over, "all scheduled losses happened"
+    assert nothing_waits, "no trigger is left"
 
 
-def ask_for_everything(night: Night, cluster: Cluster) -> None:
-    """Let the synchronization of all connections begin at once."""
+def start_all_dag_runs(night: Night, cluster: Cluster) -> None:
+    """Start the DAG runs of all connections concurrently."""
     cluster.api.pause("nightly")
     for connection in night.connections:
         cluster.api.trigger("nightly", {"connection_id": connection})
@@ -89,21 +89,21 @@ def ask_for_everything(night: Night, cluster: Cluster) -> None:
     cluster.api.pause("nightly", paused=False)
 
 
-def live_through(night: Night, cluster: Cluster, fate: Fate) -> None:
-    """Let processes be lost, and wait for the end of it all."""
-    looks = itertools.count()
+def wait_for_the_end(night: Night, cluster: Cluster, schedule: LossSchedule) -> None:
+    """Kill processes as scheduled, and wait until all DAG runs have ended."""
+    steps = itertools.count()
 
     def is_over() -> bool:
-        fate.go_on(night.count_started() / night.runs_wanted)
-        if next(looks) % LOOKS_BETWEEN:
+        schedule.step(night.count_started() / night.expected_runs)
+        if next(steps) % STEPS_PER_QUERY:
             return False
-        fate.replace_fallen()
-        return fate.is_over and not set(cluster.run_states()) - {"success", "failed"}
+        schedule.replace_stopped()
+        return schedule.is_over and not set(cluster.run_states()) - {"success", "failed"}
 
-    within(night.size.seconds, is_over, cluster)
+    wait_or_report(night.size.seconds, is_over, cluster)
 
 
-def within(seconds: float, is_over: Callable[[], bool], cluster: Cluster) -> None:
-    """Wait for the end of the night, and go on to its account even if it does not come."""
+def wait_or_report(seconds: float, is_over: Callable[[], bool], cluster: Cluster) -> None:
+    """Wait for the end of the night; after the timeout, print the state and return."""
     if not wait_until(is_over, seconds, every=0.1):
-        print(f"Not over after {seconds:.0f} s: {cluster.run_states()}")
+        print(f"Not finished after {seconds:.0f} s: {cluster.run_states()}")

@@ -1,4 +1,4 @@
-"""One Airflow and one emulator for what the pages show."""
+"""One Airflow and one emulator for the tests of the pages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark everything here: it needs what only the newest environment has."""
+    """Mark all tests here: they need packages that only the newest environment has."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.publishing)
@@ -25,14 +25,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def emulator() -> Iterator[Emulator]:
-    """An iTwin Platform that is in a hurry."""
+    """A fast emulator."""
     with Emulator(speed=1000.0, scenario="demo") as emulator:
         yield emulator
 
 
 @pytest.fixture
 def own_airflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home for commands that are started; Airflow in this process has its own already."""
+    """A separate Airflow home for subprocesses."""
     for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "_AIRFLOW_", "ITWIN_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))

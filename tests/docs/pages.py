@@ -10,17 +10,19 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-# Another test does what this one shows.
+# tests/contracts runs the blocks of this page.
 EMULATOR = DOCS / "emulator.md"
-# And this one is followed to the letter, in an environment of its own.
+# tests/package runs this page in an environment of its own.
 GETTING_STARTED = DOCS / "getting-started.md"
+# tests/contracts/test_testing_dags.py runs its blocks.
+TESTING_DAGS = DOCS / "testing-dags.md"
 
 PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block of code, and where it stands."""
+    """A block of code and its position."""
 
     page: Path
     number: int
@@ -32,11 +34,11 @@ class Block:
 
 
 def blocks_of(page: Path) -> list[Block]:
-    """Give the blocks of a page, in their order."""
+    """Return the blocks of a page, in order."""
     found = _BLOCK.findall(page.read_text())
     return [Block(page, number, language, code) for number, (language, code) in enumerate(found)]
 
 
-def blocks(language: str, *, without: tuple[Path, ...] = (EMULATOR,)) -> list[Block]:
-    """Give all blocks in a language."""
+def blocks(language: str, *, without: tuple[Path, ...] = (EMULATOR, TESTING_DAGS)) -> list[Block]:
+    """Return all blocks in a language."""
     return [block for page in PAGES if page not in without for block in blocks_of(page) if block.language == language]

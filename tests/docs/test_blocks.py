@@ -1,4 +1,4 @@
-"""Every block of code in the pages is run, or read, as its reader would."""
+"""Every block of code in the pages is run or parsed."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from .pages import EMULATOR, GETTING_STARTED, PAGES, ROOT, Block, blocks, blocks_of
+from .pages import EMULATOR, GETTING_STARTED, PAGES, ROOT, TESTING_DAGS, Block, blocks, blocks_of
 
 if TYPE_CHECKING:
     from itwin_emulator import Emulator
 
-LANGUAGES = {"sh", "python", "ini", "json", "yaml", "text"}
+LANGUAGES = {"sh", "python", "ini", "json", "yaml", "toml", "text"}
 
-# What the shell of a reader has, and what these tests do not do: installing, making and publishing are tested for themselves.
-# What is asked of Airflow's command line is parsed by it, and no more.
+# Replacements for commands that other tests cover: installing, make targets and publishing.
+# Airflow's command line parses its arguments and runs nothing.
 PREAMBLE = """
 set -eu
 pip() { echo "pip $*"; }
@@ -38,7 +38,7 @@ airflow() {
     "$PYTHON" -c 'import sys; from airflow.cli.cli_parser import get_parser; get_parser().parse_args(sys.argv[1:])' "$@"
 }
 """
-# Providers that need not be installed here have these.
+# Options of providers that are not installed here.
 FOREIGN_OPTIONS = {("celery", "worker_concurrency")}
 PRESENT = ROOT / ".venv" / "bin"
 
@@ -63,7 +63,9 @@ def known_options() -> set[tuple[str, str]]:
     from airflow.configuration import conf
 
     described = conf.configuration_description
-    return {(section, option) for section, told in described.items() for option in told["options"]} | FOREIGN_OPTIONS
+    return {
+        (section, option) for section, values in described.items() for option in values["options"]
+    } | FOREIGN_OPTIONS
 
 
 def is_known(variable: str) -> bool:
@@ -87,7 +89,7 @@ def check_connection(value: str) -> None:
 
 @pytest.mark.parametrize(
     "page",
-    sorted({block.page for block in blocks("sh", without=(EMULATOR, GETTING_STARTED))}),
+    sorted({block.page for block in blocks("sh", without=(EMULATOR, GETTING_STARTED, TESTING_DAGS))}),
     ids=lambda page: page.stem,
 )
 def test_shell(page: Path, own_airflow: Path) -> None:
@@ -100,7 +102,11 @@ def test_shell(page: Path, own_airflow: Path) -> None:
     )
     script = own_airflow / "script.sh"
     script.write_text(f"{PREAMBLE}\n{code}\nenv -0 > environment\n")
-    environment = os.environ | {"CHECKOUT": str(ROOT), "PYTHON": sys.executable, "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {
+        "CHECKOUT": str(ROOT),
+        "PYTHON": sys.executable,
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "emulator"))),
+    }
     done = subprocess.run(
         ["bash", str(script)],
         cwd=own_airflow,
@@ -133,17 +139,17 @@ def test_json(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
 
     value = json.loads(block.code)
     if "conn_type" in value:
-        # That a CA bundle is there is checked, so the folder has to be one of this machine.
+        # The CA bundle must exist, so a folder of this machine replaces it.
         text = block.code.replace("/etc/ssl/certs", str(ROOT))
         check_connection(text)
     else:
         report = RunReport.from_dict(value).as_dict()
-        assert {name: report[name] for name in value} == value, "a report would be another one"
+        assert {name: report[name] for name in value} == value, "the report differs after a round trip"
 
 
 @pytest.mark.parametrize("block", blocks("text"), ids=str)
 def test_text(block: Block) -> None:
-    # What tasks say is the short form of a report that is shown on the same page.
+    # The log of a task contains the summary of a report that the pages show.
     summaries = [json.loads(other.code)["summary"] for other in blocks("json") if "summary" in other.code]
     assert any(summary in block.code for summary in summaries)
 
@@ -155,4 +161,4 @@ def test_yaml(block: Block) -> None:
     assert variables
     for variable in variables:
         assert is_known(variable["name"]), f"{block}: Airflow has no option {variable['name']}"
-        assert isinstance(variable["value"], str), "Kubernetes wants texts"
+        assert isinstance(variable["value"], str), "Kubernetes requires strings"

@@ -1,4 +1,4 @@
-"""The site as a whole: built without a warning, complete, and with nothing fetched from anywhere."""
+"""The site as a whole: built without a warning, complete, without external resources."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from airflow_provider_itwin import metrics
+from scripts.site_diagram import DIAGRAMS, Diagram
 from scripts.site_pages import classes_of_errors, texts_of_errors
-from scripts.site_picture import edges, rooms
 
 from .pages import DOCS, PAGES, ROOT
 
@@ -30,9 +30,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder / "site")]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "NO_COLOR": "1", "AIRFLOW_HOME": str(folder)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    told = done.stdout + done.stderr
-    assert done.returncode == 0, told[-4000:]
-    assert "WARNING" not in told, told[-4000:]
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output[-4000:]
+    assert "WARNING" not in output, output[-4000:]
     return folder / "site"
 
 
@@ -70,18 +70,18 @@ def test_has_no_dead_link(site: Path) -> None:
             found = target.exists() and (
                 not parts.fragment or target not in anchors or unquote(parts.fragment) in anchors[target]
             )
-            # What scripts of the theme add is not there to be read.
+            # Scripts of the theme add these anchors.
             if not found and parts.fragment not in ("__search", "__drawer", "__toc", "__skip"):
                 dead.append(f"{page.relative_to(site)}: {link}")
     assert not dead
 
 
-def test_fetches_nothing(site: Path) -> None:
+def test_has_no_external_resource(site: Path) -> None:
     for page in html(site):
         assert not _FETCHED.search(page.read_text()), page.name
 
 
-def test_the_readme_and_its_like_lead_nowhere_that_is_not_there() -> None:
+def test_links_of_the_readme_and_other_root_pages_exist() -> None:
     for page in PAGES:
         if page.parent == ROOT:
             for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
@@ -89,17 +89,17 @@ def test_the_readme_and_its_like_lead_nowhere_that_is_not_there() -> None:
 
 
 @pytest.mark.parametrize("name", classes_of_errors())
-def test_every_error_has_a_cure(name: str) -> None:
+def test_every_error_class_has_a_fix(name: str) -> None:
     text = (DOCS / "troubleshooting.md").read_text()
     assert re.search(rf"^\| `{name}` \| \w.+ \|$", text, re.MULTILINE)
 
 
-def test_no_error_is_cured_that_is_not_there() -> None:
+def test_every_fix_names_an_existing_error_class() -> None:
     text = (DOCS / "troubleshooting.md").read_text()
     assert set(re.findall(r"^\| `(ITwin\w*Error)` \|", text, re.MULTILINE)) == set(classes_of_errors())
 
 
-def test_every_text_is_on_the_page(site: Path) -> None:
+def test_every_error_text_is_on_the_page(site: Path) -> None:
     page = re.sub(r"<[^>]+>", "", (site / "troubleshooting.html").read_text())
     texts = list(texts_of_errors())
     assert len(texts) > 40
@@ -108,29 +108,23 @@ def test_every_text_is_on_the_page(site: Path) -> None:
         assert longest in page, f"{module}: {text}"
 
 
-def test_the_picture_shows_what_the_code_does() -> None:
-    drawn = rooms()
-    assert len(edges()) > 20
-    for start, end in edges():
-        assert drawn[start][1] < drawn[end][1], f"{start} uses {end}, which is not further down"
-    assert not [edge for edge in edges() if "emulator" in edge], "the emulator stands alone"
+@pytest.mark.parametrize("diagram", DIAGRAMS.values(), ids=DIAGRAMS)
+def test_no_arrow_of_a_diagram_leads_up(diagram: Diagram) -> None:
+    positions = diagram.positions()
+    assert len(diagram.edges()) > 15
+    for start, end in diagram.edges():
+        assert positions[start][1] <= positions[end][1], f"{start} imports {end}, which is in a higher layer"
 
 
-def test_the_picture_leaves_no_room_out() -> None:
-    package = ROOT / "airflow_provider_itwin"
-    there = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    # What Airflow is told about us, and small change that everybody uses.
-    assert there - set(rooms()) <= {
-        "__init__",
-        "get_provider_info",
-        "version_compat",
-        "connection_form",
-        "told",
-        "metrics",
-    }
+@pytest.mark.parametrize("diagram", DIAGRAMS.values(), ids=DIAGRAMS)
+def test_a_diagram_contains_every_part(diagram: Diagram) -> None:
+    parts = {path.stem for path in diagram.folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    # The entry point for Airflow, and modules that every part uses.
+    assert parts - set(diagram.positions()) <= {"__init__", "get_provider_info", "version_compat", "metrics"}
 
 
-def test_the_edges_are_on_the_page(site: Path) -> None:
+@pytest.mark.parametrize("diagram", DIAGRAMS.values(), ids=DIAGRAMS)
+def test_the_arrows_are_on_the_page(diagram: Diagram, site: Path) -> None:
     page = (site / "architecture.html").read_text()
-    for start, end in edges():
+    for start, end in diagram.edges():
         assert f'data-edge="{start} {end}"' in page

@@ -1,4 +1,4 @@
-"""Where the plays are given: one emulator, in leaping time, and an Airflow without a database."""
+"""Where the scenarios run: one emulator, in simulated time, and an Airflow without a database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_itwin import exceptions
 from tests.airflow.single_task import ExecutorSafeguard, Outcome, Runner
 
 from .faults import Fault
-from .scenarios import OPERATIONS, PLAYS, Scenario
+from .scenarios import OPERATIONS, SCENARIOS, Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from tests.airflow.fake_clock import FakeClock
 
 OUTAGE_TOLERANCE = 100.0
-LONGEST_IN_REAL_TIME = 60.0
-"""Seconds that a cell may take; one that takes longer hangs."""
-LONGEST_IN_LEAPING_TIME = 1500.0
-"""Seconds that a task may seem to take: a run of a minute, and the patience of each of its steps."""
+MAX_REAL_SECONDS = 60.0
+"""Seconds that a scenario may take; one that takes longer hangs."""
+MAX_SIMULATED_SECONDS = 1500.0
+"""Simulated seconds that a task may take: a run of one minute, and the outage tolerance of each of its steps."""
 MOST_REQUESTS = 150
 
 OK = "ok"
@@ -38,27 +38,27 @@ NEVER = "never"
 LIMIT = "limit"
 
 LEGEND = {
-    OK: "succeeds as if nothing had been",
-    BY_IDS: "succeeds; its report names files by their ids",
+    OK: "succeeds as without the fault",
+    BY_IDS: "succeeds; its report has file ids instead of names",
     RETRY: "fails, and a retry may help",
-    NEVER: "fails for good: no retry helps",
-    LIMIT: "fails when its time limit has passed",
+    NEVER: "fails permanently; no retry helps",
+    LIMIT: "fails when its timeout has passed",
 }
 
 
 @dataclass
 class Execution:
-    """What came of a play under a trouble: one half of a cell."""
+    """The outcome of a scenario under a fault: one half of a cell."""
 
     code: str
     problems: list[str]
 
 
-class CrashDeployment:
+class FaultEnvironment:
     """
-    Gives plays, each with a connection of its own.
+    Runs scenarios, each with a connection of its own.
 
-    :param patch: what lives as long as the stage
+    :param patch: undone at the end of the tests
     """
 
     def __init__(self, emulator: Emulator, clock: FakeClock, patch: pytest.MonkeyPatch) -> None:
@@ -68,36 +68,36 @@ class CrashDeployment:
         self._number = 0
         self._lasting: dict[tuple[str, str], Execution] = {}
 
-    def perform(self, name: str, operation: str, failure: Fault, *, always: bool) -> Execution:
-        """Give a play while an operation is in trouble, once or whenever it is asked for."""
+    def run(self, name: str, operation: str, failure: Fault, *, always: bool) -> Execution:
+        """Run a scenario while an operation fails, once or always."""
         if not failure.is_lasting:
-            return self._perform(name, operation, failure, always=always)
-        # It is not about one operation, so that all cells of the play are one.
+            return self._run(name, operation, failure, always=always)
+        # A lasting fault is not bound to one operation, so all cells of the scenario are the same.
         if (name, failure.name) not in self._lasting:
-            self._lasting[name, failure.name] = self._perform(name, operation, failure, always=True)
+            self._lasting[name, failure.name] = self._run(name, operation, failure, always=True)
         return self._lasting[name, failure.name]
 
-    def _perform(self, name: str, operation: str, failure: Fault, *, always: bool) -> Execution:
-        play = PLAYS[name]
+    def _run(self, name: str, operation: str, failure: Fault, *, always: bool) -> Execution:
+        scenario = SCENARIOS[name]
         self._number += 1
         connection_id = f"connection-{self._number}"
         emulator = self.emulator
-        emulator.heal()
-        emulator.journal.clear()
+        emulator.clear_faults()
+        emulator.request_log.clear()
         emulator.add_connection(connection_id=connection_id, files=["Tower.dgn", "Roof.rvt"])
         emulator.plan_run(connection_id, "PartialSuccess", 60, failing=["Tower.dgn"])
-        if not play.starts:
+        if not scenario.starts:
             emulator.start_run(connection_id)
         self._connect(failure)
-        self._cause(play, operation, failure, always=always)
+        self._cause(scenario, operation, failure, always=always)
         before = self.clock.now()
-        outcome = within(LONGEST_IN_REAL_TIME, lambda: Runner(self.clock).run(play.make(connection_id)))
+        outcome = run_in_thread(MAX_REAL_SECONDS, lambda: Runner(self.clock).run(scenario.make(connection_id)))
         if not isinstance(outcome, Outcome):
             return Execution("HANGS" if outcome is None else "BREAKS", [str(outcome)])
         took = self.clock.now() - before
-        problems = [*problems_of(outcome), *self._complaints(play, operation, failure, connection_id)]
-        if took > LONGEST_IN_LEAPING_TIME:
-            problems.append(f"It took {took:.0f} s of leaping time")
+        problems = [*problems_of(outcome), *self._problems_at_the_service(scenario, operation, failure, connection_id)]
+        if took > MAX_SIMULATED_SECONDS:
+            problems.append(f"It took {took:.0f} s of simulated time")
         return Execution(code_of(outcome), problems)
 
     def _connect(self, failure: Fault) -> None:
@@ -110,32 +110,34 @@ class CrashDeployment:
         }
         self._patch.setenv("AIRFLOW_CONN_ITWIN_DEFAULT", json.dumps(fields))
 
-    def _cause(self, play: Scenario, operation: str, failure: Fault, *, always: bool) -> None:
-        self.emulator.oddities.reset()
-        for oddity, value in failure.oddities.items():
-            setattr(self.emulator.oddities, oddity, value)
+    def _cause(self, scenario: Scenario, operation: str, failure: Fault, *, always: bool) -> None:
+        self.emulator.quirks.reset()
+        for quirk, value in failure.quirks.items():
+            setattr(self.emulator.quirks, quirk, value)
         self.clock.skew = failure.skew
         if failure.fault is not None:
             self.emulator.fail(
                 OPERATIONS[operation],
                 times=None if always else 1,
-                after=play.spares.get(operation, 0),
+                after=scenario.faults_after.get(operation, 0),
                 **failure.fault,
             )
 
-    def _complaints(self, play: Scenario, operation: str, failure: Fault, connection_id: str) -> list[str]:
-        """See that the service was asked what it should be, not too often, and started no more than one run."""
+    def _problems_at_the_service(
+        self, scenario: Scenario, operation: str, failure: Fault, connection_id: str
+    ) -> list[str]:
+        """List unexpected requests, too many requests, and a second run."""
         problems = []
-        entries = list(self.emulator.journal)
-        asked = {name for name, id_ in OPERATIONS.items() if any(entry.operation == id_ for entry in entries)}
+        entries = list(self.emulator.request_log)
+        requested = {name for name, id_ in OPERATIONS.items() if any(entry.operation == id_ for entry in entries)}
         if (
             failure.fault is not None
             and not any(entry.fault for entry in entries)
             and failure.fault.get("kind") != "delay"
         ):
-            problems.append(f"The trouble was never met; asked for: {asked}")
-        if strange := asked - set(play.asks):
-            problems.append(f"Nobody expected it to ask for {strange}")
+            problems.append(f"The fault never occurred; requested: {requested}")
+        if unexpected := requested - set(scenario.operations):
+            problems.append(f"Unexpected requests for {unexpected}")
         if len(entries) > MOST_REQUESTS:
             problems.append(f"It sent {len(entries)} requests")
         runs = self.emulator.runs(connection_id)
@@ -148,7 +150,7 @@ class CrashDeployment:
 
 
 def code_of(outcome: Outcome) -> str:
-    """Give the code of an outcome."""
+    """Return the code of an outcome."""
     if outcome.state == "success":
         report = outcome.xcoms.get("run_report") or outcome.value
         tasks = report.get("failing_tasks") if isinstance(report, dict) else None
@@ -159,35 +161,35 @@ def code_of(outcome: Outcome) -> str:
 
 
 def problems_of(outcome: Outcome) -> list[str]:
-    """See that what was raised is ours, and says something."""
+    """List what is wrong with the error: not a class of this package, or no useful text."""
     error = outcome.error
     if error is None:
         return []
     problems = []
-    ours = type(error).__module__ == exceptions.__name__ or isinstance(error, AirflowSensorTimeout)
-    if not ours:
+    is_expected = type(error).__module__ == exceptions.__name__ or isinstance(error, AirflowSensorTimeout)
+    if not is_expected:
         problems.append("".join(traceback.format_exception(error)))
     if not 20 < len(str(error)) < 5000:
-        problems.append(f"It says {error!s:.200}")
+        problems.append(f"The text is {error!s:.200}")
     return problems
 
 
-def within(seconds: float, action: Callable[[], Any]) -> Any:
-    """Do something in a thread of its own; give what it gives, the exception that it raises, or None if it does not end."""
-    ends: list[Any] = []
+def run_in_thread(seconds: float, action: Callable[[], Any]) -> Any:
+    """Call `action` in a thread of its own; return its result, the exception that it raises, or None if it does not end."""
+    results: list[Any] = []
 
-    def act() -> None:
+    def target() -> None:
         if (callers := getattr(ExecutorSafeguard, "_sentinel", None)) is not None:
-            # Airflow 2.11 makes it for the main thread only.
+            # Airflow 2.11 creates it for the main thread only.
             callers.callers = {}
         try:
-            ends.append(action())
-        except BaseException as error:  # noqa: BLE001 (handed over)
-            ends.append(error)
+            results.append(action())
+        except BaseException as error:  # noqa: BLE001 (returned to the caller)
+            results.append(error)
 
-    thread = threading.Thread(target=act, daemon=True)
+    thread = threading.Thread(target=target, daemon=True)
     thread.start()
     thread.join(seconds)
-    if not ends:
+    if not results:
         return None
-    return ends[0]
+    return results[0]

@@ -1,4 +1,4 @@
-"""What can go wrong with one operation of the service: every fault that the emulator knows, by the name it has in the table."""
+"""What can go wrong with one operation of the service: every fault of the emulator, by its name in the table."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ class Fault:
     """
     One row of the table.
 
-    :param fault: what is scripted
-    :param oddities: liberties that the service takes besides, always
-    :param skew: seconds by which the service's clock is ahead of ours, always
-    :param timeout: seconds that one request may take
+    :param fault: the arguments of `Emulator.fail`
+    :param quirks: lasting deviations of the service from its documentation
+    :param skew: lasting; seconds by which the clock of the service is ahead
+    :param timeout: timeout of one request, in seconds
     """
 
     name: str
     fault: dict[str, Any] | None = None
-    oddities: dict[str, Any] = field(default_factory=dict)
+    quirks: dict[str, Any] = field(default_factory=dict)
     skew: float = 0.0
     timeout: float = 10.0
 
     @property
     def is_lasting(self) -> bool:
-        """Whether it is there or not, rather than now and then."""
+        """Whether the fault is permanent, instead of a number of failing requests."""
         return self.fault is None
 
 
 def _body_of(status: int) -> dict[str, Any]:
-    """Give a refusal the shape of the service's own errors; any other body would come from something in between."""
+    """Return the body of a refusal in the error format of the service; another format would mean a gateway."""
     is_refusal = 400 <= status < 500 and status not in (408, 425, 429)
     return {"body": {"error": {"code": "Refused", "message": "The request was refused."}}} if is_refusal else {}
 
@@ -51,9 +51,9 @@ _WRONG_TYPES = {
     "access_token": ["no", "text"],
     "expires_in": "soon",
 }
-"""Wherever a type is expected, there is another."""
+"""Every field has another type than documented."""
 
-TROUBLES = (
+FAULTS = (
     *(Fault(f"{status}", {"status": status} | _body_of(status)) for status in STATUSES),
     Fault("429 in 7 s", {"status": 429, "headers": {"Retry-After": "7"}}),
     Fault("429 in a day", {"status": 429, "headers": {"Retry-After": "86400"}}),
@@ -91,9 +91,9 @@ TROUBLES = (
     Fault("no headers", {"kind": "bare"}),
     Fault("clock an hour ahead", skew=3600.0),
     Fault("clock a day behind", skew=-86400.0),
-    Fault("no Location", oddities={"location": "missing"}),
-    Fault("Location elsewhere", oddities={"location": "foreign-host"}),
-    Fault("Location nonsense", oddities={"location": "nonsense"}),
-    Fault("fields missing", oddities={"missing_fields": ["startDateTime", "endDateTime", "_links", "error", "jobs"]}),
-    Fault("fields null", oddities={"null_fields": ["startDateTime", "endDateTime", "displayName", "error", "phase"]}),
+    Fault("no Location", quirks={"location": "missing"}),
+    Fault("Location elsewhere", quirks={"location": "foreign-host"}),
+    Fault("Location nonsense", quirks={"location": "nonsense"}),
+    Fault("fields missing", quirks={"missing_fields": ["startDateTime", "endDateTime", "_links", "error", "jobs"]}),
+    Fault("fields null", quirks={"null_fields": ["startDateTime", "endDateTime", "displayName", "error", "phase"]}),
 )

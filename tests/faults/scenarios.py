@@ -1,4 +1,4 @@
-"""The ways in which Airflow waits for a run, each played by one task to its end."""
+"""The ways in which Airflow waits for a run, each as one task that runs to its end."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ OPERATIONS = {
     "runs": "get-storage-connection-runs",
     "files": "get-storage-connection-sourcefiles",
 }
-"""The operations by the names that they have in the table."""
+"""The operations by their names in the table."""
 
 
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class _ListRuns(BaseOperator):
-    """What somebody writes who wants to know what ran: the hook in a task of one's own."""
+    """A user-written task that lists runs with the hook."""
 
     def __init__(self, *, connection_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -45,16 +45,16 @@ class Scenario:
     """
     One group of columns.
 
-    :param make: makes the task for a connection
-    :param asks: the operations that it asks for when all goes well
+    :param make: creates the task for a connection
+    :param operations: the operations that it requests without a fault
     :param starts: whether it starts a run itself
-    :param spares: how many requests for an operation go well, so that it is the triggerer that meets the trouble
+    :param faults_after: how many requests for an operation succeed first, so that the fault occurs in the triggerer
     """
 
     make: Callable[[str], BaseOperator]
-    asks: tuple[str, ...]
+    operations: tuple[str, ...]
     starts: bool = False
-    spares: dict[str, int] = field(default_factory=dict)
+    faults_after: dict[str, int] = field(default_factory=dict)
 
 
 def _operator(**arguments: Any) -> Callable[[str], BaseOperator]:
@@ -70,14 +70,16 @@ def _sensor(**arguments: Any) -> Callable[[str], BaseOperator]:
 
 
 _STARTING = ("token", "connection", "start", "run", "files")
-_WATCHING = ("token", "connection", "run", "files")
+_SENSING = ("token", "connection", "run", "files")
 
-PLAYS = {
+SCENARIOS = {
     "worker": Scenario(_operator(), _STARTING, starts=True),
-    "deferred": Scenario(_operator(deferrable=True), _STARTING, starts=True, spares={"token": 1, "run": 1}),
-    "poke": Scenario(_sensor(), _WATCHING),
-    "reschedule": Scenario(_sensor(mode="reschedule"), _WATCHING),
-    "deferred sensor": Scenario(_sensor(deferrable=True), _WATCHING, spares={"token": 1, "connection": 1, "run": 1}),
+    "deferred": Scenario(_operator(deferrable=True), _STARTING, starts=True, faults_after={"token": 1, "run": 1}),
+    "poke": Scenario(_sensor(), _SENSING),
+    "reschedule": Scenario(_sensor(mode="reschedule"), _SENSING),
+    "deferred sensor": Scenario(
+        _sensor(deferrable=True), _SENSING, faults_after={"token": 1, "connection": 1, "run": 1}
+    ),
     "list runs": Scenario(
         lambda connection_id: _ListRuns(task_id="list", connection_id=connection_id), ("token", "runs")
     ),

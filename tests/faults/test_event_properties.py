@@ -1,4 +1,4 @@
-"""Whatever a trigger is said to have fired with, and a store to have kept, is understood, or refused with an error of ours."""
+"""Any trigger event and any stored state is accepted, or rejected with an error of this package."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.resources import RunEnvelope, decoded
 from airflow_provider_itwin.api.models.run_ref import RunRef
-from airflow_provider_itwin.api.runs.start import Baseline
+from airflow_provider_itwin.api.runs.start import Baseline, StartAttempt
 from airflow_provider_itwin.api.wait.models import (
     WaitEnd,
     WaitResult,
@@ -24,20 +24,20 @@ from airflow_provider_itwin.exceptions import ITwinTriggerEventError
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
 from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
 from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
-from airflow_provider_itwin.utils.task_state import Store, TaskState
+from airflow_provider_itwin.utils.task_state import TaskState, TaskStateStore
 from tests.airflow.single_task import FakeStore, FakeTaskInstance, resumed, through_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REF = RunRef(ConnectionKind.STORAGE, "c1", "r1")
-ORDER = WaitSpec(REF.kind, REF.connection_id, REF.run_id, deadline=2e9, began=1.79e9)
+SPEC = WaitSpec(REF.kind, REF.connection_id, REF.run_id, deadline=2e9, began=1.79e9)
 RUN = decoded(
     b'{"run":{"id":"r1","state":"Completed","result":"Success","jobs":[{"tasks":[{"result":"Success"}]}]}}', RunEnvelope
 )
-MEMORY = TaskState(1.79e9, Baseline(RunRef(REF.kind, "c1", "r0")), REF)
+STATE = TaskState(1.79e9, StartAttempt(Baseline(RunRef(REF.kind, "c1", "r0"))), REF)
 EVENT: dict[str, Any] = through_json(
-    WaitResult(WaitEnd.FINISHED, REF, "Completed", RUN.run, elapsed=61.0, polls=3).as_event(ORDER, MEMORY.as_dict())
+    WaitResult(SPEC, WaitEnd.FINISHED, REF, "Completed", RUN.run, elapsed=61.0, polls=3).as_event(STATE.as_dict())
 )
 
 JSON = st.recursive(
@@ -51,17 +51,17 @@ JSON = st.recursive(
     | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from([*EVENT, *ORDER.as_dict(), *REF.as_dict(), "x"]), inner, max_size=4)
+        | st.dictionaries(st.sampled_from([*EVENT, *SPEC.as_dict(), *REF.as_dict(), "x"]), inner, max_size=4)
     ),
     max_leaves=12,
 )
-USUAL = settings(
+SETTINGS = settings(
     max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 
 
 def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Give every place in a JSON value."""
+    """Yield the path of every place in a JSON value."""
     yield path
     entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, entry in entries:
@@ -69,7 +69,7 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
-    """Give a copy of a JSON value with something else in one place."""
+    """Return a copy of a JSON value with `new` at `path`."""
     if not path:
         return new
     copy = dict(value) if isinstance(value, dict) else list(value)
@@ -79,18 +79,20 @@ def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 EVENTS = JSON | st.builds(lambda path, new: changed(EVENT, path, new), st.sampled_from(list(paths(EVENT))), JSON)
 
-KEPT = MEMORY.as_dict()
-MEMORIES = JSON | st.builds(lambda path, new: changed(KEPT, path, new), st.sampled_from(list(paths(KEPT))), JSON)
+STORED = STATE.as_dict()
+STORED_STATES = JSON | st.builds(
+    lambda path, new: changed(STORED, path, new), st.sampled_from(list(paths(STORED))), JSON
+)
 
 
 @pytest.fixture(autouse=True)
-def nobody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lead the Airflow connection to where nobody answers, for an event that says to start another run."""
+def unreachable_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Point the Airflow connection to an unreachable host, for events that request another run."""
     value = json.dumps({"conn_type": "itwin", "host": "ftp://nowhere", "login": "a", "password": "b"})
     monkeypatch.setenv("AIRFLOW_CONN_ITWIN_DEFAULT", value)
 
 
-def test_the_event_that_is_changed_below_is_a_good_one() -> None:
+def test_the_unchanged_event_is_valid() -> None:
     assert resumed(operator(), EVENT) == "r1"
     assert resumed(sensor(), EVENT)["result"] == "Success"
 
@@ -103,9 +105,9 @@ def sensor() -> ITwinStorageConnectionRunSensor:
     return ITwinStorageConnectionRunSensor(task_id="a", connection_id="c1", run_id="r1", deferrable=True)
 
 
-@USUAL
+@SETTINGS
 @given(EVENTS)
-def test_no_event_confuses_an_operator(event: Any) -> None:
+def test_an_operator_accepts_or_rejects_any_event(event: Any) -> None:
     try:
         value = resumed(operator(), event)
     except AirflowException:
@@ -113,9 +115,9 @@ def test_no_event_confuses_an_operator(event: Any) -> None:
     assert value == "r1"
 
 
-@USUAL
+@SETTINGS
 @given(EVENTS)
-def test_no_event_confuses_a_sensor(event: Any) -> None:
+def test_a_sensor_accepts_or_rejects_any_event(event: Any) -> None:
     try:
         value = resumed(sensor(), event)
     except AirflowException:
@@ -124,45 +126,50 @@ def test_no_event_confuses_a_sensor(event: Any) -> None:
     assert value["ref"] == REF.as_dict()
 
 
-@USUAL
+@SETTINGS
 @given(JSON)
-def test_what_is_no_event_is_no_success(event: Any) -> None:
+def test_an_invalid_event_never_passes_for_success(event: Any) -> None:
+    # An error event is valid.
+    assume(not (isinstance(event, dict) and isinstance(event.get("error"), str) and "end" not in event))
     with pytest.raises(ITwinTriggerEventError):
         resumed(sensor(), event)
 
 
-@USUAL
-@given(MEMORIES)
-def test_no_memory_confuses(kept: Any) -> None:
+@SETTINGS
+@given(STORED_STATES)
+def test_any_stored_state_is_loaded_or_ignored(stored: Any) -> None:
     try:
-        memory = TaskState.from_dict(kept)
+        state = TaskState.from_dict(stored)
     except ValueError:
-        memory = None
-    assert memory is None or TaskState.from_dict(through_json(memory.as_dict())) == memory
+        state = None
+    assert state is None or TaskState.from_dict(through_json(state.as_dict())) == state
 
     instance = FakeTaskInstance()
     rows = FakeStore()
     context = {"ti": instance, "task_state_store": rows}
-    Store(context, True, "this").keep(MEMORY)
+    TaskStateStore(context, True, "this").save(STATE)
     (key, good) = next(iter(rows.rows.items()))
-    rows.rows[key] = good | kept if isinstance(kept, dict) else kept
-    recalled = Store(context, True, "this").recall(5.0)
-    assert recalled is None or isinstance(recalled, TaskState)
+    rows.rows[key] = good | stored if isinstance(stored, dict) else stored
+    loaded = TaskStateStore(context, True, "this").load(5.0)
+    assert loaded is None or isinstance(loaded, TaskState)
 
 
-@USUAL
+@SETTINGS
 @given(st.sampled_from(["storage", "export"]) | JSON, JSON, JSON, JSON)
-def test_nothing_that_a_template_gives_confuses_a_trigger(
+def test_a_trigger_reports_any_invalid_argument_as_an_error_event(
     kind: Any, connection_id: Any, run_id: Any, after: Any
 ) -> None:
-    trigger = ITwinRunTrigger("itwin_default", kind, connection_id, run_id, started_after=after)
+    trigger = ITwinRunTrigger(
+        "itwin_default",
+        {"kind": kind, "connection_id": connection_id, "run_id": run_id, "started_after": after},
+    )
 
-    async def first() -> Any:
+    async def first_event() -> Any:
         async for event in trigger.run():
             return event
         return None
 
-    event = asyncio.run(first())
+    event = asyncio.run(first_event())
 
     assert isinstance(json.dumps(event.payload), str)
     assert event.payload.get("error")

@@ -1,8 +1,8 @@
 """
-Every fault, met by every operation, in every way to wait.
+Every fault in every operation and every way to wait.
 
-What is to come of each is written down in ``expected.txt``; here it is seen. Whatever happens, a task ends within its patience,
-with an exception of ours if with any, after a bounded number of requests, and no second run is started.
+``expected.txt`` has the expected outcomes. In every case, a task ends within its retry budget, raises exceptions of this package
+only, sends a bounded number of requests, and starts no second run.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import pytest
 
 from . import table
 from .environment import LEGEND
-from .faults import TROUBLES, Fault
-from .scenarios import PLAYS
+from .faults import FAULTS, Fault
+from .scenarios import SCENARIOS
 
 if TYPE_CHECKING:
-    from .environment import CrashDeployment
+    from .environment import FaultEnvironment
 
 EXPECTED = table.read()
 
@@ -27,10 +27,9 @@ EXPECTED = table.read()
 @pytest.fixture
 def no_collection() -> Iterator[None]:
     """
-    Let the garbage collector wait.
+    Disable the garbage collector.
 
-    Where an answer is nested so deep that reading it ends at the limit of recursion, finalizers of whatever is collected at that
-    moment have no room to run, and pytest takes offence at that.
+    Decoding a deeply nested response reaches the recursion limit. Finalizers that run at this point fail, which pytest reports.
     """
     gc.collect()
     gc.disable()
@@ -39,23 +38,25 @@ def no_collection() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_collection")
-@pytest.mark.parametrize("failure", TROUBLES, ids=lambda failure: failure.name)
-def test_what_comes_of_a_trouble(failure: Fault, stage: CrashDeployment, seen: table.Cells) -> None:
-    row = seen.setdefault(failure.name, {})
+@pytest.mark.parametrize("failure", FAULTS, ids=lambda failure: failure.name)
+def test_the_outcome_of_a_fault(failure: Fault, environment: FaultEnvironment, observed: table.Cells) -> None:
+    row = observed.setdefault(failure.name, {})
     problems = []
-    for play, operation in table.COLUMNS:
-        once, always = (stage.perform(play, operation, failure, always=always) for always in (failure.is_lasting, True))
-        row[play, operation] = table.cell(once.code, always.code)
+    for scenario, operation in table.COLUMNS:
+        once, always = (
+            environment.run(scenario, operation, failure, always=always) for always in (failure.is_lasting, True)
+        )
+        row[scenario, operation] = table.cell(once.code, always.code)
         problems += [
-            f"{play}, {operation}: {complaint}" for performance in (once, always) for complaint in performance.problems
+            f"{scenario}, {operation}: {problem}" for execution in (once, always) for problem in execution.problems
         ]
 
     assert problems == []
     assert row == EXPECTED.get(failure.name)
 
 
-def test_the_table_is_whole() -> None:
-    assert list(EXPECTED) == [failure.name for failure in TROUBLES]
+def test_the_table_is_complete() -> None:
+    assert list(EXPECTED) == [failure.name for failure in FAULTS]
     codes = {code for row in EXPECTED.values() for cell in row.values() for code in cell.split("/")}
     assert codes == set(LEGEND)
-    assert {play for play, _ in table.COLUMNS} == set(PLAYS)
+    assert {scenario for scenario, _ in table.COLUMNS} == set(SCENARIOS)

@@ -1,8 +1,8 @@
 """
-The stored forms as this version of the package writes them.
+The stored forms of this version of the package.
 
-``python -m tests.golden.forms`` writes them to the folder of the version. That is done before a release and never again for it:
-the files of released versions stay as they are, and the tests read them for good.
+``python -m tests.golden.forms`` writes them to the folder of the version before a release. The files of released versions never
+change.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ def forms() -> dict[str, Any]:
     from airflow_provider_itwin.api.models.resources import RunEnvelope, decoded
     from airflow_provider_itwin.api.models.run_ref import RunRef
     from airflow_provider_itwin.api.runs.finished_feed import Cursor
-    from airflow_provider_itwin.api.runs.start import Baseline
+    from airflow_provider_itwin.api.runs.start import Baseline, StartAttempt
     from airflow_provider_itwin.api.wait.models import (
         WaitEnd,
         WaitResult,
         WaitSpec,
-        event_of_error,
+        error_event,
     )
+    from airflow_provider_itwin.assets import RUN_KEY, short_report
     from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
-    from airflow_provider_itwin.utils.asset_events import RUN_KEY, told_run
-    from airflow_provider_itwin.utils.task_state import Store, TaskState
+    from airflow_provider_itwin.utils.task_state import TaskState, TaskStateStore
 
     ref = RunRef(ConnectionKind.STORAGE, CONNECTION, RUN)
     run = decoded((FOLDER / "run.json").read_bytes(), RunEnvelope).run
     spec = WaitSpec(ConnectionKind.STORAGE, CONNECTION, RUN, began=BEGAN, deadline=BEGAN + 3600)
     newest = WaitSpec(ConnectionKind.STORAGE, CONNECTION, started_after="2026-01-01T00:00:00+00:00", began=BEGAN)
     baseline = Baseline(RunRef(ConnectionKind.STORAGE, CONNECTION, OLDER), datetime(2026, 1, 1, tzinfo=UTC))
-    memory = TaskState(BEGAN, baseline=baseline, own=ref)
-    memo = {**memory.as_dict(), "try_number": 1}
+    state = TaskState(BEGAN, StartAttempt(baseline), own=ref)
+    memo = {**state.as_dict(), "try_number": 1}
     report = RunReport.of(ref, run).as_dict()
-    path, kwargs = ITwinRunTrigger("itwin_default", **spec.as_dict(), memo=memo).serialize()
+    path, kwargs = ITwinRunTrigger("itwin_default", spec, memo=memo).serialize()
     rows: dict[str, Any] = {}
     store = SimpleNamespace(set=rows.__setitem__)
     context = {
@@ -56,25 +56,25 @@ def forms() -> dict[str, Any]:
         "ti": SimpleNamespace(max_tries=2),
         "dag_run": SimpleNamespace(clear_number=0),
     }
-    Store(context, durable=True, target=f"storage/{CONNECTION} itwin_default").keep(memory)
+    TaskStateStore(context, durable=True, target=f"storage/{CONNECTION} itwin_default").save(state)
     cursor = Cursor(datetime(2026, 1, 1, tzinfo=UTC), RUN, (OLDER,), (RUN,))
     return {
         "run_trigger": {"classpath": path, "kwargs": kwargs},
-        "event_finished": WaitResult(WaitEnd.FINISHED, ref, "Completed", run, elapsed=60.0, polls=3).as_event(
-            spec, memo
+        "event_finished": WaitResult(spec, WaitEnd.FINISHED, ref, "Completed", run, elapsed=60.0, polls=3).as_event(
+            memo
         ),
-        "event_newest": WaitResult(WaitEnd.FINISHED, ref, "Completed", run, elapsed=60.0, polls=3).as_event(newest),
-        "event_deadline": WaitResult(WaitEnd.DEADLINE, ref, "Executing", elapsed=3600.0, polls=9).as_event(spec, memo),
+        "event_newest": WaitResult(newest, WaitEnd.FINISHED, ref, "Completed", run, elapsed=60.0, polls=3).as_event(),
+        "event_deadline": WaitResult(spec, WaitEnd.DEADLINE, ref, "Executing", elapsed=3600.0, polls=9).as_event(memo),
         "event_outage": WaitResult(
-            WaitEnd.OUTAGE, ref, "Executing", error=ITwinServerError("It failed", status=503), elapsed=900.0
-        ).as_event(spec, memo),
-        "event_error": event_of_error(ValueError("run_id is 'None', which names nothing.")),
+            spec, WaitEnd.OUTAGE, ref, "Executing", error=ITwinServerError("It failed", status=503), elapsed=900.0
+        ).as_event(memo),
+        "event_error": error_event(ValueError("run_id is 'None', which names nothing.")),
         "memo": memo,
         "task_state_store": rows,
         "asset_state_store": cursor.as_dict(),
         "run_ref": ref.as_dict(),
         "run_report": report,
-        "asset_event": {RUN_KEY: told_run(report)},
+        "asset_event": {RUN_KEY: short_report(report)},
         **_of_newer_airflows(),
     }
 
@@ -108,7 +108,7 @@ def _of_newer_airflows() -> dict[str, Any]:
 
 
 def write() -> None:
-    """Write the forms to the folder of this version; needs the newest Airflow, which knows all of them."""
+    """Write the forms to the folder of this version; needs the newest Airflow, which has all of them."""
     folder = FOLDER / __version__
     folder.mkdir(exist_ok=True)
     for name, form in forms().items():

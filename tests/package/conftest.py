@@ -1,4 +1,4 @@
-"""The package as it is published, built once, and an environment that has nothing but what it brings."""
+"""Both distributions, built once, and an environment in which only the provider is installed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ROOT = Path(__file__).parents[2]
-BUILT_FROM = ("airflow_provider_itwin", "pyproject.toml", "README.md", "LICENSE")
+PACKAGING_FILES = ("pyproject.toml", "README.md", "LICENSE")
 NOT_KEPT = shutil.ignore_patterns("__pycache__", "*.pyc")
 UV = Path(sys.executable).with_name("uv")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark everything here: it needs what only the newest environment has."""
+    """Mark all tests here: they need tools that only the newest environment has."""
     mark_as_publishing(item for item in items if Path(__file__).parent in item.path.parents)
 
 
@@ -32,15 +32,34 @@ def mark_as_publishing(items: Iterable[pytest.Item]) -> None:
 
 
 @dataclass(frozen=True)
-class Distributions:
-    """What one build has made."""
+class Project:
+    """A distribution of this repository."""
 
+    package: str
+    folder: Path
+    """Folder of its pyproject.toml."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Files and folders, relative to its folder, that it is built from."""
+        return (self.package, *PACKAGING_FILES)
+
+
+PROVIDER = Project("airflow_provider_itwin", ROOT)
+EMULATOR = Project("itwin_emulator", ROOT / "emulator")
+
+
+@dataclass(frozen=True)
+class Distributions:
+    """The result of a build."""
+
+    project: Project
     wheel: Path
     sdist: Path
 
 
 def environment() -> dict[str, str]:
-    """Give the environment without what would let this checkout, or this Airflow, show through."""
+    """Return the environment without variables that lead to this checkout or to this Airflow."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -49,7 +68,7 @@ def environment() -> dict[str, str]:
 
 
 def call(*command: str | Path, cwd: Path, limit: float = 300.0, **more: str) -> str:
-    """Run a command to its good end, and give what it printed."""
+    """Run a command, assert that it succeeds, and return its output."""
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
@@ -62,32 +81,47 @@ def call(*command: str | Path, cwd: Path, limit: float = 300.0, **more: str) -> 
     return done.stdout
 
 
-def build(folder: Path) -> Distributions:
-    """Build from a copy of what the package is made of: the wheel out of the source distribution, as others would."""
+def build(project: Project, folder: Path) -> Distributions:
+    """Build from a copy of the sources: first the source distribution, then the wheel from it."""
     source = folder / "source"
     source.mkdir(parents=True)
-    for name in BUILT_FROM:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, source / name, ignore=NOT_KEPT)
+    for name in project.sources:
+        if (project.folder / name).is_dir():
+            shutil.copytree(project.folder / name, source / name, ignore=NOT_KEPT)
         else:
-            shutil.copy(ROOT / name, source)
+            shutil.copy(project.folder / name, source)
     call(UV, "build", "--quiet", "--out-dir", folder / "dist", cwd=source, SOURCE_DATE_EPOCH="1790000000")
     [wheel], [sdist] = (folder / "dist").glob("*.whl"), (folder / "dist").glob("*.tar.gz")
-    return Distributions(wheel, sdist)
+    return Distributions(project, wheel, sdist)
 
 
 @pytest.fixture(scope="session")
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
-    """The package, built."""
-    return build(tmp_path_factory.mktemp("package"))
+    """The provider, built."""
+    return build(PROVIDER, tmp_path_factory.mktemp("provider"))
+
+
+@pytest.fixture(scope="session")
+def emulator_distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
+    """The emulator, built."""
+    return build(EMULATOR, tmp_path_factory.mktemp("emulator"))
 
 
 @pytest.fixture(scope="session")
 def installed(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` of an environment in which only the wheel was asked for."""
-    folder = tmp_path_factory.mktemp("installed")
+    """The ``bin`` folder of an environment in which only the provider's wheel is installed."""
+    folder = new_environment(tmp_path_factory.mktemp("installed"))
+    install(folder, distributions.wheel)
+    return folder
+
+
+def new_environment(folder: Path) -> Path:
+    """Create a virtual environment and return its ``bin`` folder."""
     call(UV, "venv", "--quiet", "--python", sys.executable, folder / "env", cwd=folder)
-    python = folder / "env" / "bin" / "python"
+    return folder / "env" / "bin"
+
+
+def install(folder: Path, *packages: str | Path) -> None:
+    """Install packages into the environment with this ``bin`` folder, with the pinned versions of their dependencies."""
     constraints = ROOT / "requirements" / "airflow-3.3.txt"
-    call(UV, "pip", "install", "--quiet", "--python", python, "-c", constraints, distributions.wheel, cwd=folder)
-    return python.parent
+    call(UV, "pip", "install", "--quiet", "--python", folder / "python", "-c", constraints, *packages, cwd=folder)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import airflow_provider_itwin
 
-from .conftest import UV, call
+from .conftest import UV, call, install, new_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from .conftest import Distributions
 
 DISTRIBUTION = "airflow-provider-itwin"
 
@@ -44,10 +46,35 @@ def test_airflow_has_its_connection_type(installed: Path, tmp_path: Path) -> Non
     assert found["package_name"] == DISTRIBUTION
 
 
-def test_the_emulator_comes_along(installed: Path, tmp_path: Path) -> None:
-    assert "--scenario" in call(installed / "itwin-emulator", "--help", cwd=tmp_path)
+def test_the_provider_works_without_the_emulator(installed: Path, tmp_path: Path) -> None:
+    program = "import importlib.util; print(importlib.util.find_spec('itwin_emulator'))"
+    assert call(installed / "python", "-c", program, cwd=tmp_path).strip() == "None"
+    assert not (installed / "itwin-emulator").exists()
+
+
+def test_the_extra_installs_the_emulator(
+    distributions: Distributions, emulator_distributions: Distributions, tmp_path: Path
+) -> None:
+    folder = new_environment(tmp_path)
+    extra = f"airflow-provider-itwin[emulator] @ {distributions.wheel.as_uri()}"
+    install(folder, "--find-links", emulator_distributions.wheel.parent, extra)
+    assert "--scenario" in call(folder / "itwin-emulator", "--help", cwd=tmp_path)
+
+
+def test_the_emulator_needs_no_airflow(emulator_distributions: Distributions, tmp_path: Path) -> None:
+    folder = new_environment(tmp_path)
+    install(folder, emulator_distributions.wheel)
     program = "from itwin_emulator import Emulator\nwith Emulator(scenario='demo') as one: print(one.url)"
-    assert call(installed / "python", "-c", program, cwd=tmp_path).startswith("http://127.0.0.1:")
+    assert call(folder / "python", "-c", program, cwd=tmp_path).startswith("http://127.0.0.1:")
+    program = "import importlib.util; print([importlib.util.find_spec(one) for one in ('airflow', 'pytest')])"
+    assert call(folder / "python", "-c", program, cwd=tmp_path).strip() == "[None, None]"
+
+
+def test_the_wheel_registers_the_pytest_plugin(emulator_distributions: Distributions, tmp_path: Path) -> None:
+    folder = new_environment(tmp_path)
+    install(folder, emulator_distributions.wheel, "pytest")
+    (tmp_path / "test_it.py").write_text("def test_it(itwin_emulator):\n    assert itwin_emulator.port\n")
+    assert "1 passed" in call(folder / "python", "-m", "pytest", "--strict-markers", "test_it.py", cwd=tmp_path)
 
 
 def test_every_module_can_be_imported_without_a_warning(tmp_path: Path) -> None:

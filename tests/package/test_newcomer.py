@@ -1,4 +1,4 @@
-"""The page "Getting started", followed to the letter by somebody who has the wheel and the page, and nothing else."""
+"""The page "Getting started", run step by step in a new environment with the built packages."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROMISE = re.compile(r"^# prints: (.+)$", re.MULTILINE)
 FIVE_MINUTES = 300.0
 
-# The newcomer's package index has our wheel, and gives all else as it is pinned here; a network of any speed is not on trial.
+# The packages of this project come from the checkout, all others from the package index in their pinned versions.
 PREAMBLE = """
 set -eu
 pip() {{
     shift
     for wanted in "$@"; do
-        case $wanted in airflow-provider-itwin) wanted='{wheel}' ;; esac
+        case $wanted in
+            airflow-provider-itwin) wanted='{wheel}' ;;
+            itwin-emulator) wanted='{emulator}' ;;
+        esac
         set -- "$@" "$wanted"
         shift
     done
@@ -36,12 +39,18 @@ pip() {{
 """
 
 
-def test_has_a_run_of_the_emulator_in_an_airflow_of_their_own(distributions: Distributions, tmp_path: Path) -> None:
+def test_has_a_run_of_the_emulator_in_an_airflow_of_their_own(
+    distributions: Distributions, emulator_distributions: Distributions, tmp_path: Path
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
     blocks = [code.replace("8899", port) for code in BLOCK.findall(PAGE.read_text())]
     constraints = ROOT / "requirements" / "airflow-3.3.txt"
-    parts = [PREAMBLE.format(wheel=distributions.wheel, uv=UV, constraints=constraints)]
+    parts = [
+        PREAMBLE.format(
+            wheel=distributions.wheel, emulator=emulator_distributions.wheel, uv=UV, constraints=constraints
+        )
+    ]
     for number, code in enumerate(blocks):
         parts += [f"echo '@@@ {number}'", code]
     script = tmp_path / "steps.sh"

@@ -24,7 +24,7 @@ _START = 1_790_000_000.0
 
 
 def main() -> int:
-    """Scenario the nights; give 0 if all was well."""
+    """Run the nights; return 0 if nothing was wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--nights", type=int, default=30)
     parser.add_argument("--connections", type=int, default=500)
@@ -37,7 +37,7 @@ def main() -> int:
         os.environ |= {
             "AIRFLOW_HOME": home,
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            # What is told of single runs is of no interest here, and there are millions of lines of it.
+            # Logs of single runs would be millions of lines.
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "CRITICAL",
             "AIRFLOW__ITWIN__REQUESTS_PER_MINUTE": "5000",
             "AIRFLOW__ITWIN__REQUESTS_PER_HOUR": "0",
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def soak(nights: int, connections: int, seed: int) -> int:
-    """Scenario the nights in this process."""
+    """Run the nights in this process."""
     from itwin_emulator import Emulator
 
     from .nights import Soak
@@ -55,41 +55,41 @@ def soak(nights: int, connections: int, seed: int) -> int:
     logging.disable(logging.CRITICAL)
     began = time.monotonic()
     clock = SimulatedClock(_START)
-    played: list[Night] = []
+    finished: list[Night] = []
 
-    async def play() -> None:
+    async def run_nights() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulatedLoop)
         with Emulator(clock=clock) as emulator:
             soak = Soak(emulator, clock, loop, connections, seed)
-            with soak.workshop.open():
+            with soak.airflow.open():
                 for number in range(1, nights + 1):
                     night = await soak.night(number)
-                    played.append(night)
+                    finished.append(night)
                     print(night.line, flush=True)
-                    for wrong in night.wrong:
-                        print(f"          WRONG: {wrong}", flush=True)
+                    for violation in night.violations:
+                        print(f"          WRONG: {violation}", flush=True)
 
     with asyncio.Runner(loop_factory=lambda: SimulatedLoop(clock)) as runner:
-        runner.run(play())
-    return _sum_up(played, connections, time.monotonic() - began)
+        runner.run(run_nights())
+    return _print_summary(finished, connections, time.monotonic() - began)
 
 
-def _sum_up(played: list[Night], connections: int, seconds: float) -> int:
-    total: Counter[str] = sum((night.counts for night in played), Counter())
-    settled, last = played[min(4, len(played) // 3)], played[-1]
+def _print_summary(finished: list[Night], connections: int, seconds: float) -> int:
+    total: Counter[str] = sum((night.counts for night in finished), Counter())
+    settled, last = finished[min(4, len(finished) // 3)], finished[-1]
     assert settled.state is not None
     assert last.state is not None
     drift = last.state.drift_since(settled.state)
-    wrong = sum(len(night.wrong) for night in played)
+    violations = sum(len(night.violations) for night in finished)
     print(
-        f"{len(played)} nights of {connections} connections in {seconds:.0f} s: {total['starts']:,} starts, "
+        f"{len(finished)} nights of {connections} connections in {seconds:.0f} s: {total['starts']:,} starts, "
         f"{total['adoptions']:,} adoptions, {total['retries']:,} retries, {total['lost']:,} lost workers, "
-        f"{total['restarted']:,} triggers restarted, {total['given up']:,} outages given up, {total['failures']:,} failures, "
-        f"{total['requests']:,} requests; {wrong} things that must not happen"
+        f"{total['restarted']:,} triggers restarted, {total['gave up']:,} gave up in an outage, {total['failures']:,} failures, "
+        f"{total['requests']:,} requests; {violations} violations"
     )
     print(f"drift since night {settled.number}: " + ("; ".join(drift) or "none"))
-    return 1 if wrong or drift else 0
+    return 1 if violations or drift else 0
 
 
 if __name__ == "__main__":

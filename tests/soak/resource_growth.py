@@ -1,4 +1,4 @@
-"""What a process holds on to, and whether that grows."""
+"""Resources that a process holds, and whether they grow."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ import requests
 from airflow_provider_itwin.api import client_pool
 
 _GROWTH = 0.01
-"""Part by which memory may have grown: caches fill, and numbers get longer."""
+"""Allowed relative growth of memory: caches fill, and numbers get longer."""
 
 
 def open_sessions() -> int:
-    """Count the clients that are lent."""
+    """Count the leased clients."""
     return sum(len(leases) for leases in client_pool._leases.values())
 
 
 def sockets() -> int:
-    """Count the TCP sockets of this process, on which it talks to itself: two for each conversation."""
+    """Count the TCP sockets of this process; a connection to the emulator has two, since both ends are in this process."""
     return sum(target.startswith("socket:") for target in _descriptors())
 
 
 def _descriptors() -> list[str]:
     targets = []
     for descriptor in Path("/proc/self/fd").iterdir():
-        # The one with which the folder is read is gone by the time that it is asked about.
+        # The descriptor that reads the folder is closed by now.
         with contextlib.suppress(FileNotFoundError):
             targets.append(str(descriptor.readlink()))
     return targets
@@ -46,30 +46,30 @@ def _resident() -> int:
 
 @dataclass(frozen=True)
 class State:
-    """What is left when everybody has gone home."""
+    """The resources of the process at the end of a night."""
 
     blocks: int
     """Blocks of memory that Python has allocated."""
     objects: int
     sessions: int
-    """Sessions of either HTTP library, and clients that are lent."""
+    """Sessions of both HTTP libraries, and leased clients."""
     sockets: int
     files: int
     threads: int
     tasks: int
     rss: int
-    """MiB that the process has in memory."""
+    """Resident memory in MiB."""
 
     @classmethod
     def now(cls) -> Self:
-        """Take stock."""
+        """Measure the current state."""
         gc.collect()
         gc.collect()
-        things = gc.get_objects()
-        # Not isinstance: what only stands for something to be imported later would import it when asked.
-        held = sum(issubclass(type(thing), aiohttp.ClientSession | requests.Session) for thing in things)
-        count = len(things)
-        del things
+        everything = gc.get_objects()
+        # Not isinstance: a lazy import proxy would import its target.
+        held = sum(issubclass(type(item), aiohttp.ClientSession | requests.Session) for item in everything)
+        count = len(everything)
+        del everything
         return cls(
             blocks=sys.getallocatedblocks(),
             objects=count,
@@ -83,11 +83,11 @@ class State:
 
     @property
     def line(self) -> str:
-        """The state in a line."""
+        """The state in one line."""
         return f"{self.objects:,} objects {self.blocks:,} blocks {self.sessions} sessions {self.sockets} sockets {self.rss} MiB"
 
     def drift_since(self, settled: State) -> list[str]:
-        """Say what has grown since, in words; nothing if nothing has."""
+        """Describe what has grown since `settled`."""
         grown = []
         for name in ("blocks", "objects"):
             before, after = getattr(settled, name), getattr(self, name)
@@ -95,7 +95,7 @@ class State:
                 grown.append(f"{name}: {before:,} became {after:,}")
         for name in ("sessions", "sockets", "files", "threads", "tasks"):
             before, after = getattr(settled, name), getattr(self, name)
-            # One conversation of the night may have left its two ends to be closed.
+            # One connection of the night may not be closed yet; it has two sockets.
             if after > before + (2 if name in ("sockets", "files") else 0):
                 grown.append(f"{name}: {before} became {after}")
         return grown

@@ -1,4 +1,4 @@
-"""What a task needs around it: workers that can be lost, a triggerer that can be restarted, and eyes on every request."""
+"""A simulated Airflow: workers that can be lost, a triggerer that can be restarted, and a hook for every start request."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import airflow_provider_itwin.operators.base
+import airflow_provider_itwin.run_task
 from airflow_provider_itwin.api import (
     async_client,
     client,
@@ -27,46 +28,46 @@ if TYPE_CHECKING:
 
     from .simulated_time import SimulatedClock, SimulatedLoop
 
-LOSSES = ("before the request", "before the answer", "before the run is kept", "before the run is told")
-"""Moments at which a worker can be lost; those of the wait are the triggerer's."""
+LOSSES = ("before the request", "before the response", "before the run is stored", "before the run ref is published")
+"""Points at which a worker can be lost; during a wait it is the triggerer that can be lost."""
 
 
 class WorkerLostError(BaseException):
-    """The worker is gone; no Python code of it runs any more."""
+    """The worker is lost; none of its code may run any more."""
 
 
 class SimulatedAirflow:
     """
-    Runs the parts of tasks.
+    Runs tasks on simulated workers and in a simulated triggerer.
 
-    :param on_start: is told each request for a run that is about to be sent, and gives what is to be told when it was
+    :param on_start: called with the URL before each start request; returns a function that is called after the response
     """
 
     def __init__(
         self, clock: SimulatedClock, loop: SimulatedLoop, on_start: Callable[[str], Callable[[], None]]
     ) -> None:
         self._clock, self._loop, self._on_start = clock, loop, on_start
-        self._losing: str | None = None
+        self._loss: str | None = None
         self._waiting: set[asyncio.Task[Any]] = set()
         self.requests = 0
 
-    def work(self, task: Any, method: str, event: Any, context: dict[str, Any], losing: str | None) -> Any:
-        """Run one part of a task on a worker, which is lost at the moment `losing` if that comes."""
+    def work(self, task: Any, method: str, event: Any, context: dict[str, Any], loss: str | None) -> Any:
+        """Run one part of a task on a worker, which is lost at the point `loss`."""
         process = copy.copy(task)
-        self._losing = losing
+        self._loss = loss
         try:
             if method == "execute":
                 return process.execute(context)
             return process.resume_execution(method, {"event": event}, context)
         finally:
-            self._losing = None
-            # With the process ends whatever it had open.
+            self._loss = None
+            # The end of the process closes its connections.
             hook = vars(process).get("hook")
             if hook is not None and "_client" in vars(hook):
                 hook.get_conn().close()
 
     async def fire(self, trigger: Any) -> Any:
-        """Let the triggerer run a trigger until it fires, and give its event; a restart begins it anew."""
+        """Run a trigger until it fires, and return its event; a restart of the triggerer restarts the trigger."""
         while True:
             waiting = asyncio.create_task(_first_event(rebuilt(trigger)))
             self._waiting.add(waiting)
@@ -76,77 +77,78 @@ class SimulatedAirflow:
                 return waiting.result()
 
     def restart_triggerer(self) -> int:
-        """End all triggers, as a triggerer that is restarted does, and give their number."""
+        """Cancel all triggers, as the restart of a triggerer does; return their number."""
         waiting = [one for one in self._waiting if not one.done()]
         for one in waiting:
             one.cancel()
         return len(waiting)
 
-    def _at(self, moment: str) -> None:
-        if moment == self._losing:
-            self._losing = None
+    def _lose_at(self, point: str) -> None:
+        if point == self._loss:
+            self._loss = None
             raise WorkerLostError
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
-        """Give everybody the same time, and stand beside each request."""
+        """Use the simulated clock everywhere, and intercept each request and each write to the store."""
         clock = self._clock
         shim: Any = SimpleNamespace(time=clock.now, monotonic=clock.monotonic, sleep=clock.sleep)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ExecutorSafeguard, "test_mode", True)
             patch.setattr(settings, "Account", partial(Account, clock=clock.monotonic, wall=clock.now))
             patch.setattr(airflow_provider_itwin.operators.base, "time", shim)
-            patch.setattr(client, "ITwinClient", self._watched_client())
-            patch.setattr(client_pool, "AsyncITwinClient", self._watched_async_client())
-            self._watch_store(patch)
+            patch.setattr(airflow_provider_itwin.run_task, "time", shim)
+            patch.setattr(client, "ITwinClient", self._intercepting_client())
+            patch.setattr(client_pool, "AsyncITwinClient", self._intercepting_async_client())
+            self._intercept_store(patch)
             yield
 
-    def _watched_client(self) -> Any:
-        shop = self
+    def _intercepting_client(self) -> Any:
+        airflow = self
 
-        class WatchedClient(client.ITwinClient):
-            """Can lose its worker."""
+        class InterceptingClient(client.ITwinClient):
+            """Can lose its worker at a start request."""
 
             def _send(self, request: Any) -> Any:
-                shop.requests += 1
+                airflow.requests += 1
                 if request.method != "POST" or request.url.endswith("/connect/token"):
                     return super()._send(request)
-                shop._at("before the request")
-                done = shop._on_start(request.url)
+                airflow._lose_at("before the request")
+                done = airflow._on_start(request.url)
                 outcome = super()._send(request)
                 done()
-                shop._at("before the answer")
+                airflow._lose_at("before the response")
                 return outcome
 
-        return partial(WatchedClient, sleep=self._clock.sleep)
+        return partial(InterceptingClient, sleep=self._clock.sleep)
 
-    def _watched_async_client(self) -> Any:
-        shop, loop = self, self._loop
+    def _intercepting_async_client(self) -> Any:
+        airflow, loop = self, self._loop
 
-        class WatchedAsyncClient(async_client.AsyncITwinClient):
-            """Lets no time pass while an answer is under way."""
+        class InterceptingAsyncClient(async_client.AsyncITwinClient):
+            """Stops the simulated time while a request is in flight."""
 
             async def _send(self, request: Any) -> Any:
-                shop.requests += 1
+                airflow.requests += 1
                 loop.send_begins()
                 try:
                     return await super()._send(request)
                 finally:
                     loop.send_ends()
 
-        return WatchedAsyncClient
+        return InterceptingAsyncClient
 
-    def _watch_store(self, patch: pytest.MonkeyPatch) -> None:
-        real_keep = task_state.Store.keep
+    def _intercept_store(self, patch: pytest.MonkeyPatch) -> None:
+        real_save = task_state.TaskStateStore.save
 
-        def keep(store: task_state.Store, known: task_state.TaskState) -> None:
-            if known.own is not None:
-                self._at("before the run is kept")
-            real_keep(store, known)
-            if known.own is not None:
-                self._at("before the run is told")
+        def save(store: task_state.TaskStateStore, state: task_state.TaskState) -> None:
+            if state.own is not None:
+                self._lose_at("before the run is stored")
+            real_save(store, state)
+            if state.own is not None:
+                self._lose_at("before the run ref is published")
 
-        patch.setattr(task_state.Store, "keep", keep)
+        patch.setattr(task_state.TaskStateStore, "save", save)
 
 
 async def _first_event(trigger: Any) -> Any:

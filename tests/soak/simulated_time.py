@@ -1,4 +1,4 @@
-"""A time of its own for a whole process: it passes when everybody waits for a moment, and not while an answer is under way."""
+"""Simulated time for a whole process: it passes while the event loop sleeps, and stops while a request is in flight."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import selectors
 
 from itwin_emulator import Clock
 
-_LONGEST_STANDSTILL = 30
-"""Seconds of real time for which all may wait for nothing at all: a thread may be at work."""
+_MAX_STANDSTILL = 30
+"""Seconds of real time without any event before the simulation fails; a thread may be working meanwhile."""
 
 
 class SimulatedClock(Clock):
@@ -28,28 +28,28 @@ class SimulatedClock(Clock):
         return self.passed
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass on a worker, which nobody else can do anything in meanwhile."""
+        """Advance the time for a worker that sleeps; nothing else runs meanwhile."""
         self.passed += seconds
 
 
-class _LeapingSelector(selectors.DefaultSelector):
-    """Where the event loop would sleep until a moment, lets that moment come, unless an answer is still under way."""
+class _SimulatedSelector(selectors.DefaultSelector):
+    """Advances the clock where the event loop would sleep, unless a request is in flight."""
 
     def __init__(self, clock: SimulatedClock) -> None:
         super().__init__()
         self._clock = clock
-        self.under_way = 0
+        self.in_flight = 0
         self._standstill = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait for what is ready, or let time pass."""
+        """Return what is ready, or advance the clock."""
         if timeout is not None and timeout <= 0:
             return super().select(0)
-        if timeout is None or self.under_way:
+        if timeout is None or self.in_flight:
             ready = super().select(1.0)
             self._standstill = 0 if ready else self._standstill + 1
-            if self._standstill > _LONGEST_STANDSTILL:
-                raise RuntimeError("The simulation has come to a standstill")
+            if self._standstill > _MAX_STANDSTILL:
+                raise RuntimeError("The simulation does not advance")
             return ready
         ready = super().select(0)
         if not ready:
@@ -62,17 +62,17 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, clock: SimulatedClock) -> None:
         self._clock = clock
-        self._leaps = _LeapingSelector(clock)
-        super().__init__(self._leaps)
+        self._simulated = _SimulatedSelector(clock)
+        super().__init__(self._simulated)
 
     def time(self) -> float:
         """Seconds that have passed."""
         return self._clock.passed
 
     def send_begins(self) -> None:
-        """Hear that an answer is under way."""
-        self._leaps.under_way += 1
+        """Note that a request is in flight."""
+        self._simulated.in_flight += 1
 
     def send_ends(self) -> None:
-        """Hear that it has come."""
-        self._leaps.under_way -= 1
+        """Note that the response has arrived."""
+        self._simulated.in_flight -= 1

@@ -1,4 +1,4 @@
-"""One Airflow and one emulator for all system tests; what the processes said last goes into the report of a failure."""
+"""One Airflow and one emulator for all system tests; the report of a failure has the last output of the processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 OWN_DAGS = Path(__file__).parent / "dags"
 
-# A night of 25 minutes in 7.5 seconds: less than the shortest pause between two looks.
+# A run of 25 minutes in 7.5 seconds: less than the shortest poll interval.
 SPEED = 200.0
 
 
@@ -44,5 +44,5 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     deployment = getattr(item, "funcargs", {}).get("deployment")
     if report.failed and isinstance(deployment, Deployment):
-        report.sections.append(("Airflow's processes", deployment.last_words()))
+        report.sections.append(("Airflow's processes", deployment.last_output()))
     return report

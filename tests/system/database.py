@@ -20,12 +20,12 @@ USER = os.environ.get("PGUSER", "postgres")
 
 
 class NoPostgreSQLError(Exception):
-    """CI must test against PostgreSQL, and there is none."""
+    """CI needs PostgreSQL, and it is not available."""
 
 
 @contextmanager
 def metadata_database(home: Path) -> Iterator[str]:
-    """Lend an empty database as SQLAlchemy URL; it is gone afterwards."""
+    """Create an empty database, and drop it afterwards; yields its SQLAlchemy URL."""
     name = f"airflow_system_test_{os.getpid()}_{secrets.token_hex(4)}"
     try:
         _execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -41,7 +41,7 @@ def metadata_database(home: Path) -> Iterator[str]:
 
 
 def failure() -> str | None:
-    """Say why PostgreSQL cannot be used; None if it can."""
+    """Return why PostgreSQL cannot be used; None if it can."""
     try:
         _execute(sql.SQL("SELECT 1"))
     except psycopg2.OperationalError as error:
@@ -50,7 +50,7 @@ def failure() -> str | None:
 
 
 def _execute(statement: sql.Composed) -> None:
-    # Not "with connection": that opens a transaction, and databases are not made in transactions.
+    # Not "with connection": it opens a transaction, in which no database can be created.
     connection = psycopg2.connect(host=HOST, port=PORT, user=USER, dbname="postgres", connect_timeout=5)
     try:
         connection.autocommit = True

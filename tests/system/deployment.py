@@ -1,4 +1,4 @@
-"""A whole Airflow 3 of real processes, for the length of a test."""
+"""An Airflow 3 of real processes, for the duration of a test."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
-from scripts.airflow_health import all_well, health_of
+from scripts.airflow_health import health_of, is_healthy
 from scripts.airflow_home import airflow_command, airflow_environment, free_ports, server_environment
 from scripts.processes import ManagedProcess, wait_until
 
@@ -26,7 +26,7 @@ COMPONENTS = {
     "dag-processor": ("dag-processor",),
 }
 
-# Quick where Airflow is slow by default, so that a test waits for work and not for the next look.
+# Short intervals where Airflow's defaults are long, so that tests do not wait for the next poll.
 QUICK = {
     "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
     "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "1",
@@ -39,27 +39,27 @@ QUICK = {
     "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
     "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
-    # No DAG starts by itself, however its schedule and the time of day happen to meet.
+    # No DAG starts by its schedule.
     "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
-    # How long a worker may take to see that its task process has ended.
+    # Seconds until a worker notices that its task process has ended.
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
 }
 
 
 class DeploymentError(Exception):
-    """Airflow did not come up, or broke down; the text ends with what its processes said last."""
+    """Airflow did not start, or has failed; the text ends with the last output of its processes."""
 
 
 class Deployment:
     """
     API server, scheduler with LocalExecutor, triggerer and DAG processor, each a process of its own.
 
-    :param home: empty folder for everything that Airflow keeps
+    :param home: empty folder for the files of Airflow
     :param dag_files: DAG files that are copied to the DAG folder
-    :param environment: more environment for all the processes (connections, settings)
-    :param person: name and password to ask the REST API by; None where everybody is let in as admin
-    :param components: the processes, by the names that :meth:`kill` and :meth:`restart` know, and what each is to do
+    :param environment: more environment variables for all processes (connections, settings)
+    :param user: name and password for the REST API; None if everybody is an admin
+    :param components: the command of each process, by the name for :meth:`kill` and :meth:`restart`
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Deployment:
         home: Path,
         dag_files: Iterable[Path],
         environment: Mapping[str, str] | None = None,
-        person: tuple[str, str] | None = None,
+        user: tuple[str, str] | None = None,
         components: Mapping[str, Sequence[str]] = COMPONENTS,
     ) -> None:
         self.home = home
@@ -82,7 +82,7 @@ class Deployment:
         self._resources = ExitStack()
         port = free_ports(1)[0]
         self._server = server_environment(port)
-        self.api = AirflowApi(self._server["AIRFLOW__API__BASE_URL"], person)
+        self.api = AirflowApi(self._server["AIRFLOW__API__BASE_URL"], user)
 
     def __enter__(self) -> Self:
         try:
@@ -98,7 +98,7 @@ class Deployment:
         self.stop()
 
     def start(self, seconds: float = 480.0) -> None:
-        """Make the database, start the processes, wait until all are well and the DAGs are read."""
+        """Create the database, start the processes, and wait until all are healthy and the DAGs are parsed."""
         self.dags_folder.mkdir(parents=True)
         for file in self._dag_files:
             shutil.copy(file, self.dags_folder)
@@ -112,48 +112,48 @@ class Deployment:
         self._migrate(seconds)
         for component in self._components:
             self._launch(component)
-        self._wait_until_well(seconds)
+        self._wait_until_healthy(seconds)
         self.api.login()
 
     def stop(self) -> None:
-        """End everything that was started here, and drop the database."""
+        """Stop all processes, and drop the database."""
         processes, self._processes = self._processes, {}
         api_server = processes.pop("api-server", None)
         for process in processes.values():
             process.ask_to_stop()
         for process in processes.values():
             process.stop()
-        # The last, for tasks and triggers that are being ended report to it.
+        # Stopped last, because tasks and triggers report their end to it.
         if api_server:
             api_server.stop()
         self._resources.close()
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """The environment of every process, for one more of them."""
+        """The environment of all processes, for starting another one."""
         return self._environment
 
     def kill(self, component: str) -> None:
-        """Kill a component and what it has started, with no chance to say goodbye."""
+        """Kill a component and its child processes with SIGKILL."""
         self._processes.pop(component).kill()
 
     def restart(self, component: str, seconds: float = 120.0, environment: Mapping[str, str] | None = None) -> None:
         """
-        Start a component again, after ending it if it still runs, and wait until Airflow finds it well.
+        Stop a component if it is running, start it again, and wait until it is healthy.
 
-        :param environment: more environment, for this start only
+        :param environment: more environment variables, for this start only
         """
         if process := self._processes.pop(component, None):
             process.stop()
         self._launch(component, environment)
-        self._wait_until_well(seconds)
+        self._wait_until_healthy(seconds)
 
     def process_log(self, component: str, lines: int = 100_000) -> str:
-        """Give the output of a component, over all its starts."""
+        """Return the output of a component since its first start."""
         return self._processes[component].tail(lines)
 
-    def last_words(self, lines: int = 40) -> str:
-        """Give the end of the output of every process, for the report of a failed test."""
+    def last_output(self, lines: int = 40) -> str:
+        """Return the end of the output of every process, for the report of a failed test."""
         return "\n".join(
             f"----- {name} ({'running' if process.exit_code is None else f'exit code {process.exit_code}'})\n"
             f"{process.tail(lines)}"
@@ -165,7 +165,7 @@ class Deployment:
         ended = migration.wait(seconds)
         migration.stop()
         if not ended or migration.exit_code != 0:
-            raise DeploymentError(f"The database could not be made:\n{migration.tail(100)}")
+            raise DeploymentError(f"Cannot create the database:\n{migration.tail(100)}")
 
     def _launch(self, component: str, environment: Mapping[str, str] | None = None) -> None:
         self._launched[component] = datetime.now(UTC)
@@ -179,15 +179,15 @@ class Deployment:
             log=self.logs / f"{name}.log",
         )
 
-    def _wait_until_well(self, seconds: float) -> None:
-        wait_until(lambda: self._broken() or self._all_well(), seconds, every=0.5)
-        if self._broken() or not self._all_well():
-            raise DeploymentError(f"Airflow is not well: {health_of(self.api.url)}\n{self.last_words()}")
+    def _wait_until_healthy(self, seconds: float) -> None:
+        wait_until(lambda: self._has_failed() or self._is_healthy(), seconds, every=0.5)
+        if self._has_failed() or not self._is_healthy():
+            raise DeploymentError(f"Airflow is not healthy: {health_of(self.api.url)}\n{self.last_output()}")
 
-    def _broken(self) -> bool:
+    def _has_failed(self) -> bool:
         return any(process.exit_code is not None for process in self._processes.values())
 
-    def _all_well(self) -> bool:
-        return all_well(
+    def _is_healthy(self) -> bool:
+        return is_healthy(
             health_of(self.api.url), {component: self._launched[component] for component in self._processes}
         )

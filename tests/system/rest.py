@@ -1,4 +1,4 @@
-"""What a test asks of a running Airflow, through its public REST API."""
+"""A client of Airflow's public REST API, for tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import requests
 from scripts.processes import wait_until
 
 LONGEST_ANSWER = 90.0
-"""Seconds that an answer may take: the machine may have much else to do."""
+"""Request timeout in seconds; long, because the machine may be busy."""
 FINAL_RUN_STATES = {"success", "failed"}
 Json = dict[str, Any]
 
@@ -19,70 +19,70 @@ class AirflowApi:
     """
     The REST API of one Airflow with the simple auth manager.
 
-    :param url: where the API server listens
-    :param person: name and password; None where everybody is let in as admin
+    :param url: URL of the API server
+    :param user: name and password; None if everybody is an admin
     """
 
-    def __init__(self, url: str, person: tuple[str, str] | None = None) -> None:
+    def __init__(self, url: str, user: tuple[str, str] | None = None) -> None:
         self.url = url
-        self._person = person
+        self._user = user
         self._session = requests.Session()
         self._session.trust_env = False
 
     def login(self) -> None:
-        """Get the token for all that follows."""
+        """Get a token for all later requests."""
         self._session.headers.pop("Authorization", None)
-        self._session.headers["Authorization"] = f"Bearer {self.token(self._person)}"
+        self._session.headers["Authorization"] = f"Bearer {self.token(self._user)}"
 
-    def token(self, person: tuple[str, str] | None) -> str:
-        """Log in as a person, by name and password; the token."""
-        if person is None:
-            return cast("str", self._ask("GET", "/auth/token")["access_token"])
-        name, password = person
+    def token(self, user: tuple[str, str] | None) -> str:
+        """Log in as a user, by name and password; return the token."""
+        if user is None:
+            return cast("str", self._request("GET", "/auth/token")["access_token"])
+        name, password = user
         body = {"username": name, "password": password}
-        return cast("str", self._ask("POST", "/auth/token", json=body)["access_token"])
+        return cast("str", self._request("POST", "/auth/token", json=body)["access_token"])
 
     def dag(self, dag_id: str) -> Json | None:
-        """Describe a DAG; None if Airflow has not seen it yet."""
-        return self._ask_if_there(f"/api/v2/dags/{dag_id}")
+        """Return a DAG; None if Airflow has not parsed it yet."""
+        return self._request_or_none(f"/api/v2/dags/{dag_id}")
 
     def import_errors(self) -> list[Json]:
         """List the DAG files that could not be read."""
-        return cast("list[Json]", self._ask("GET", "/api/v2/importErrors")["import_errors"])
+        return cast("list[Json]", self._request("GET", "/api/v2/importErrors")["import_errors"])
 
     def trigger(self, dag_id: str, conf: Json | None = None) -> str:
-        """Start a run of a DAG; its id."""
+        """Start a run of a DAG; return its id."""
         body = {"logical_date": None, "conf": conf or {}}
-        return cast("str", self._ask("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+        return cast("str", self._request("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
 
     def runs(self, dag_id: str) -> list[str]:
-        """List the runs of a DAG by their ids, oldest first."""
+        """List the ids of the runs of a DAG, oldest first."""
         parameters: dict[str, Any] = {"order_by": "id", "limit": 100}
-        answer = self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=parameters)
-        return [str(run["dag_run_id"]) for run in answer["dag_runs"]]
+        response = self._request("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=parameters)
+        return [str(run["dag_run_id"]) for run in response["dag_runs"]]
 
     def pause(self, dag_id: str, paused: bool = True) -> None:
-        """Let no run of a DAG begin, or let them again."""
-        self._ask("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": paused})
+        """Pause or unpause a DAG."""
+        self._request("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": paused})
 
     def run_state(self, dag_id: str, run_id: str) -> str:
-        """Tell the state of a run."""
-        return cast("str", self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])
+        """Return the state of a DAG run."""
+        return cast("str", self._request("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])
 
     def task_instances(self, dag_id: str, run_id: str) -> list[Json]:
-        """List the task instances of a run, the mapped ones each for itself."""
+        """List the task instances of a run, mapped ones separately."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
-        return cast("list[Json]", self._ask("GET", path, params={"limit": 100})["task_instances"])
+        return cast("list[Json]", self._request("GET", path, params={"limit": 100})["task_instances"])
 
     def task_instance(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Json:
-        """Give one task instance of a run."""
+        """Return one task instance of a run."""
         for instance in self.task_instances(dag_id, run_id):
             if (instance["task_id"], instance["map_index"]) == (task_id, map_index):
                 return instance
         raise LookupError(f"{dag_id} {run_id} has no task {task_id} with map index {map_index}")
 
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str | list[str]]:
-        """Give the state of each task of a run; a list of them, in order, for a mapped task."""
+        """Return the state of each task of a run; for a mapped task, a list in the order of the map index."""
         states: dict[str, str | list[str]] = {}
         for instance in sorted(self.task_instances(dag_id, run_id), key=lambda one: int(one["map_index"])):
             task_id, state = instance["task_id"], str(instance["state"])
@@ -93,25 +93,25 @@ class AirflowApi:
         return states
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
-        """Give the log of one try of a task as a person reads it, one event a line, errors with their text."""
+        """Return the log of one attempt of a task, one event per line, with the text of errors."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
         parameters = {"full_content": "true", "map_index": map_index}
-        answer = self._ask("GET", path, params=parameters, headers={"Accept": "application/json"})
-        return "\n".join(_log_line(entry) for entry in answer["content"])
+        response = self._request("GET", path, params=parameters, headers={"Accept": "application/json"})
+        return "\n".join(_log_line(entry) for entry in response["content"])
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
-        """Give a value that a task has left; None if it has not."""
+        """Return the value of an XCom; None if there is none."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
-        entry = self._ask_if_there(path, params={"map_index": map_index, "deserialize": "true"})
+        entry = self._request_or_none(path, params={"map_index": map_index, "deserialize": "true"})
         return entry and entry["value"]
 
     def wait_for_dag(self, dag_id: str, seconds: float = 120.0) -> None:
-        """Wait until Airflow has read a DAG."""
+        """Wait until Airflow has parsed a DAG."""
         if not wait_until(lambda: self.dag(dag_id) is not None, seconds, every=0.5):
-            raise TimeoutError(f"{dag_id} is not there after {seconds:.0f} s; import errors: {self.import_errors()}")
+            raise TimeoutError(f"{dag_id} was not parsed in {seconds:.0f} s; import errors: {self.import_errors()}")
 
     def wait_for_task(self, dag_id: str, run_id: str, task_id: str, *states: str, seconds: float = 120.0) -> Json:
-        """Wait until a task is in one of the states; the task instance."""
+        """Wait until a task is in one of the states; return the task instance."""
         deadline = time.monotonic() + seconds
         while (instance := self.task_instance(dag_id, run_id, task_id))["state"] not in states:
             if time.monotonic() >= deadline or self.run_state(dag_id, run_id) in FINAL_RUN_STATES:
@@ -120,20 +120,22 @@ class AirflowApi:
         return instance
 
     def wait_for_run(self, dag_id: str, run_id: str, seconds: float = 240.0) -> str:
-        """Wait until a run has ended; its state."""
+        """Wait until a run has ended; return its state."""
         if not wait_until(lambda: self.run_state(dag_id, run_id) in FINAL_RUN_STATES, seconds, every=0.5):
             raise TimeoutError(f"{run_id} not ended after {seconds:.0f} s; now {self.task_states(dag_id, run_id)}")
         return self.run_state(dag_id, run_id)
 
-    def _ask(self, method: str, path: str, **arguments: Any) -> Json:
-        answer = self._session.request(method, self.url + path, timeout=LONGEST_ANSWER, **arguments)
-        if not answer.ok:
-            raise requests.HTTPError(f"{method} {path}: {answer.status_code} {answer.text[:500]}", response=answer)
-        return cast("Json", answer.json())
+    def _request(self, method: str, path: str, **arguments: Any) -> Json:
+        response = self._session.request(method, self.url + path, timeout=LONGEST_ANSWER, **arguments)
+        if not response.ok:
+            raise requests.HTTPError(
+                f"{method} {path}: {response.status_code} {response.text[:500]}", response=response
+            )
+        return cast("Json", response.json())
 
-    def _ask_if_there(self, path: str, **arguments: Any) -> Json | None:
+    def _request_or_none(self, path: str, **arguments: Any) -> Json | None:
         try:
-            return self._ask("GET", path, **arguments)
+            return self._request("GET", path, **arguments)
         except requests.HTTPError as error:
             if error.response is not None and error.response.status_code == requests.codes.not_found:
                 return None

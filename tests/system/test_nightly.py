@@ -24,26 +24,26 @@ MANY = "itwin_sync_many_connections"
 
 @pytest.fixture(scope="module")
 def command_lines() -> Iterator[set[str]]:
-    """What anybody on this machine could see of our processes, from the moment on that a test asks for it."""
+    """The command lines of all child processes since the start of the fixture, as any user of the machine can see them."""
     seen: set[str] = set()
-    over = threading.Event()
+    stop = threading.Event()
 
-    def look() -> None:
-        while not over.wait(0.1):
+    def poll() -> None:
+        while not stop.wait(0.1):
             for process in psutil.Process().children(recursive=True):
                 with suppress(psutil.Error):
                     seen.add(" ".join(process.cmdline()))
 
-    looking = threading.Thread(target=look, daemon=True)
-    looking.start()
+    poller = threading.Thread(target=poll, daemon=True)
+    poller.start()
     yield seen
-    over.set()
-    looking.join()
+    stop.set()
+    poller.join()
 
 
 @pytest.fixture(scope="module")
-def good_night(deployment: Deployment, command_lines: set[str]) -> str:
-    """A run of the nightly DAG that has gone well; its id."""
+def successful_run(deployment: Deployment, command_lines: set[str]) -> str:
+    """The id of a DAG run that has succeeded."""
     api = deployment.api
     api.wait_for_dag(NIGHTLY)
     run_id = api.trigger(NIGHTLY, {"connection_id": "demo-storage-connection"})
@@ -54,8 +54,8 @@ def good_night(deployment: Deployment, command_lines: set[str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def bad_night(deployment: Deployment) -> str:
-    """A run of the nightly DAG whose synchronization ends badly; its id."""
+def failed_run(deployment: Deployment) -> str:
+    """The id of a DAG run whose synchronization has failed."""
     api = deployment.api
     api.wait_for_dag(NIGHTLY)
     run_id = api.trigger(NIGHTLY, {"connection_id": "demo-failing-connection"})
@@ -63,35 +63,37 @@ def bad_night(deployment: Deployment) -> str:
     return run_id
 
 
-def test_a_good_night_succeeds(deployment: Deployment, good_night: str) -> None:
-    assert deployment.api.task_states(NIGHTLY, good_night) == {
+def test_the_dag_succeeds(deployment: Deployment, successful_run: str) -> None:
+    assert deployment.api.task_states(NIGHTLY, successful_run) == {
         "start_synchronization": "success",
         "wait_for_synchronization": "success",
         "tell_the_team": "success",
     }
 
 
-def test_the_sensor_waits_in_the_triggerer(deployment: Deployment, good_night: str) -> None:
-    log = deployment.api.log(NIGHTLY, good_night, "wait_for_synchronization")
+def test_the_sensor_waits_in_the_triggerer(deployment: Deployment, successful_run: str) -> None:
+    log = deployment.api.log(NIGHTLY, successful_run, "wait_for_synchronization")
 
     assert "Pausing task as DEFERRED" in log
-    assert ".log.trigger." in log, "the triggerer has written a log of its own"
+    assert ".log.trigger." in log, "the triggerer writes its own log"
     assert "Waiting for run" in log
     assert "trigger completed" in log
 
 
-def test_the_run_is_named_before_the_waiting(deployment: Deployment, emulator: Emulator, good_night: str) -> None:
-    run_id = deployment.api.xcom(NIGHTLY, good_night, "start_synchronization")
-    ref = deployment.api.xcom(NIGHTLY, good_night, "start_synchronization", "run_ref")
+def test_the_run_id_is_available_before_the_wait(
+    deployment: Deployment, emulator: Emulator, successful_run: str
+) -> None:
+    run_id = deployment.api.xcom(NIGHTLY, successful_run, "start_synchronization")
+    ref = deployment.api.xcom(NIGHTLY, successful_run, "start_synchronization", "run_ref")
 
     assert ref == {"kind": "storage", "connection_id": "demo-storage-connection", "run_id": run_id}
-    assert any(str(run_id) in entry.path for entry in emulator.journal), "the emulator knows this run"
+    assert any(str(run_id) in entry.path for entry in emulator.request_log), "the emulator has this run"
 
 
-def test_the_report_is_there_for_the_tasks_that_follow(deployment: Deployment, good_night: str) -> None:
-    report = deployment.api.xcom(NIGHTLY, good_night, "wait_for_synchronization", "run_report")
+def test_the_report_is_available_to_downstream_tasks(deployment: Deployment, successful_run: str) -> None:
+    report = deployment.api.xcom(NIGHTLY, successful_run, "wait_for_synchronization", "run_report")
 
-    assert report == deployment.api.xcom(NIGHTLY, good_night, "wait_for_synchronization")
+    assert report == deployment.api.xcom(NIGHTLY, successful_run, "wait_for_synchronization")
     assert report["state"] == "Completed"
     assert report["result"] == "Success"
     assert report["totals"]["tasks"] == 12
@@ -100,37 +102,37 @@ def test_the_report_is_there_for_the_tasks_that_follow(deployment: Deployment, g
     assert report["failing_tasks"] == []
 
 
-def test_the_log_tells_how_the_night_went(deployment: Deployment, good_night: str) -> None:
-    log = deployment.api.log(NIGHTLY, good_night, "wait_for_synchronization")
-    line = deployment.api.xcom(NIGHTLY, good_night, "tell_the_team")
+def test_the_log_has_the_summary_of_the_run(deployment: Deployment, successful_run: str) -> None:
+    log = deployment.api.log(NIGHTLY, successful_run, "wait_for_synchronization")
+    line = deployment.api.xcom(NIGHTLY, successful_run, "tell_the_team")
 
     assert "Success: 12 files in" in log
     assert "23 warnings" in log
     assert line.startswith("Success: 12 files in")
-    assert line in deployment.api.log(NIGHTLY, good_night, "tell_the_team")
+    assert line in deployment.api.log(NIGHTLY, successful_run, "tell_the_team")
 
 
-def test_a_bad_night_fails_and_stops_what_depends_on_it(deployment: Deployment, bad_night: str) -> None:
-    assert deployment.api.task_states(NIGHTLY, bad_night) == {
+def test_a_failed_run_fails_the_sensor_and_its_downstream_tasks(deployment: Deployment, failed_run: str) -> None:
+    assert deployment.api.task_states(NIGHTLY, failed_run) == {
         "start_synchronization": "success",
         "wait_for_synchronization": "failed",
         "tell_the_team": "upstream_failed",
     }
 
 
-def test_the_log_tells_why_and_what_can_be_done(deployment: Deployment, bad_night: str) -> None:
-    log = deployment.api.log(NIGHTLY, bad_night, "wait_for_synchronization")
+def test_the_log_of_a_failed_run_has_the_reason_and_the_advice(deployment: Deployment, failed_run: str) -> None:
+    log = deployment.api.log(NIGHTLY, failed_run, "wait_for_synchronization")
 
     for name in ("PD-ARC-Deck.rvt", "PD-STR-Ramps.dgn", "PD-MEP-Sprinklers.ifc"):
         assert name in log
     assert "TAE_BRG_1021" in log
     assert "The file was saved by a version of Revit that is not supported." in log
     assert "https://kb.example.com/itwin/unsupported-file-version" in log
-    assert "you can fix this" in log
+    assert "You can fix this." in log
 
 
-def test_the_report_of_a_bad_night_is_kept(deployment: Deployment, bad_night: str) -> None:
-    report = deployment.api.xcom(NIGHTLY, bad_night, "wait_for_synchronization", "run_report")
+def test_the_report_of_a_failed_run_is_available(deployment: Deployment, failed_run: str) -> None:
+    report = deployment.api.xcom(NIGHTLY, failed_run, "wait_for_synchronization", "run_report")
     failing = {task["file_name"]: task for task in report["failing_tasks"]}
 
     assert report["result"] == "Error"
@@ -139,20 +141,22 @@ def test_the_report_of_a_bad_night_is_kept(deployment: Deployment, bad_night: st
     assert failing["PD-ARC-Deck.rvt"]["can_user_fix"] is True
 
 
-def test_a_failed_run_is_not_waited_for_again(deployment: Deployment, bad_night: str) -> None:
-    instance = deployment.api.task_instance(NIGHTLY, bad_night, "wait_for_synchronization")
+def test_a_failed_run_is_not_waited_for_again(deployment: Deployment, failed_run: str) -> None:
+    instance = deployment.api.task_instance(NIGHTLY, failed_run, "wait_for_synchronization")
 
     assert instance["try_number"] == 1
 
 
-def test_no_log_has_the_secret(deployment: Deployment, emulator: Emulator, good_night: str, bad_night: str) -> None:
+def test_no_log_has_the_secret(
+    deployment: Deployment, emulator: Emulator, successful_run: str, failed_run: str
+) -> None:
     written = [file.read_text(errors="replace") for file in deployment.home.rglob("*.log")]
 
     assert any("wait_for_synchronization" in text for text in written)
     assert not [text for text in written if emulator.client_secret in text]
 
 
-def test_no_process_shows_the_secret(emulator: Emulator, good_night: str, command_lines: set[str]) -> None:
+def test_no_process_shows_the_secret(emulator: Emulator, successful_run: str, command_lines: set[str]) -> None:
     assert any("scheduler" in line for line in command_lines)
     assert any("triggerer" in line for line in command_lines)
     assert not [line for line in command_lines if emulator.client_secret in line]

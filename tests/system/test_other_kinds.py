@@ -13,14 +13,14 @@ pytestmark = pytest.mark.system
 
 
 def run(deployment: Deployment, dag_id: str) -> str:
-    """Run a DAG to its success and give the run's id."""
+    """Run a DAG, check that it succeeds, and return the id of the DAG run."""
     deployment.api.wait_for_dag(dag_id)
     run_id = deployment.api.trigger(dag_id, {})
     assert deployment.api.wait_for_run(dag_id, run_id) == "success", deployment.api.task_states(dag_id, run_id)
     return run_id
 
 
-def test_a_manifest_is_synchronized_and_its_urls_are_shown_to_nobody(deployment: Deployment) -> None:
+def test_a_manifest_is_synchronized_and_its_urls_are_masked(deployment: Deployment) -> None:
     dag_id = "itwin_manifest_sync"
     run_id = run(deployment, dag_id)
 
@@ -33,7 +33,7 @@ def test_a_manifest_is_synchronized_and_its_urls_are_shown_to_nobody(deployment:
     assert "made-for-this-run" not in deployment.api.log(dag_id, run_id, "start_synchronization")
 
 
-def test_an_export_names_the_files_that_it_has_written(deployment: Deployment) -> None:
+def test_the_report_of_an_export_names_its_output_files(deployment: Deployment) -> None:
     dag_id = "itwin_export_ifc"
     run_id = run(deployment, dag_id)
 

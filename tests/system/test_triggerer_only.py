@@ -1,4 +1,4 @@
-"""A wait that takes no worker, before or after: the sensor starts and ends in the triggerer."""
+"""Waits without any worker: the sensor starts and ends in the triggerer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DAG = "triggerer_only"
 
 @pytest.fixture(scope="module")
 def good(deployment: Deployment) -> str:
-    """A run of the DAG whose synchronization goes well; its id."""
+    """The id of a DAG run whose synchronization succeeds."""
     deployment.api.wait_for_dag(DAG)
     run_id = deployment.api.trigger(DAG, {"connection_id": "demo-second-connection"})
     assert deployment.api.wait_for_run(DAG, run_id) == "success", deployment.api.task_states(DAG, run_id)
@@ -25,14 +25,14 @@ def good(deployment: Deployment) -> str:
 
 @pytest.fixture(scope="module")
 def bad(deployment: Deployment) -> str:
-    """A run of the DAG whose synchronization ends badly; its id."""
+    """The id of a DAG run whose synchronization fails."""
     deployment.api.wait_for_dag(DAG)
     run_id = deployment.api.trigger(DAG, {"connection_id": "demo-failing-connection"})
     assert deployment.api.wait_for_run(DAG, run_id) == "failed", deployment.api.task_states(DAG, run_id)
     return run_id
 
 
-def test_all_end_alike_but_for_the_one_with_too_little_time(deployment: Deployment, good: str) -> None:
+def test_all_sensors_succeed_except_the_one_with_a_short_timeout(deployment: Deployment, good: str) -> None:
     assert deployment.api.task_states(DAG, good) == {
         "start": "success",
         "both": "success",
@@ -42,7 +42,7 @@ def test_all_end_alike_but_for_the_one_with_too_little_time(deployment: Deployme
     }
 
 
-def test_a_task_that_starts_and_ends_in_the_triggerer_never_was_on_a_worker(deployment: Deployment, good: str) -> None:
+def test_a_task_that_starts_and_ends_in_the_triggerer_never_runs_on_a_worker(deployment: Deployment, good: str) -> None:
     log = deployment.api.log(DAG, good, "both")
 
     assert "Waiting for run" in log
@@ -52,13 +52,13 @@ def test_a_task_that_starts_and_ends_in_the_triggerer_never_was_on_a_worker(depl
     assert "::group::Pre Execute" not in log
 
 
-def test_state_changes_are_told_in_the_log_of_each_task_that_waits(deployment: Deployment, good: str) -> None:
+def test_the_log_of_each_waiting_task_has_the_state_changes(deployment: Deployment, good: str) -> None:
     for task_id in ("both", "only_the_start", "only_the_end"):
         log = deployment.api.log(DAG, good, task_id)
         assert "is Completed after" in log, (task_id, log)
 
 
-def test_the_report_is_the_same_wherever_the_task_ends(deployment: Deployment, good: str) -> None:
+def test_the_report_does_not_depend_on_where_the_task_ends(deployment: Deployment, good: str) -> None:
     reports = [
         deployment.api.xcom(DAG, good, task_id, key)
         for task_id in ("both", "only_the_start", "only_the_end")
@@ -69,7 +69,7 @@ def test_the_report_is_the_same_wherever_the_task_ends(deployment: Deployment, g
     assert all(report == reports[0] for report in reports)
 
 
-def test_a_run_that_failed_fails_with_its_reason_and_no_retry(deployment: Deployment, bad: str) -> None:
+def test_a_failed_run_fails_the_task_with_its_reason_and_without_a_retry(deployment: Deployment, bad: str) -> None:
     states = deployment.api.task_states(DAG, bad)
     assert {task: state for task, state in states.items() if task != "too_short"} == {
         "start": "success",

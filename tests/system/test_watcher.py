@@ -1,4 +1,4 @@
-"""A run that somebody else started starts a DAG, exactly once, whatever becomes of the triggerer meanwhile."""
+"""A run that was not started by Airflow starts a DAG exactly once, even if the triggerer is restarted or lost."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ pytestmark = pytest.mark.system
 
 WATCHER, SYNC, REPORT = "itwin_watcher", "itwin_asset_sync", "itwin_asset_report"
 WATCHED = "demo-second-connection"
-# Longer than a pause between two looks after some news, and than it takes until a watcher has written down how far it is.
-SEVERAL_LOOKS = 3
+# More polls than a watcher needs to save its cursor.
+SEVERAL_POLLS = 3
 LINEAGE = "lineage"
 
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[Emulator]:
-    """An iTwin Platform that nobody else uses."""
+    """An emulated iTwin Platform for these tests only."""
     with Emulator(speed=2000.0, scenario="demo") as emulator:
-        # History, before anybody watches.
+        # Runs that finished before the watcher starts.
         emulator.finish_run(WATCHED, emulator.start_run(WATCHED))
         yield emulator
 
 
 @pytest.fixture(scope="module")
 def deployment(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """An Airflow of its own, in which assets start DAGs; in that of the other tests no DAG starts by itself."""
+    """An Airflow for these tests only, in which assets start DAGs."""
     home = tmp_path_factory.mktemp("watching")
     settings = {
         "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "True",
-        # The start of a worker can fail on a machine that is very busy; that is not what is tested here.
+        # On a busy machine the start of a worker can fail, which is not tested here.
         "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "3",
         "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
@@ -55,17 +55,17 @@ def deployment(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> 
         yield deployment
 
 
-def looks(emulator: Emulator) -> int:
-    return sum(entry.operation == "get-storage-connection" and WATCHED in entry.path for entry in emulator.journal)
+def polls(emulator: Emulator) -> int:
+    return sum(entry.operation == "get-storage-connection" and WATCHED in entry.path for entry in emulator.request_log)
 
 
-def let_it_look(emulator: Emulator, times: int) -> None:
-    enough = looks(emulator) + times
-    assert wait_until(lambda: looks(emulator) >= enough, 180, every=0.5), "nobody watches"
+def wait_for_polls(emulator: Emulator, times: int) -> None:
+    expected = polls(emulator) + times
+    assert wait_until(lambda: polls(emulator) >= expected, 180, every=0.5), "the watcher does not poll"
 
 
 def started_by(deployment: Deployment, number: int) -> list[list[str]]:
-    """Wait until the watcher has started so many DAG runs, and give the runs that each goes on from."""
+    """Wait until the watcher has started `number` DAG runs; return the iTwin runs that each was started for."""
     api = deployment.api
     assert wait_until(lambda: len(api.runs(WATCHER)) >= number, 120, every=0.5), api.runs(WATCHER)
     runs = api.runs(WATCHER)
@@ -73,21 +73,21 @@ def started_by(deployment: Deployment, number: int) -> list[list[str]]:
     return [api.xcom(WATCHER, run, "go_on_with_the_imodel") for run in runs]
 
 
-def test_a_run_of_somebody_else_starts_a_dag_exactly_once(deployment: Deployment, emulator: Emulator) -> None:
+def test_a_run_that_airflow_did_not_start_starts_a_dag_exactly_once(deployment: Deployment, emulator: Emulator) -> None:
     deployment.api.wait_for_dag(WATCHER)
-    let_it_look(emulator, 2)
-    assert deployment.api.runs(WATCHER) == [], "history starts nothing"
+    wait_for_polls(emulator, 2)
+    assert deployment.api.runs(WATCHER) == [], "runs that finished before start nothing"
 
     first = emulator.start_run(WATCHED)
     assert started_by(deployment, 1) == [[first]]
-    let_it_look(emulator, SEVERAL_LOOKS)
+    wait_for_polls(emulator, SEVERAL_POLLS)
 
-    # In an orderly way, and with nothing to tell.
+    # A regular restart, without a new run.
     deployment.restart("triggerer")
-    let_it_look(emulator, SEVERAL_LOOKS)
+    wait_for_polls(emulator, SEVERAL_POLLS)
     assert started_by(deployment, 1) == [[first]]
 
-    # And in a disorderly one, with something to tell afterwards.
+    # A kill, with new runs until the restart.
     deployment.kill("triggerer")
     second = emulator.start_run(WATCHED)
     emulator.finish_run(WATCHED, second, "PartialSuccess")
@@ -95,13 +95,13 @@ def test_a_run_of_somebody_else_starts_a_dag_exactly_once(deployment: Deployment
     emulator.finish_run(WATCHED, failed, "Error")
     deployment.restart("triggerer")
     assert started_by(deployment, 2) == [[first], [second]]
-    let_it_look(emulator, SEVERAL_LOOKS)
+    wait_for_polls(emulator, SEVERAL_POLLS)
     assert started_by(deployment, 2) == [[first], [second]]
 
 
 @pytest.fixture(scope="module")
 def synchronized(deployment: Deployment) -> str:
-    """The run that the task of the asset example has made."""
+    """The id of the run that the task of the asset example has started."""
     api = deployment.api
     api.wait_for_dag(SYNC)
     api.wait_for_dag(REPORT)
@@ -110,19 +110,19 @@ def synchronized(deployment: Deployment) -> str:
     return str(api.xcom(SYNC, run_id, "synchronize"))
 
 
-def test_the_asset_of_a_task_tells_the_next_dag_which_run_it_was(deployment: Deployment, synchronized: str) -> None:
+def test_the_asset_event_of_a_task_passes_its_run_to_the_next_dag(deployment: Deployment, synchronized: str) -> None:
     api = deployment.api
 
-    def told() -> list[str]:
-        # Its schedule may have started the first DAG, too.
+    def reported_lines() -> list[str]:
+        # The schedule may have started the first DAG too.
         return [line for run in api.runs(REPORT) for line in api.xcom(REPORT, run, "tell_the_team") or ()]
 
-    assert wait_until(lambda: any(synchronized in line for line in told()), 120, every=1.0), told()
-    [line] = [line for line in told() if synchronized in line]
+    assert wait_until(lambda: any(synchronized in line for line in reported_lines()), 120, every=1.0), reported_lines()
+    [line] = [line for line in reported_lines() if synchronized in line]
     assert "Success: 12 files" in line
 
 
-def test_openlineage_is_told_of_the_same_run(deployment: Deployment, emulator: Emulator, synchronized: str) -> None:
+def test_openlineage_gets_the_same_run(deployment: Deployment, emulator: Emulator, synchronized: str) -> None:
     def completed() -> list[Any]:
         written = [json.loads(file.read_text()) for file in deployment.home.glob(f"{LINEAGE}*.json")]
         return [
@@ -142,5 +142,5 @@ def test_openlineage_is_told_of_the_same_run(deployment: Deployment, emulator: E
 
 def test_no_log_has_the_secret(deployment: Deployment, emulator: Emulator) -> None:
     written = [file.read_text(errors="replace") for file in deployment.home.rglob("*.log")]
-    assert any("Watching storage connection" in text for text in written)
+    assert any("Polling storage connection" in text for text in written)
     assert not [text for text in written if emulator.client_secret in text]

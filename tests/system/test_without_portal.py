@@ -1,4 +1,4 @@
-"""A triggerer that is told to run triggers without Airflow's portal, which takes most of a wait's memory."""
+"""A triggerer that runs triggers without Airflow's portal, which uses most of the memory of a wait."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def without_portal(deployment: Deployment) -> Iterator[Deployment]:
     deployment.restart("triggerer")
 
 
-def test_a_task_waits_there_as_anywhere(without_portal: Deployment) -> None:
-    assert SWITCH in Path(triggerer_job_runner.__file__).read_text(), "Airflow has no such switch any more"
+def test_a_task_waits_there_as_in_any_triggerer(without_portal: Deployment) -> None:
+    assert SWITCH in Path(triggerer_job_runner.__file__).read_text(), "Airflow no longer has this switch"
     api = without_portal.api
     api.wait_for_dag(NIGHTLY)
     run_id = api.trigger(NIGHTLY, {"connection_id": "demo-storage-connection"})

@@ -1,8 +1,8 @@
 """
-What all clients of one account in this process share: the token, the budget of requests, and a refusal of the client.
+State that all clients of an account share in this process: token, rate limit, and a refusal by the token issuer.
 
-Two Airflow connections that differ only in their network settings, or a worker's client beside a triggerer's, are the same
-client to the service: they spend one token and one budget.
+Two Airflow connections that differ only in their network settings are the same client to the service: they share one token and
+one rate limit.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.http.messages import Token
 from airflow_provider_itwin.api.http.rate_limit import RequestBudget
 
-REFUSAL_IS_REMEMBERED_FOR = 30.0
+REFUSAL_LIFETIME = 30.0
 """
-Seconds for which a refusal of the client counts for all who would ask with the same credentials.
+Seconds for which a refusal by the token issuer applies to every request with the same credentials.
 
-A secret that was rotated under a thousand waits is then tried twice a minute rather than a thousand times, which can lock a
-client out; and a client that the issuer refused by mistake is used again within half a minute.
+When a secret is rotated during a thousand waits, the old one is tried twice a minute instead of a thousand times, which could
+lock the client out. A client that was refused by mistake is used again within half a minute.
 """
 
 
 class AccountState:
     """
-    The shared state of an account; may be used by several threads and event loops.
+    The shared state of an account; thread-safe, and usable in several event loops.
 
-    It belongs to the clients that use it: with the last of them it is forgotten.
+    The clients of the account own it: it is dropped with the last of them.
+
+    :param account: one of the accounts with this identity
     """
 
     def __init__(self, account: Account) -> None:
@@ -48,23 +50,23 @@ class AccountState:
 
     def good_token(self, refused: Token | None) -> Token | None:
         """
-        Return the token, None if there is none, it is about to expire, or it is the one that the service refused.
+        Return the token; None if there is none, it is about to expire, or the service refused it.
 
-        A refused token is replaced once within :data:`REFUSAL_IS_REMEMBERED_FOR`: if its successor is refused too, a
-        third one would not help.
+        A refused token is replaced once within :data:`REFUSAL_LIFETIME`: if the new token is refused too, another one would not
+        help.
         """
         token, now = self._token, self._clock()
         if token is None or not token.is_good(now):
             return None
-        if token is refused and now >= self._replaced_at + REFUSAL_IS_REMEMBERED_FOR:
+        if token is refused and now >= self._replaced_at + REFUSAL_LIFETIME:
             return None
         return token
 
     def obtain(self, refused: Token | None, fetch: Callable[[], Token]) -> Token:
         """
-        Return a good token, fetched if need be by one thread while the others wait for it.
+        Return a valid token. If there is none, one thread fetches it while the others wait.
 
-        :raises ITwinError: why there is none; a refusal counts for all who ask within :data:`REFUSAL_IS_REMEMBERED_FOR`
+        :raises ITwinError: if the fetch failed; a refusal is raised again for :data:`REFUSAL_LIFETIME`
         """
         if (token := self.good_token(refused)) is not None:
             return token
@@ -81,7 +83,7 @@ class AccountState:
             return token
 
     async def obtain_async(self, refused: Token | None, fetch: Callable[[], Awaitable[Token]]) -> Token:
-        """Return a good token as :meth:`obtain` does, fetched by one task of this event loop."""
+        """Return a valid token as :meth:`obtain` does, fetched by one task of this event loop."""
         if (token := self.good_token(refused)) is not None:
             return token
         attempts = self._attempts
@@ -97,12 +99,12 @@ class AccountState:
             return token
 
     def _settled(self, refused: Token | None, attempts: int) -> Token | None:
-        """Return what others have fetched since, or raise what came of their attempt; None if it is our turn."""
+        """Return the token that another caller has fetched meanwhile, or raise its error; None if there was no such fetch."""
         if (token := self.good_token(refused)) is not None:
             return token
         if self._error is None:
             return None
-        is_recent = self._clock() < self._failed_at + REFUSAL_IS_REMEMBERED_FOR
+        is_recent = self._clock() < self._failed_at + REFUSAL_LIFETIME
         if attempts != self._attempts or (isinstance(self._error, ITwinAuthenticationError) and is_recent):
             raise copy.copy(self._error)
         return None

@@ -1,4 +1,4 @@
-"""Who we are to the iTwin Platform, and for how long a token is good."""
+"""Credentials and access tokens."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class ClientCredentials:
     """
     A service application, as registered with Bentley.
 
-    :param client_id: such as ``service-…``
-    :param client_secret: its secret, never shown
-    :param scope: what to ask a token for
+    :param client_id: the client id, such as ``service-…``
+    :param client_secret: the client secret, not part of the ``repr``
+    :param scope: OAuth scope to request
     """
 
     client_id: str
@@ -49,16 +49,16 @@ class ClientCredentials:
 
     @property
     def service_user(self) -> str:
-        """The e-mail address under which the application can be given a role in an iTwin."""
+        """The e-mail address with which the application is added to an iTwin as a member."""
         return f"{self.client_id}@{SERVICE_USER_DOMAIN}"
 
     @property
     def fingerprint(self) -> str:
-        """A text that is the same for the same credentials, and tells nothing of them."""
+        """A digest that is equal for equal credentials and reveals nothing about them."""
         return digest("client", self.client_id, self.client_secret, self.scope)
 
     def form(self) -> bytes:
-        """Give the form that asks the issuer for a token."""
+        """Return the body of the token request."""
         return urlencode(
             {
                 "grant_type": "client_credentials",
@@ -71,7 +71,7 @@ class ClientCredentials:
 
 @dataclass(frozen=True, slots=True)
 class ReadyToken:
-    """An access token that somebody else obtained; when it expires, nothing can be done about it here."""
+    """A caller-supplied access token; it cannot be renewed."""
 
     token: str = field(repr=False)
 
@@ -82,7 +82,7 @@ class ReadyToken:
 
     @property
     def fingerprint(self) -> str:
-        """A text that is the same for the same token, and tells nothing of it."""
+        """A digest that is equal for equal tokens and reveals nothing about them."""
         return digest("token", self.token)
 
 
@@ -94,10 +94,10 @@ _SALT = secrets.token_bytes(32)
 
 def digest(*parts: str) -> str:
     """
-    Return a text that is the same for the same `parts` and reveals nothing about them.
+    Return a digest that is equal for equal `parts` and reveals nothing about them.
 
-    The key differs in each process, so that a list of common passwords does not help to find out what the parts were.
-    HMAC-SHA256 is allowed on machines in FIPS mode, other hashes may not be.
+    The key is random in each process, so a list of common passwords does not help to find the parts. HMAC-SHA256 is allowed on
+    machines in FIPS mode, where other hashes may not be.
     """
     message = "".join(f"{len(part)}:{part}" for part in parts)
     return hmac.digest(_SALT, message.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
@@ -111,25 +111,25 @@ class _TokenAnswer(msgspec.Struct):
 
 def read_token(response: Response, now: float) -> Token:
     """
-    Read the answer of the token endpoint.
+    Parse the response of the token endpoint.
 
-    A token is renewed a tenth of its life before it ends, and no more than five minutes before.
+    A token is renewed when a tenth of its lifetime is left, but no earlier than five minutes before it expires.
 
-    :param now: the moment, on the caller's clock, from which its life is counted
-    :raises ITwinProtocolError: if there is no usable token in the answer; what is in it is never shown
+    :param now: start of the lifetime, on the caller's clock
+    :raises ITwinProtocolError: if the response has no usable token; the error text quotes nothing from it
     """
     try:
         check_size(response.body, MOST_SMALL_VALUES, LARGEST_SMALL_BODY)
         answer = msgspec.json.decode(response.body, type=_TokenAnswer, strict=False)
     except OversizedError as error:
-        raise ITwinProtocolError(f"The answer of the token endpoint is too large: {error}") from error
+        raise ITwinProtocolError(f"The response of the token endpoint is too large: {error}") from error
     except UNREADABLE as error:
-        raise ITwinProtocolError("The token endpoint answered 200 without an access token that can be read") from error
+        raise ITwinProtocolError("The token endpoint returned 200 without a readable access token") from error
     value = answer.access_token
     if not value or not value.isascii() or not value.isprintable() or " " in value:
-        raise ITwinProtocolError("The token endpoint answered 200 with an access token that cannot be sent in a header")
+        raise ITwinProtocolError("The token endpoint returned 200 with an access token that is no valid header value")
     if answer.token_type and answer.token_type.lower() != "bearer":
-        raise ITwinProtocolError("The token endpoint answered 200 with a token of another type than Bearer")
-    told = answer.expires_in
-    lifetime = told if told is not None and 0 < told < float("inf") else _ASSUMED_LIFETIME
+        raise ITwinProtocolError("The token endpoint returned 200 with a token whose type is not Bearer")
+    expires_in = answer.expires_in
+    lifetime = expires_in if expires_in is not None and 0 < expires_in < float("inf") else _ASSUMED_LIFETIME
     return Token(value, now + lifetime - min(_LONGEST_MARGIN, lifetime / 10))

@@ -1,4 +1,4 @@
-"""Configuration: where the iTwin Platform is, which credentials and network settings apply, and whom a secret may be sent to."""
+"""Configuration: the environment of the iTwin Platform, its trusted hosts, credentials, network settings and rate limits."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ DEFAULT_TIMEOUT = 60.0
 @dataclass(frozen=True, slots=True)
 class Network:
     """
-    How requests reach the service.
+    Network settings.
 
-    :param timeout: seconds that one request may take, and a sixth of it for the connect
-    :param verify: whether to verify TLS certificates, or the path of a bundle of authorities to verify them with
-    :param proxies: proxy URL for each scheme, as ``requests`` takes them; they may hold a password, so they are never shown
+    :param timeout: timeout of a request in seconds; connecting may take a sixth of it
+    :param verify: whether to verify TLS certificates, or the path of a CA bundle
+    :param proxies: proxy URL for each scheme, as ``requests`` expects them; not part of the ``repr``, because of passwords
     """
 
     timeout: float = DEFAULT_TIMEOUT
@@ -33,17 +33,17 @@ class Network:
 
     @property
     def fingerprint(self) -> str:
-        """A text that is the same for the same network, and tells nothing of its passwords."""
+        """A digest that is equal for equal settings and reveals nothing about passwords."""
         return digest("network", repr((self.timeout, self.verify, self.proxies)))
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    How often the account may ask, over all who share it in this process.
+    Rate limits of an account in this process.
 
-    :param per_minute: requests in any minute; 0 for no limit
-    :param per_hour: requests in any hour; 0 for no limit
+    :param per_minute: requests in any minute; 0: no limit
+    :param per_hour: requests in any hour; 0: no limit
     """
 
     per_minute: float = 0
@@ -53,11 +53,16 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Account:
     """
-    What every conversation with the service needs to know; the clocks are parameters so that tests need no time.
+    Everything that a request needs to know; clocks are parameters, so that tests do not take time.
 
-    :param clock: seconds that only ever go forward
-    :param wall: seconds since 1970
-    :param chance: random numbers from 0 up to 1
+    :param environment: URLs of the API and of the token issuer
+    :param credentials: client credentials, or an access token
+    :param network: network settings
+    :param limits: rate limits
+    :param clock: a monotonic clock, in seconds
+    :param wall: the wall clock, in epoch seconds
+    :param chance: returns random numbers from 0 to 1
+    :param user_agent: the ``User-Agent`` of every request
     """
 
     environment: Environment
@@ -72,15 +77,15 @@ class Account:
     @property
     def identity(self) -> tuple[object, ...]:
         """
-        What two accounts have in common when one token and one budget serve both; holds no secret.
+        Equal for accounts that share a token and a rate limit; contains no secret.
 
-        The clock belongs to it, since moments of the one mean nothing on another.
+        The clock is part of it, because times of one clock are meaningless on another.
         """
         return (self.environment, self.credentials.fingerprint, self.limits, self.clock)
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What two accounts have in common when one session can serve both; holds no secret."""
+        """Equal for accounts that share a client; contains no secret."""
         return (self.environment, self.credentials.fingerprint, self.network.fingerprint, self.limits)
 
 
@@ -96,7 +101,7 @@ _USUAL_PORTS = {"https": 443, "http": 80}
 
 
 def is_loopback(host: str | None) -> bool:
-    """Tell whether `host` (a name or an address, no port) is this machine."""
+    """Return whether `host` (a name or an address, without port) is this machine."""
     if not host:
         return False
     if host.lower() == "localhost":
@@ -110,10 +115,10 @@ def is_loopback(host: str | None) -> bool:
 @dataclass(frozen=True, slots=True)
 class Environment:
     """
-    An iTwin Platform.
+    The URLs of an iTwin Platform.
 
     :param api: base URL of the API, without a trailing slash
-    :param issuer: base URL of the service that issues its tokens, without a trailing slash
+    :param issuer: base URL of the token issuer, without a trailing slash
     """
 
     api: str
@@ -122,13 +127,13 @@ class Environment:
     @classmethod
     def of(cls, host: str | None, issuer_url: str | None = None, port: int | None = None) -> Self:
         """
-        Work out an environment from what the fields of an Airflow connection say.
+        Return the environment for the fields of an Airflow connection.
 
-        :param host: base URL or bare host name of the API; empty means production
-        :param issuer_url: base URL of the token issuer; needed for hosts that are neither Bentley's nor loopback
+        :param host: base URL or host name of the API; empty: production
+        :param issuer_url: base URL of the token issuer; required for hosts that are neither Bentley's nor loopback
         :param port: port of the API, if it is not part of `host`
-        :raises ITwinUntrustedHostError: for plain http to anything but this machine
-        :raises ValueError: if a URL makes no sense, or the issuer of an unknown host is not named
+        :raises ITwinUntrustedHostError: for plain http to another machine
+        :raises ValueError: if a URL is invalid, or the issuer of an unknown host is missing
         """
         api = _checked_base(host or DEFAULT_API, "host", port)
         name = urlsplit(api).hostname or ""
@@ -139,19 +144,18 @@ class Environment:
         if name in _ISSUERS:
             return cls(api, _ISSUERS[name])
         raise ITwinInputError(
-            f"The host of the iTwin connection is {name!r}, which is not one whose token issuer is known "
-            f"({', '.join(_ISSUERS)}). Set issuer_url in the extra of the connection to the service that issues "
-            "tokens for it, such as https://ims.bentley.com."
+            f"The token issuer of {name!r}, the host of the iTwin connection, is unknown; known hosts are "
+            f"{', '.join(_ISSUERS)}. Set issuer_url in the extra of the connection, such as https://ims.bentley.com."
         )
 
     @property
     def is_usual(self) -> bool:
-        """Whether the issuer is the one that is known to belong to the API."""
+        """Whether the issuer is the known one of the API."""
         return self.issuer == _ISSUERS.get(urlsplit(self.api).hostname or "", self.api)
 
     @property
     def is_local(self) -> bool:
-        """Whether the API is on this machine, as the emulator is; no proxy is used then."""
+        """Whether the API is on this machine, such as an emulator; no proxy is used then."""
         return is_loopback(urlsplit(self.api).hostname)
 
 
@@ -167,22 +171,20 @@ def _checked_base(text: str, field: str, port: int | None = None) -> str:
         parts = urlsplit(text)
         found_port = parts.port
     except ValueError:
-        # What is wrong with it would be told by quoting from it, and a password may be in it.
-        raise ITwinInputError(
-            f"{field} of the iTwin connection is not a URL: look at its port and its brackets"
-        ) from None
+        # The original error quotes the URL, which may contain a password.
+        raise ITwinInputError(f"{field} of the iTwin connection is not a URL: check its port and brackets") from None
     name = parts.hostname
     if parts.scheme not in ("http", "https") or not name:
         raise ITwinInputError(f"{field} of the iTwin connection must be an https URL, such as {DEFAULT_API}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ITwinInputError(
-            f"{field} of the iTwin connection must be a bare URL: credentials belong in login and password, "
-            "and a query has no meaning here"
+            f"{field} of the iTwin connection must be a URL without credentials, which belong in login and password, and "
+            "without a query"
         )
     if parts.scheme == "http" and not is_loopback(name):
         raise ITwinUntrustedHostError(
             f"{field} of the iTwin connection is plain http to {name}, which would send the secret and the token "
-            "readable over the network",
+            "unencrypted over the network",
             hint="Use https. Plain http is accepted for this machine only (127.0.0.1, localhost, ::1).",
         )
     netloc = f"[{name}]" if ":" in name else name

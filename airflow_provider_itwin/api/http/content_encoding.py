@@ -1,7 +1,7 @@
 """
-Takes in the body of an answer, decompressed and bounded: the same for both clients.
+Decompress the body of a response within a size limit, in the same way for both clients.
 
-Neither client's library does this, because they differ in what they accept, and in how much memory a small body can cost.
+``requests`` and ``aiohttp`` differ in the encodings that they accept, and in the memory that a small body can use.
 """
 
 from __future__ import annotations
@@ -11,23 +11,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 ACCEPT_ENCODING = "gzip, deflate"
-"""What requests say that they accept."""
+"""The ``Accept-Encoding`` of every request."""
 
 _STEP = 1 << 20
-"""Bytes that are decompressed at once, at most; that takes one or two milliseconds."""
+"""Bytes that are decompressed in one step; that takes one or two milliseconds."""
 
 
 class BodyError(Exception):
-    """The body cannot be used; the text says why, and quotes nothing from it."""
+    """The body is invalid or too large; the error text quotes nothing from it."""
 
 
 class BodyReader:
     """
-    Collects a body from its parts.
+    Decompresses a body from its parts.
 
-    :param headers: of the answer; asked for by names in lower case
+    :param headers: headers of the response; looked up by lower-case names
     :param largest: bytes of the body before and after decompression, at most
-    :raises BodyError: if it is encoded in a way that was not asked for
     """
 
     __slots__ = ("_body", "_decoder", "_encoding", "_largest", "_received")
@@ -41,15 +40,15 @@ class BodyReader:
 
     def feed(self, part: bytes) -> None:
         """
-        Take in a part.
+        Decompress a part.
 
-        :raises BodyError: if the body is too large, or not encoded as it claims
+        :raises BodyError: if the body is too large, or not encoded as its headers say
         """
         for _ in self.steps(part):
             pass
 
     def steps(self, part: bytes) -> Iterator[None]:
-        """Take in a part as :meth:`feed` does, in steps, so that an event loop can do other work in between."""
+        """Decompress a part as :meth:`feed` does, in steps, so that an event loop can do other work in between."""
         self._received += len(part)
         if self._received > self._largest:
             raise self._too_large()
@@ -66,9 +65,9 @@ class BodyReader:
             if not self._decoder.eof:
                 part = self._decoder.unconsumed_tail
             elif self._encoding.endswith("gzip") and self._decoder.unused_data.startswith(b"\x1f\x8b"):
-                part, self._decoder = self._decoder.unused_data, None  # another member of the same file
+                part, self._decoder = self._decoder.unused_data, None  # the next member of a gzip file
             else:
-                return  # what follows is padding
+                return  # the rest is padding
             if part:
                 yield
 
@@ -76,10 +75,10 @@ class BodyReader:
         """
         Return the whole body.
 
-        :raises BodyError: if its compressed form ends too early
+        :raises BodyError: if the compressed body is truncated
         """
         if self._decoder is not None and not self._decoder.eof:
-            raise BodyError(f"its body ends before the end of its {self._encoding}")
+            raise BodyError(f"its {self._encoding} body is truncated")
         return bytes(self._body)
 
     def _decoder_for(self, part: bytes) -> Any:
@@ -87,10 +86,10 @@ class BodyReader:
             if self._encoding in ("gzip", "x-gzip"):
                 self._decoder = zlib.decompressobj(16 + zlib.MAX_WBITS)
             elif self._encoding == "deflate":
-                # Some servers send it without the two bytes of zlib's header, of which the low half of the first is 8.
+                # Some servers omit zlib's two-byte header; the low half of its first byte is 8.
                 self._decoder = zlib.decompressobj(zlib.MAX_WBITS if part[0] & 0x0F == 8 else -zlib.MAX_WBITS)
             else:
-                raise BodyError(f"its body is encoded as {self._encoding[:40]!r}, which was not asked for")
+                raise BodyError(f"its body has the content encoding {self._encoding[:40]!r}, which was not requested")
         return self._decoder
 
     def _too_large(self) -> BodyError:

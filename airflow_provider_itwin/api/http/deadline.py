@@ -1,11 +1,14 @@
 """
-One deadline for a whole request in the synchronous client, from connect to the last byte of the body.
+One deadline for a whole request of the synchronous client, from connect to the last byte of the body.
 
-The timeouts of ``requests`` limit single waits: a server that sends a byte now and then is never late. So the connections
-here set the timeout of their socket to the time that is left before each connect, handshake, send and receive. The bytes
-of an answer are counted too, because headers, chunk extensions and trailers have no other bound.
+The timeouts of ``requests`` limit single waits: a server that sends one byte now and then never exceeds them. So the connections
+here set the socket timeout to the remaining time before each connect, handshake, send and receive. The bytes of a response are
+counted too, because headers, chunk extensions and trailers have no other limit.
 
-The one wait without a limit is name resolution: the operating system's resolver has its own timeout.
+Name resolution is not limited here: the operating system's resolver has its own timeout.
+
+``requests`` and ``urllib3`` have no documented way to do this. The classes here override ``_new_conn``, ``_tunnel``,
+``response_class`` and the pool classes; ``tests/airflow/test_version_compat.py`` fails when a new version no longer calls these.
 """
 
 from __future__ import annotations
@@ -27,15 +30,16 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 
 
 class DeadlineExceeded(TimeoutError):  # noqa: N818 (a TimeoutError by another name)
-    """The request has taken all of its time."""
+    """The deadline of the request has passed."""
 
 
 class Deadline:
     """
-    The moment by which a request has to be complete.
+    The time by which a request must be complete.
 
-    :param seconds: how long from now
-    :param most_bytes: bytes that the answer may have, headers and framing included
+    :param seconds: seconds from now
+    :param most_bytes: bytes of the response including headers and framing, at most
+    :param clock: a monotonic clock, in seconds
     """
 
     __slots__ = ("_clock", "_ends_at", "bytes_left")
@@ -47,29 +51,29 @@ class Deadline:
 
     @property
     def is_over(self) -> bool:
-        """Whether all of the time has been taken."""
+        """Whether the deadline has passed."""
         return self._clock() >= self._ends_at
 
     def left(self) -> float:
         """
-        Return the seconds that are left, more than 0.
+        Return the remaining seconds, more than 0.
 
-        :raises DeadlineExceeded: if there are none
+        :raises DeadlineExceeded: if the deadline has passed
         """
         seconds = self._ends_at - self._clock()
         if seconds <= 0:
-            raise DeadlineExceeded("the request has taken all of its time")
+            raise DeadlineExceeded("the deadline of the request has passed")
         return seconds
 
     def count(self, received: int) -> None:
         """
-        Count bytes that were received.
+        Count received bytes.
 
-        :raises OSError: if there are too many
+        :raises OSError: if the response has too many
         """
         self.bytes_left -= received
         if self.bytes_left < 0:
-            raise OSError("the answer has too many bytes of headers and framing")
+            raise OSError("the headers and framing of the response are too large")
 
 
 _current: ContextVar[Deadline | None] = ContextVar("itwin_request_deadline", default=None)
@@ -86,7 +90,7 @@ def deadline(limit: Deadline) -> Iterator[None]:
 
 
 class _Reader(io.RawIOBase):
-    """Reads from a socket, each time for no longer than the deadline allows."""
+    """Reads from a socket until the deadline."""
 
     def __init__(self, sock: socket.socket, limit: Deadline) -> None:
         self._sock = sock
@@ -109,7 +113,7 @@ class _Reader(io.RawIOBase):
 
 
 class _SocketWithDeadline:
-    """What ``http.client`` reads an answer from."""
+    """The part of a socket that ``http.client`` uses to read a response."""
 
     def __init__(self, sock: socket.socket, limit: Deadline) -> None:
         self._sock = sock
@@ -126,12 +130,12 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Connection(HTTPConnection):
-    """A connection all of whose waits end at the deadline of the current request."""
+    """A connection whose waits end at the deadline of the current request."""
 
     response_class = _Response
 
     def _new_conn(self) -> socket.socket:
-        """Connect to the first address that accepts; they share the time to connect, rather than having it each."""
+        """Connect to the first address that accepts; the connect timeout is shared by all addresses."""
         limit = _current.get()
         if limit is None:
             return super()._new_conn()
@@ -164,7 +168,7 @@ class _Connection(HTTPConnection):
         self._keep_to_deadline()
 
     def send(self, data: Any) -> None:
-        """Send, for no longer than the deadline allows."""
+        """Send until the deadline."""
         if self.sock is not None:
             self._keep_to_deadline()
         super().send(data)

@@ -7,21 +7,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import inf
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-if TYPE_CHECKING:
-    from airflow_provider_itwin.api.errors import ITwinError
+from airflow_provider_itwin.api.errors import ITwinError
 
 T = TypeVar("T")
 
 LARGEST_BODY = 64 * 1024 * 1024
-"""Bytes of one answer, after decompression, that a driver accepts; a run of 5,000 files takes about five million."""
+"""Bytes of one response after decompression, at most; a run of 5,000 files has about five million."""
 
 
-# Each poll makes several of these, and structs are made in a tenth of the time that frozen dataclasses take. Those that
-# can be part of no cycle are nothing for the garbage collector to know.
+# Each poll creates several of these: creating a struct takes a tenth of the time of a frozen dataclass. Structs that cannot be
+# part of a cycle are not tracked by the garbage collector.
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -38,23 +37,21 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
 class Response(msgspec.Struct, frozen=True, gc=False):
     """
-    One HTTP answer, complete.
+    One HTTP response, complete.
 
-    :param headers: to be asked for by names in lower case
-    :param in_doubt: whether the same call was tried before and its fate is unknown, so that this answer may be about its effect
+    :param headers: the headers; look them up by lower-case names
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
-    in_doubt: bool = False
 
     def __repr__(self) -> str:
-        return f"Reply({self.status!r}, in_doubt={self.in_doubt!r})"
+        return f"Response({self.status!r})"
 
 
 def http_date(text: str | None) -> datetime | None:
-    """Read a date as HTTP headers spell it, in UTC; None if there is none, or it cannot be read."""
+    """Parse the date of an HTTP header; return it in UTC, None if it is missing or invalid."""
     if not text:
         return None
     try:
@@ -65,22 +62,23 @@ def http_date(text: str | None) -> datetime | None:
 
 
 def server_time(response: Response) -> datetime | None:
-    """Give the moment of the answer by the service's own clock, its ``Date`` header; None if it gave none."""
+    """Return the ``Date`` of the response, the service's own clock; None if it is missing or invalid."""
     return http_date(response.headers.get("date"))
 
 
 class NoResponse(msgspec.Struct, frozen=True, gc=False):
-    """There was no complete answer; `reason` is free of secrets."""
+    """The request got no complete response; `reason` contains no secrets."""
 
     reason: str
 
 
 class Send(msgspec.Struct, frozen=True, gc=False):
     """
-    An exchange wants this request sent; it is given a :class:`Response` or a :class:`NoResponse`.
+    Send a request. The result is a :class:`Response` or a :class:`NoResponse`.
 
-    :param counts: whether the request counts against the account's limits
-    :param latest: moment of the account's clock after which its turn would come too late: it is then not sent
+    :param counts: whether the request counts against the account's rate limit
+    :param latest: latest time, on the account's clock, to send the request. If its turn in the rate limit comes later, the
+        request is not sent and the result is :data:`NO_TURN`
     """
 
     request: Request
@@ -89,7 +87,11 @@ class Send(msgspec.Struct, frozen=True, gc=False):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """An exchange wants to be resumed after that many seconds; `error` says why, None for the pause between two polls."""
+    """
+    Resume the flow after `seconds`.
+
+    :param error: the error that is retried, which is logged; None for the pause between two polls
+    """
 
     seconds: float
     error: ITwinError | None = None
@@ -97,21 +99,21 @@ class Pause(msgspec.Struct, frozen=True):
 
 class Authorize(msgspec.Struct, frozen=True, gc=False):
     """
-    An exchange wants a :class:`~.Token`; if there is none to be had, the error is thrown into it.
+    Get a :class:`Token`; if that fails, the error is thrown into the flow.
 
-    :param refused: a token that the service did not take: another one is wanted
-    :param retry_budget: seconds that fetching one may take
+    :param refused: the token that the service refused, so that it is replaced; None for none
+    :param retry_budget: seconds for which temporary errors of the token endpoint are retried
     """
 
     refused: Token | None
     retry_budget: float
 
 
-NO_TURN = NoResponse("neither the service nor [itwin] lets it be asked in time")
-"""What comes of a request whose turn would have come too late."""
+NO_TURN = NoResponse("the rate limit ([itwin], or a Retry-After of the service) leaves no time for it")
+"""The result of a request that was not sent because its turn in the rate limit was too late."""
 
 Flow: TypeAlias = Generator["Send | Pause | Authorize", Any, T]
-"""A conversation with the service that gives a `T`: it yields what it wants done and is sent what came of it."""
+"""A generator that yields what is to be done, is sent the result of each, and returns a `T`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +121,15 @@ class Token:
     """
     An access token.
 
-    :param value: the token itself, never shown
-    :param renew_at: moment on the caller's clock from which on another one should be fetched; None for a token that cannot
-        be renewed
+    :param value: the token itself, not part of the ``repr``
+    :param renew_at: time, on the caller's clock, at which the token is replaced; None for a token that cannot be renewed
     """
 
     value: str = field(repr=False)
     renew_at: float | None = None
 
     def is_good(self, now: float) -> bool:
-        """Whether it can still be used at `now` without a risk of expiring on the way."""
+        """Return whether the token can be used at `now` without the risk that it expires during the request."""
         return self.renew_at is None or now < self.renew_at
 
 
@@ -137,11 +138,11 @@ class Call(Generic[T]):
     """
     One operation with its arguments.
 
-    :param operation: the operation's name in the API's documentation
-    :param path: path below the base of the API, quoted
-    :param read: makes of an accepted answer what the operation gives; may raise ``ITwinProtocolError``
-    :param accepts: statuses that are answers, all others being errors
-    :param conflict_passes: whether a 409 goes away by itself, as it does for a run that is just being created
+    :param operation: the name of the operation in the API documentation
+    :param path: path below the base URL of the API, quoted
+    :param read: parses an accepted response; may raise ``ITwinProtocolError``
+    :param accepts: statuses of success; all others are errors
+    :param conflict_passes: whether a 409 is temporary, as it is while a run is being created
     """
 
     operation: str

@@ -1,8 +1,8 @@
 """
-Which proxy leads to a host: read and checked once, in one way for both clients.
+The proxy for a host, parsed and validated in the same way for both clients.
 
-``requests`` and ``aiohttp`` read the same text differently: without a scheme, with a scheme that they do not know, with
-special characters in the password. So the text is read here, and both are given the same parts.
+``requests`` and ``aiohttp`` parse the same proxy URL differently if it has no scheme, an unknown scheme, or special characters
+in the password. So it is parsed here, and both get the same parts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from airflow_provider_itwin.api.errors import ITwinInputError
 
 SCHEMES = ("http", "https", "all")
-"""What the proxies of a connection can be for; each can be limited to one host, as in ``https://api.bentley.com``."""
+"""Schemes of the `proxies` of a connection; each can be limited to one host, as in ``https://api.bentley.com``."""
 
 _VARIABLES = {"http": "HTTP_PROXY", "https": "HTTPS_PROXY", "all": "ALL_PROXY"}
 
@@ -26,9 +26,9 @@ class Proxy:
     """
     A proxy.
 
-    :param url: where it is; holds no credentials
-    :param user: who we are to it, None if it does not ask
-    :param password: never shown
+    :param url: its URL, without credentials
+    :param user: user name; None for a proxy without authentication
+    :param password: password, not part of the ``repr``
     """
 
     url: str
@@ -37,14 +37,14 @@ class Proxy:
 
     @property
     def authorization(self) -> str | None:
-        """The header that identifies us to it."""
+        """The value of the header ``Proxy-Authorization``; None for a proxy without authentication."""
         if self.user is None:
             return None
         return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode("utf-8", "surrogatepass")).decode()
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Texts that must not be shown to anybody: the password, and the header that holds it."""
+        """The password, and the header that contains it, to be masked."""
         if not self.password:
             return ()
         return (self.password, (self.authorization or "").removeprefix("Basic "))
@@ -54,18 +54,18 @@ _AROUND = string.whitespace + "\ufeff\u00a0\x00"
 
 
 def trimmed(text: str | None) -> str | None:
-    """Remove what a file leaves around a value: blanks, line ends, a byte order mark. None if nothing is left."""
+    """Strip blanks, line ends and byte order marks, which values from files have. Return None if nothing is left."""
     return (text or "").strip(_AROUND) or None
 
 
 def parse_proxy(text: str, setting: str) -> Proxy:
     """
-    Read the URL of a proxy; without a scheme it is ``http``.
+    Parse the URL of a proxy; the default scheme is ``http``.
 
-    The password may hold any character, percent-encoded or not.
+    The password may contain any character, percent-encoded or not.
 
-    :param setting: what the text is called where the user wrote it, for the error
-    :raises ITwinInputError: if it is not the URL of a proxy that both clients can use; the error quotes nothing from it
+    :param setting: the name of the setting, for the error text
+    :raises ITwinInputError: if it is not the URL of a supported proxy; the error text quotes nothing from it
     """
     text = trimmed(text) or ""
     scheme, separator, rest = text.partition("://")
@@ -73,9 +73,9 @@ def parse_proxy(text: str, setting: str) -> Proxy:
         scheme, rest = "http", text
     scheme = scheme.lower()
     if scheme not in ("http", "https"):
-        known = f"a {scheme} proxy" if scheme in _OTHER_PROXIES else "of an unknown kind"
+        kind = f"a {scheme} proxy" if scheme in _OTHER_PROXIES else "a proxy of an unknown kind"
         raise ITwinInputError(
-            f"{setting} is {known}, which is not supported: it must be a URL such as http://user:password@proxy.example:3128"
+            f"{setting} is {kind}, which is not supported; use a URL such as http://user:password@proxy.example:3128"
         )
     credentials, at, place = rest.rpartition("@")
     place = place.removesuffix("/")
@@ -86,9 +86,9 @@ def parse_proxy(text: str, setting: str) -> Proxy:
         host, port = None, None
     user, _, password = (unquote(part) for part in credentials.partition(":"))
     if not host or port == 0 or ":" in user or _is_odd(place) or parts.netloc != place or place.endswith(":"):
-        # What is wrong with it would be shown by quoting from it, and a password may be in it.
+        # The error quotes nothing from the URL, which may contain a password.
         raise ITwinInputError(
-            f"{setting} is not the URL of a proxy: it must name a host and, if it has one, a port, such as "
+            f"{setting} is not a valid proxy URL; use a URL with a host and an optional port, such as "
             "http://user:password@proxy.example:3128"
         )
     usual = {"http": 80, "https": 443}[scheme]
@@ -107,16 +107,16 @@ def _is_odd(place: str) -> bool:
 
 def checked_proxies(proxies: Mapping[str, object], setting: str) -> tuple[tuple[str, str], ...]:
     """
-    Check the proxies of an Airflow connection, and return them in a form that can be compared.
+    Validate the proxies of an Airflow connection and return them in a canonical form.
 
-    :raises ITwinInputError: if a key is not a scheme, or a value is not the URL of a proxy
+    :raises ITwinInputError: if a key is not a scheme, or a value is not the URL of a supported proxy
     """
     checked = []
     for key, text in proxies.items():
         scheme, _, host = key.strip().lower().partition("://")
         if scheme not in SCHEMES or any(char in ":/?#@" for char in host):
             raise ITwinInputError(
-                f"{setting} has the key {_shown(key)!r}: each must be one of {', '.join(SCHEMES)}, or one of these with a host, "
+                f"{setting} has the invalid key {_shown(key)!r}; expected {', '.join(SCHEMES)}, or one of these with a host, "
                 "such as https://api.bentley.com"
             )
         if text is not None and not isinstance(text, str):
@@ -129,17 +129,17 @@ def checked_proxies(proxies: Mapping[str, object], setting: str) -> tuple[tuple[
 
 
 def _shown(key: str) -> str:
-    """Return a key as an error may quote it: one that looks like a URL with a password in it has no place there."""
+    """Return a key for an error text; one that may be a URL with a password is masked."""
     return key[:40] if "@" not in key else "***"
 
 
 def proxy_for(url: str, proxies: Iterable[tuple[str, str]], *, use_environment: bool) -> Proxy | None:
     """
-    Return the proxy on the way to `url`, None for a direct connection.
+    Return the proxy for `url`, None for a direct connection.
 
-    :param proxies: those of the Airflow connection; if there are any, the machine's variables do not count
-    :param use_environment: whether the variables ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY`` count
-    :raises ITwinInputError: if the text that names it is not the URL of a proxy
+    :param proxies: proxies of the Airflow connection; if there are any, environment variables are ignored
+    :param use_environment: whether ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` apply
+    :raises ITwinInputError: if the setting is not the URL of a supported proxy
     """
     from requests.utils import get_environ_proxies, select_proxy
 

@@ -1,4 +1,4 @@
-"""Rate limits: how many requests an account may send, and the log of requests that have to wait for that."""
+"""Rate limits of an account, and the log of throttling."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import contextvars
 import logging
 import threading
 
-from airflow_provider_itwin.api.models.durations import spoken_duration
+from airflow_provider_itwin.api.models.durations import format_duration
 
 log = logging.getLogger(__name__)
 
 LONG_WAIT = 5.0
-"""Seconds that a single request waits for its turn when that is worth a line in the log."""
+"""A single request that waits this many seconds for its turn is logged."""
 
 LASTING = 10.0
-"""Seconds without one request that could go out at once, when that is worth a line in the log."""
+"""Throttling is logged after this many seconds in which no request was sent at once."""
 
 CALM = 60.0
-"""Seconds without throttling after which it is over, so that a budget that is just used up makes no line a second."""
+"""Throttling is logged as over after this many seconds without it, so that a limit that is just reached is logged once."""
 
 THROTTLED = (
-    "Requests to %s are throttled: each waits for its turn, the last one %.1f s, so runs are polled less often than planned. "
-    "The limit is requests_per_minute or requests_per_hour of [itwin], or what the service asks for (Retry-After)."
+    "Requests to %s are throttled; the last one waits %.1f s for its turn, so runs are polled less often than planned. "
+    "The limit is requests_per_minute or requests_per_hour in [itwin], or a Retry-After of the service."
 )
 NOT_THROTTLED = "Requests to %s are no longer throttled, after %s"
 
 
 class ThrottlingLog:
     """
-    Logs the beginning and the end of throttling.
+    Logs when throttling begins and ends.
 
-    Throttling is the account's affair and no task's: it is logged in no task's context.
+    Throttling concerns the account rather than a single task, so it is logged outside the context of any task.
 
-    :param service: the host that is asked
+    :param service: base URL of the API
     """
 
     __slots__ = ("_began", "_last", "_service", "_since")
@@ -45,15 +45,15 @@ class ThrottlingLog:
 
     def note(self, seconds: float, now: float) -> None:
         """
-        Note that a request takes its turn.
+        Record how long a request waits for its turn.
 
-        :param seconds: how long it waits for it
-        :param now: the moment at which it begins to wait
+        :param seconds: duration of the wait
+        :param now: begin of the wait
         """
         if seconds <= 0:
             self._since = None
             if self._began is not None and now - self._last >= CALM:
-                contextvars.Context().run(log.info, NOT_THROTTLED, self._service, spoken_duration(now - self._began))
+                contextvars.Context().run(log.info, NOT_THROTTLED, self._service, format_duration(now - self._began))
                 self._began = None
             return
         if self._since is None:
@@ -66,7 +66,7 @@ class ThrottlingLog:
 
 
 class _Meter:
-    """Lets at most `limit` events into any window of `window` seconds: some at once, the others evenly spread."""
+    """Allows at most `limit` events in any window of `window` seconds: some at once, the others evenly spaced."""
 
     __slots__ = ("_ahead", "_interval", "_next")
 
@@ -84,18 +84,18 @@ class _Meter:
 
 
 BURST = 0.1
-"""Part of a limit that may be used at once after idleness."""
+"""Part of a limit that can be used at once after a pause."""
 
 
 class RequestBudget:
     """
-    How often an account may ask: first come, first served.
+    The rate limit of an account: first come, first served; thread-safe.
 
-    In no minute and in no hour more requests go out than allowed. When there are many who want to ask, all wait alike, so that
-    their intervals stretch evenly. What the service says about waiting (``Retry-After``) holds for everybody.
+    No minute and no hour has more requests than allowed. When requests queue up, all of them wait, so poll intervals stretch
+    evenly. A ``Retry-After`` of the service applies to every request.
 
-    :param per_minute: requests in any minute; 0 for no limit
-    :param per_hour: requests in any hour; 0 for no limit
+    :param per_minute: requests in any minute; 0: no limit
+    :param per_hour: requests in any hour; 0: no limit
     """
 
     __slots__ = ("_held_until", "_lock", "_meters")
@@ -105,18 +105,18 @@ class RequestBudget:
             _Meter(limit, window) for limit, window in ((per_minute, 60.0), (per_hour, 3600.0)) if limit > 0
         ]
         self._held_until = -float("inf")
-        # The clients of several threads share it.
+        # Clients in several threads share it.
         self._lock = threading.Lock()
 
     def next_turn(self, now: float) -> float:
-        """Give the moment of the next turn without taking it."""
+        """Return the time of the next turn without taking it."""
         turn = max(now, self._held_until)
         for meter in self._meters:
             turn = max(turn, meter.earliest())
         return turn
 
     def take(self, now: float) -> float:
-        """Take the next turn, and give the seconds to wait for it."""
+        """Take the next turn and return the seconds until it."""
         with self._lock:
             turn = self.next_turn(now)
             for meter in self._meters:
@@ -124,5 +124,5 @@ class RequestBudget:
         return turn - now
 
     def hold_back(self, until: float) -> None:
-        """Let nobody ask before `until`."""
+        """Delay all requests until `until`."""
         self._held_until = max(self._held_until, until)

@@ -1,25 +1,22 @@
 """
-How one :class:`~.messages.Call` is carried through: token, retries, ``Retry-After``, trust.
+The flow of one :class:`~.messages.Call`: token, retries, ``Retry-After``.
 
-A generator, with no I/O and no clock of its own: it yields what it wants done and is sent what came of it, so the rules
-below exist once for the synchronous and the asynchronous client, and are tested with neither server nor event loop.
+A flow is a generator without I/O: it yields what is to be done and is sent the result. So these rules exist once for the
+synchronous and the asynchronous client, and are tested without a server and without an event loop.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import TypeVar
 from urllib.parse import quote
-
-from msgspec.structs import replace
 
 from airflow_provider_itwin.api.errors import (
     ITwinAuthenticationError,
     ITwinConflictError,
     ITwinConnectionError,
     ITwinError,
-    ITwinProtocolError,
-    ITwinServerError,
 )
 from airflow_provider_itwin.api.http.auth import (
     ClientCredentials,
@@ -30,7 +27,7 @@ from airflow_provider_itwin.api.http.backoff import backoff
 from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.http.error_mapping import (
     correlation_id,
-    refusal,
+    map_error,
     secrets_of,
 )
 from airflow_provider_itwin.api.http.messages import (
@@ -50,27 +47,32 @@ T = TypeVar("T")
 ACCEPT = "application/vnd.bentley.itwin-platform.v1+json"
 
 DEFAULT_RETRY_BUDGET = 120.0
-"""Seconds for which a call rides out trouble that can pass, if nobody says otherwise."""
+"""Default for the seconds for which a call retries temporary errors."""
 
 
 def perform_call(
-    account: Account, call: Call[T], retry_budget: float = DEFAULT_RETRY_BUDGET, latest: float = inf
+    account: Account,
+    call: Call[T],
+    retry_budget: float = DEFAULT_RETRY_BUDGET,
+    latest: float = inf,
+    before_retry: Callable[[ITwinError, float], Flow[T | None]] | None = None,
 ) -> Flow[T]:
     """
-    Carry `call` through and give what it gives.
+    Perform `call` and return its result.
 
-    A 401 is answered with a new token once; trouble that can pass (no answer, 5xx, 429, an unreadable answer, a 409 where
-    that passes) with another try after a growing pause, or after the time that the service asks for, for as long as
-    `retry_budget` lasts. Every operation here may be asked again after a failure that left its fate open: reading changes
-    nothing, and a run that had been started after all is answered with 303.
+    After a 401, the call is repeated once with a new token. Temporary errors (no response, 5xx, 429, an invalid response, a 409
+    where that is temporary) are retried with a growing delay, or after the ``Retry-After`` of the service, until `retry_budget`
+    is used up. Every operation can be repeated after an attempt with an unknown outcome: reading changes nothing, and starting
+    a run while one is active is answered with 303.
 
-    :param retry_budget: seconds; 0 means one try
-    :param latest: moment of the account's clock: a request whose turn would come after it is not sent at all
-    :raises ITwinError: what kept it from succeeding
+    :param retry_budget: seconds for which temporary errors are retried; 0: one attempt
+    :param latest: latest time, on the account's clock, to send the request
+    :param before_retry: called before each retry with the error and the seconds that are left of the retry budget; what it
+        returns, unless None, is returned in place of a response
+    :raises ITwinError: if the call failed
     """
     give_up_at = account.clock() + retry_budget
-    tries = 0
-    in_doubt = False
+    attempts = 0
     refused: Token | None = None
     renewed: Token | None = None
     while True:
@@ -79,32 +81,33 @@ def perform_call(
             refused, renewed = None, token
         request = _request(account, call, token)
         outcome = yield Send(request, latest=latest)
-        if in_doubt and isinstance(outcome, Response):
-            outcome = replace(outcome, in_doubt=True)
         error = _error(account, call, request, outcome)
         if not isinstance(error, ITwinError):
             return error
-        # Whatever the body looks like: gateways that check tokens have error bodies of their own.
+        # Whatever its body is: gateways that check tokens have their own error bodies.
         if error.status == 401 and token is not renewed and token.renew_at is not None:
             refused = token
             continue
         if not (error.transient or (call.conflict_passes and isinstance(error, ITwinConflictError))):
             raise error
-        in_doubt = in_doubt or isinstance(error, ITwinConnectionError | ITwinServerError | ITwinProtocolError)
-        tries += 1
-        yield _pause_or_give_up(account, error, tries, give_up_at)
+        attempts += 1
+        yield _pause_or_raise(account, error, attempts, give_up_at, retry_budget)
+        if before_retry is not None:
+            found = yield from before_retry(error, max(0.0, give_up_at - account.clock()))
+            if found is not None:
+                return found
 
 
 def obtain_token(
     account: Account, credentials: ClientCredentials, retry_budget: float = DEFAULT_RETRY_BUDGET
 ) -> Flow[Token]:
     """
-    Fetch an access token with the client credentials grant, by the same rules of patience.
+    Fetch an access token with the client credentials grant; temporary errors are retried as by :func:`perform_call`.
 
-    :raises ITwinAuthenticationError: if the issuer refuses the client, or is none
+    :raises ITwinAuthenticationError: if the issuer refuses the client, or is not a token issuer
     """
     give_up_at = account.clock() + retry_budget
-    tries = 0
+    attempts = 0
     request = Request(
         "POST",
         f"{account.environment.issuer}/connect/token",
@@ -125,15 +128,15 @@ def obtain_token(
             except ITwinError as unreadable:
                 error = _located(unreadable, outcome, request, credentials)
         elif isinstance(outcome, Response):
-            error = refusal(outcome, request, "The request for an access token", credentials, by_issuer=True)
+            error = map_error(outcome, request, "The request for an access token", credentials, by_issuer=True)
             if not error.transient:
                 raise _refused_client(error, credentials)
         else:
-            error = _no_answer(outcome, request, "The request for an access token")
+            error = _no_response(outcome, request, "The request for an access token")
         if not error.transient:
             raise error
-        tries += 1
-        yield _pause_or_give_up(account, error, tries, give_up_at)
+        attempts += 1
+        yield _pause_or_raise(account, error, attempts, give_up_at, retry_budget)
 
 
 def _request(account: Account, call: Call[T], token: Token) -> Request:
@@ -155,18 +158,18 @@ def _request(account: Account, call: Call[T], token: Token) -> Request:
 
 def _error(account: Account, call: Call[T], request: Request, outcome: Response | NoResponse) -> T | ITwinError:
     if isinstance(outcome, NoResponse):
-        return _no_answer(outcome, request, call.operation)
+        return _no_response(outcome, request, call.operation)
     if outcome.status in call.accepts:
         try:
             return call.read(outcome)
         except ITwinError as unreadable:
             return _located(unreadable, outcome, request, account.credentials)
-    return refusal(outcome, request, call.operation, account.credentials)
+    return map_error(outcome, request, call.operation, account.credentials)
 
 
-def _no_answer(outcome: NoResponse, request: Request, what: str) -> ITwinConnectionError:
+def _no_response(outcome: NoResponse, request: Request, what: str) -> ITwinConnectionError:
     return ITwinConnectionError(
-        f"{what} got no complete answer: {outcome.reason}", method=request.method, url=request.url.partition("?")[0]
+        f"{what} got no complete response: {outcome.reason}", method=request.method, url=request.url.partition("?")[0]
     )
 
 
@@ -178,16 +181,16 @@ def _located(error: ITwinError, response: Response, request: Request, credential
 
 def _refused_client(error: ITwinError, credentials: ClientCredentials) -> ITwinAuthenticationError:
     hint = {
-        "invalid_client": "Look at login (client id) and password (client secret) of the Airflow connection.",
-        "invalid_scope": f"Look at scope in the extra of the Airflow connection: {credentials.scope!r} was asked for.",
+        "invalid_client": "Check login (client id) and password (client secret) of the Airflow connection.",
+        "invalid_scope": f"Check scope in the extra of the Airflow connection; the request had {credentials.scope!r}.",
     }.get(
         error.code or "",
-        "Look at login, password and scope of the Airflow connection, and that its host and issuer belong together.",
+        "Check login, password and scope of the Airflow connection, and that its host and issuer belong together.",
     )
     return ITwinAuthenticationError(
         f"The token endpoint refused the client {credentials.client_id}"
         if error.status in (400, 401, 403)
-        else f"The token endpoint answered {error.status}",
+        else f"The token endpoint returned {error.status}",
         status=error.status,
         code=error.code,
         message=error.message,
@@ -200,11 +203,13 @@ def _refused_client(error: ITwinError, credentials: ClientCredentials) -> ITwinA
     )
 
 
-def _pause_or_give_up(account: Account, error: ITwinError, tries: int, give_up_at: float) -> Pause:
+def _pause_or_raise(
+    account: Account, error: ITwinError, attempts: int, give_up_at: float, retry_budget: float
+) -> Pause:
     left = give_up_at - account.clock()
-    seconds = backoff(tries, account.chance(), error.retry_after)
+    seconds = backoff(attempts, account.chance(), error.retry_after)
     if left <= 0 or (error.retry_after and seconds > left):
-        if tries > 1:
-            error.summary += f" ({tries} times, until patience ran out)"
+        if attempts > 1:
+            error.summary += f" (gave up after {attempts} attempts in {retry_budget - left:.0f} s)"
         raise error
     return Pause(min(seconds, left), error)

@@ -1,8 +1,8 @@
 """
-What both clients have to know of the network: which authorities to trust, and which proxies lead to the two hosts.
+Network settings of both clients: certificate authorities and proxies.
 
-Both read it here, once, before anything is sent. So a setting means the same to a worker and to a triggerer, and one that
-is invalid is refused by both in the same words.
+Both clients read the settings here, before anything is sent. So a setting means the same on a worker and in the triggerer, and
+an invalid one is reported in the same words.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from airflow_provider_itwin.api.http.proxies import Proxy, proxy_for
 @dataclass(frozen=True, slots=True)
 class Transport:
     """
-    The network of an account, checked.
+    The network settings of an account, validated.
 
     :param verify: whether to verify TLS certificates, or the path of the authorities to verify them with
     :param proxies: the proxy for each origin, such as ``https://api.bentley.com``; None for a direct connection
@@ -34,9 +34,9 @@ class Transport:
     @classmethod
     def of(cls, account: Account) -> Self:
         """
-        Work out the network of an account: what its connection says comes before what the machine says.
+        Determine the network settings of an account; those of its connection take precedence over environment variables.
 
-        :raises ITwinInputError: if a proxy is not one that both clients can use
+        :raises ITwinInputError: if a proxy is not supported by both clients
         """
         environment, network = account.environment, account.network
         verify = network.verify
@@ -50,19 +50,19 @@ class Transport:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Texts that must not be shown to anybody: what identifies us to proxies."""
+        """The credentials of the proxies, to be masked."""
         return tuple(secret for proxy in self.proxies.values() if proxy for secret in proxy.secrets)
 
     def proxy(self, url: str) -> Proxy | None:
-        """Return the proxy on the way to `url`, which is at one of the hosts of the account."""
+        """Return the proxy for `url`, which must be at one of the hosts of the account."""
         return self.proxies[origin_of(url)]
 
     def tls(self) -> ssl.SSLContext | bool:
         """
-        Read the authorities to trust; this takes milliseconds.
+        Load the certificate authorities; this takes milliseconds.
 
-        :return: False if nothing is to be verified, True for the usual authorities
-        :raises ITwinInputError: if they cannot be read
+        :return: False for no verification, True for the default authorities
+        :raises ITwinInputError: if they cannot be loaded
         """
         if isinstance(self.verify, bool):
             return self.verify
@@ -72,9 +72,7 @@ class Transport:
                 return ssl.create_default_context(capath=bundle)
             return ssl.create_default_context(cafile=bundle)
         except OSError as error:
-            raise ITwinInputError(
-                f"verify names {self.verify!r}, which is no bundle of certificate authorities: {error}"
-            ) from error
+            raise ITwinInputError(f"verify is {self.verify!r}, which is not a CA bundle: {error}") from error
 
 
 def origin_of(url: str) -> str:

@@ -1,12 +1,12 @@
 """
-Lenient JSON decoding within bounds: resources, and repair of texts that were cut.
+Lenient JSON decoding within limits: invalid values become None, invalid UTF-8 and lone surrogates become U+FFFD.
 
-A well-formed body of usual size is decoded at once. A large or malformed one is decoded level by level: the lists of a run,
-and what is in them, one entry after the other. So a single malformed value is the only one lost, a task is held either as
-bytes or as an object, and other threads can run in between: the event loop, when this is done in a thread.
+A valid body of usual size is decoded at once. A large or invalid one is decoded level by level: each entry of the lists of a run
+separately. So only the invalid value is lost, memory holds each task as bytes or as an object but not as both, and other threads,
+such as the one of the event loop, can run in between.
 
-Every body passes :func:`check_size` before it is decoded: a few kilobytes of gzip can hold millions of values, and each of
-them would become a Python object.
+Every body passes :func:`check_size` first: a few kilobytes of gzip can contain millions of values, and each would become a
+Python object.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from airflow_provider_itwin.api.errors import ITwinProtocolError
 T = TypeVar("T")
 
 MOST_VALUES = 3_000_000
-"""JSON values of one answer, at most; a run has 17 for each of its files, and 30 for one with an error."""
+"""JSON values of one response, at most; a run has 17 for each file, and 30 for a file with an error."""
 
 LARGEST_SMALL_BODY = 1 << 20
-"""Bytes of an answer that is small by its nature, at most: an error, a token."""
+"""Bytes of a small response (an error, a token), at most."""
 
 MOST_SMALL_VALUES = 20_000
-"""JSON values of such an answer, at most."""
+"""JSON values of a small response, at most."""
 
 _WINDOW = 1 << 20
 
 
 class OversizedError(msgspec.DecodeError):
-    """The body holds more than is decoded."""
+    """The body is larger than the limits for decoding."""
 
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding raises for a body that is not JSON, or holds too much of it."""
+"""Exceptions of decoding a body that is invalid or too large."""
 
-# The run of backslashes before the u decides whether it is an escape: an even number of them stands for themselves.
+# An even number of backslashes before the u are escaped backslashes, so the u is no escape.
 _ESCAPE = re.compile(
     rb"(?<!\\)(?P<slashes>\\++)u(?:(?P<pair>[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
@@ -51,15 +51,15 @@ _REPLACEMENT = rb"\ufffd"
 
 def check_size(body: bytes, most_values: int = MOST_VALUES, most_bytes: int | None = None) -> None:
     """
-    Raise if decoding `body` could cost too much.
+    Check that `body` is within the limits for decoding.
 
-    :param most_values: JSON values that it may hold; they are counted by their separators, so that the count is never too
-        low, and too high where texts contain commas and brackets
-    :param most_bytes: bytes that it may have; None for what a client accepts at all
-    :raises OversizedError: with both figures, if it is too large
+    :param most_values: JSON values, at most. Separators are counted, so the count is never too low, and too high if strings
+        contain commas and brackets
+    :param most_bytes: bytes, at most; None: no limit beyond that of the client
+    :raises OversizedError: if it is larger; the text contains both figures
     """
     if most_bytes is not None and len(body) > most_bytes:
-        raise OversizedError(f"it has {len(body):,} bytes, and no more than {most_bytes:,} are decoded here")
+        raise OversizedError(f"it has {len(body):,} bytes; the limit is {most_bytes:,}")
     if len(body) <= most_values:
         return
     values = 1
@@ -67,13 +67,13 @@ def check_size(body: bytes, most_values: int = MOST_VALUES, most_bytes: int | No
         values += sum(body.count(sign, start, start + _WINDOW) for sign in (b",", b"[", b"{"))
         if values > most_values:
             raise OversizedError(
-                f"it has {len(body):,} bytes with more than {most_values:,} JSON values, which is the most that is decoded"
+                f"it has {len(body):,} bytes with more than {most_values:,} JSON values, which is the limit"
             )
 
 
 def read_json(body: bytes) -> Any:
     """
-    Decode the body of an answer that is small by its nature into plain values.
+    Decode the body of a small response into plain values.
 
     :raises msgspec.DecodeError, RecursionError: if it is not JSON, or too large
     """
@@ -86,9 +86,9 @@ def read_json(body: bytes) -> Any:
 
 def converted(values: Any, shape: type[T]) -> T:
     """
-    Give plain values as a `shape`.
+    Convert plain values to a `shape`.
 
-    :raises ValueError: if they are something else; before msgspec 0.21 its own errors are none
+    :raises ValueError: if they do not fit; the errors of msgspec before 0.21 are no ``ValueError``
     """
     try:
         return msgspec.convert(values, shape)
@@ -97,18 +97,18 @@ def converted(values: Any, shape: type[T]) -> T:
 
 
 def valid_utf8(body: bytes) -> bytes:
-    """Replace bytes that are not UTF-8 by U+FFFD: a text was cut there."""
+    """Replace invalid UTF-8, as of truncated text, by U+FFFD."""
     return body.decode("utf-8", "replace").encode()
 
 
 def valid_escapes(body: bytes) -> bytes:
     """
-    Replace escapes of half a surrogate pair by that of U+FFFD: a text was cut there.
+    Replace escapes of lone surrogates, as of truncated text, by that of U+FFFD.
 
-    Both escapes have six characters, so this takes one copy of the body and no more. The search goes window by window, so
-    that a large body does not hold the interpreter's lock for long.
+    Both escapes have six characters, so one copy of the body is enough. The body is searched in windows, so that a large one does
+    not hold the interpreter lock for long.
 
-    :raises OversizedError: if there are too many of them
+    :raises OversizedError: if there are too many escapes of surrogates
     """
     repaired = bytearray(body)
     at = seen = 0
@@ -121,7 +121,7 @@ def valid_escapes(body: bytes) -> bytes:
             continue
         seen += 1
         if seen > _MOST_ESCAPES:
-            raise OversizedError(f"it has more than {_MOST_ESCAPES:,} escapes of surrogates, some of them halves")
+            raise OversizedError(f"it has more than {_MOST_ESCAPES:,} escapes of surrogates, some of them lone")
         slashes = found.end("slashes")
         if len(found["slashes"]) % 2 == 0:
             at = slashes + 1
@@ -141,7 +141,7 @@ _ABSENT = msgspec.Raw(b"")
 
 
 class _Field(NamedTuple):
-    """One field of a resource, and what is to be made of it: a resource, a list of resources, or a plain value."""
+    """One field of a resource, and what it contains: a resource, a list of resources, or a plain value."""
 
     name: str
     type: Any
@@ -151,7 +151,7 @@ class _Field(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """How a resource is decoded: at once, or field by field."""
+    """Decoders of a resource: for the whole, and field by field."""
 
     whole: msgspec.json.Decoder[Any]
     parts: msgspec.json.Decoder[Any]
@@ -164,13 +164,12 @@ def decoded(body: bytes, shape: type[R]) -> R:
     """
     Decode a JSON body as `shape`.
 
-    :raises ITwinProtocolError: if the body is not a JSON object, lacks what its name promises (a run, a connection), or
-        holds more than is decoded
+    :raises ITwinProtocolError: if the body is not a JSON object, lacks its main content (a run, a connection), or is too large
     """
     plan = _plan_of(shape)
     try:
         check_size(body)
-        # What holds no list takes no more memory for a large body than for a small one: the rest is skipped.
+        # Without lists, a large body needs no more memory than a small one: unknown fields are skipped.
         if len(body) <= LARGEST_AT_ONCE or not plan.holds_lists:
             try:
                 result: R = plan.whole.decode(body)
@@ -180,16 +179,16 @@ def decoded(body: bytes, shape: type[R]) -> R:
                 return result
         found: R | None = _resource(_checked(body, plan), shape)
     except OversizedError as error:
-        raise ITwinProtocolError(f"The answer is too large: {error}") from error
+        raise ITwinProtocolError(f"The response is too large: {error}") from error
     except UNREADABLE as error:
-        raise ITwinProtocolError(f"The answer is not JSON: {error}") from error
+        raise ITwinProtocolError(f"The response is not JSON: {error}") from error
     if found is None:
-        raise ITwinProtocolError(f"The answer is JSON, but has not the expected content ({plan.wanted})")
+        raise ITwinProtocolError(f"The response is JSON without the expected content ({plan.wanted})")
     return found
 
 
 def _checked(body: bytes, plan: _Plan) -> bytes:
-    """Return `body` if it is JSON, repaired where texts were cut; this decodes nothing."""
+    """Return `body` if it is JSON, with lone surrogates replaced; nothing is decoded."""
     try:
         plan.parts.decode(body)
     except msgspec.ValidationError:
@@ -204,7 +203,7 @@ def _checked(body: bytes, plan: _Plan) -> bytes:
 
 
 def _resource(part: bytes | msgspec.Raw, shape: type[R]) -> R | None:
-    """Decode as much of `part` as fits; None if it lacks what is required, or is something else."""
+    """Decode the valid fields of `part`; return None if a required field is missing, or it is not an object."""
     plan = _plan_of(shape)
     if memoryview(part).nbytes <= LARGEST_AT_ONCE:
         try:
@@ -253,7 +252,7 @@ def _resources(part: msgspec.Raw, shape: type[R]) -> list[R] | None:
     except UNREADABLE:
         return None
     kept = 0
-    # In place, so that no entry is held twice.
+    # In place, so that memory does not hold an entry twice.
     for place, entry in enumerate(entries):
         entries[place] = None
         resource = _resource(entry, shape)

@@ -1,10 +1,10 @@
-"""Durations as texts."""
+"""Durations for people."""
 
 from __future__ import annotations
 
 
-def spoken_duration(seconds: float) -> str:
-    """Say a duration as people do: ``42 s``, ``25 min``, ``2 h 5 min``."""
+def format_duration(seconds: float) -> str:
+    """Format a duration: ``42 s``, ``25 min``, ``2 h 5 min``."""
     whole = max(0, round(seconds))
     if whole < 100:
         return f"{whole} s"

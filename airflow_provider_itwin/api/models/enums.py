@@ -13,7 +13,7 @@ from airflow_provider_itwin.api.errors import ITwinInputError
 
 
 class ConnectionKind(StrEnum):
-    """What a connection reads its design files from, or writes them to."""
+    """Kinds of connections: where design files are read from, or exported to."""
 
     STORAGE = "storage"
     MANIFEST = "manifest"
@@ -25,7 +25,7 @@ class ConnectionKind(StrEnum):
 
 
 class ExecutionState(StrEnum):
-    """States of a run; only ``Completed`` is an end, and a state that is not listed here means "still running"."""
+    """States of a run; only ``Completed`` is final, and an unknown state counts as running."""
 
     NOT_STARTED = "NotStarted"
     IDLE = "Idle"
@@ -38,7 +38,7 @@ class ExecutionState(StrEnum):
 
 
 class ExecutionResult(StrEnum):
-    """Results of a run; a result that is not listed here counts as a failure."""
+    """Results of a run; an unknown result counts as a failure."""
 
     SUCCESS = "Success"
     PARTIAL_SUCCESS = "PartialSuccess"
@@ -49,6 +49,10 @@ class ExecutionResult(StrEnum):
     UNDETERMINED = "Undetermined"
 
 
+USER_NOT_AUTHENTICATED = "UserNotAuthenticated"
+"""Error key of a run in the name of a user whose sign-in is missing or older than 30 days."""
+
+
 _RESULTS = {result.value.lower(): result for result in ExecutionResult} | {"cancelled": ExecutionResult.CANCELED}
 
 
@@ -56,10 +60,10 @@ _STATES = {state.value.lower(): state for state in ExecutionState}
 
 
 def known_state(text: str | None) -> ExecutionState | None:
-    """Return the state that `text` spells, without regard to case and blanks; None for an unknown one."""
+    """Return the state named `text`, without regard to case and blanks; None for an unknown one."""
     return _STATES.get(text.strip().lower()) if text else None
 
 
 def known_result(text: str | None) -> ExecutionResult | None:
-    """Give the result that `text` spells, in either spelling of Canceled and in any case; None if nobody knows it."""
+    """Return the result named `text`, in any case and either spelling of Canceled; None for an unknown one."""
     return _RESULTS.get(text.strip().lower()) if text else None

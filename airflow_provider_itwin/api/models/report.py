@@ -1,4 +1,4 @@
-"""What a finished run has to tell, in a form that fits into an XCom, an event and a log, however large the run was."""
+"""The report of a finished run: small enough for an XCom, an event and a log, whatever the size of the run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any, NoReturn, Self, TypedDict
 import msgspec
 
 from airflow_provider_itwin.api.models.decoding import converted
-from airflow_provider_itwin.api.models.durations import spoken_duration
-from airflow_provider_itwin.api.models.enums import ExecutionResult, known_result
+from airflow_provider_itwin.api.models.durations import format_duration
+from airflow_provider_itwin.api.models.enums import USER_NOT_AUTHENTICATED, ExecutionResult, known_result
 from airflow_provider_itwin.api.models.resources import (
     Job,
     Run,
@@ -31,17 +31,17 @@ from airflow_provider_itwin.api.models.validation import no_xcom
 from airflow_provider_itwin.api.redaction import excerpt, web_address
 
 LARGEST_REPORT = 14 * 1024
-"""Bytes of a report as JSON, at most: an event that carries it stays below 16 KiB."""
+"""Bytes of a report as JSON, at most, so that an event with it stays below 16 KiB."""
 
 _MOST_TASKS = 20
 _MOST_OUTPUTS = 50
 _MOST_RESULTS = 12
 _LONGEST_TEXT = 300
 _LONGEST_NAME = 200
-_TASKS_BEFORE_TIMES = 5
-"""How many failing files are worth more than the timeline, when there is no room for everything."""
+_TASKS_BEFORE_TIMELINE = 5
+"""Failing files that are kept in favor of the timeline when a report is too large."""
 
-_GRAVITY = {
+_SEVERITY = {
     ExecutionResult.ERROR: 0,
     ExecutionResult.TIMED_OUT: 1,
     None: 2,
@@ -53,9 +53,26 @@ _GRAVITY = {
 }
 
 
+ADVICE = {True: "You can fix this.", False: "You cannot fix this: contact Bentley support."}
+"""What `can_user_fix` of a failing file means for a user."""
+
+
 @dataclass(frozen=True, slots=True)
 class FailingTask:
-    """A file that did not come through cleanly; every field but `result` can be None."""
+    """
+    A file that failed, or has an error although its result is a success. Every field is None if the service does not report it.
+
+    :param file_id: id of the file
+    :param file_name: name of the file, if it was looked up
+    :param connector: name of the connector
+    :param result: result of the file
+    :param error_code: code of the error
+    :param message: message of the error, or of the connector's report
+    :param details: details of the error
+    :param description: description of the error
+    :param can_user_fix: whether a user can fix the file
+    :param kb_article_link: link to an article of the knowledge base
+    """
 
     file_id: str | None = None
     file_name: str | None = None
@@ -70,7 +87,7 @@ class FailingTask:
 
     @classmethod
     def of(cls, job: Job, task: Task) -> Self:
-        """Take what matters out of a task."""
+        """Return the failing file of a task."""
         error = task.error
         synchronization = task.details.synchronization_report if task.details else None
         return cls(
@@ -87,26 +104,36 @@ class FailingTask:
             kb_article_link=web_address(error.kb_article_link) if error else None,
         )
 
+    @property
+    def name(self) -> str:
+        """The name of the file, else its id."""
+        return self.file_name or f"file {self.file_id or 'with unknown id'}"
+
+    @property
+    def outcome(self) -> str:
+        """Result, connector and error code in one line."""
+        return ", ".join(filter(None, (self.result or "no result", self.connector, self.error_code)))
+
+    @property
+    def reason(self) -> str:
+        """Message, description and details as sentences, each once; empty if there are none."""
+        texts = dict.fromkeys((self.message, self.description, self.details))
+        return " ".join(_sentence(text) for text in texts if text)
+
+    @property
+    def advice(self) -> str:
+        """Who can fix the file; empty if that is unknown."""
+        return "" if self.can_user_fix is None else ADVICE[self.can_user_fix]
+
     def __str__(self) -> str:
-        who = self.file_name or f"file {self.file_id or 'of unknown id'}"
-        where = [self.connector or "unknown connector"]
-        if self.file_name and self.file_id:
-            where.append(f"file id {self.file_id}")
-        why = " ".join(
-            _sentence(text) for text in dict.fromkeys((self.message, self.description, self.details)) if text
-        )
-        parts = [f"{who} ({', '.join(where)}): {self.result or 'no result'}"]
-        if self.error_code or why:
-            parts.append(", ".join(part for part in (self.error_code, why) if part).rstrip("."))
-        if self.can_user_fix is not None:
-            parts.append("you can fix this" if self.can_user_fix else "not for you to fix: ask Bentley's support")
-        if self.kb_article_link:
-            parts.append(f"read {self.kb_article_link}")
-        return "; ".join(parts)
+        link = f"See {self.kb_article_link}" if self.kb_article_link else None
+        tail = " ".join(filter(None, (self.reason, self.advice, link)))
+        file_id = f", file id {self.file_id}" if self.file_name and self.file_id else ""
+        return f"{self.name} ({self.outcome}{file_id}){f': {tail}' if tail else ''}"
 
 
 class ErrorText(TypedDict, total=False):
-    """The run's own error."""
+    """The error of the run itself, rather than of a file."""
 
     key: str | None
     description: str | None
@@ -114,7 +141,17 @@ class ErrorText(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """How much there was, and how it went; the numbers by result can decide, those with a default inform."""
+    """
+    Numbers of jobs, files and issues.
+
+    :param jobs: number of jobs
+    :param jobs_by_result: number of jobs by result
+    :param tasks: number of files
+    :param tasks_by_result: number of files by result
+    :param errors: errors in all files
+    :param warnings: warnings in all files
+    :param other_issues: other issues in all files
+    """
 
     jobs: int = 0
     jobs_by_result: dict[str, int]
@@ -128,18 +165,23 @@ class Totals:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
     """
-    What a run has to tell: at most 14 KiB as JSON, whatever its size.
+    The report of a run: at most 14 KiB as JSON, whatever the size of the run.
 
     :param ref: the run
-    :param started: ISO 8601 in UTC, None if the service does not tell; so `ended`
+    :param state: state of the run
+    :param result: result of the run
+    :param phase: phase of the run
+    :param started: start in ISO 8601, UTC; None if the service does not report it
+    :param ended: end in ISO 8601, UTC; None if the service does not report it
     :param duration: seconds from start to end, None if either is unknown
-    :param error: ``key`` and ``description`` of the run's own error, None if it has none
-    :param failing_tasks: the gravest of the files that did not come through cleanly
-    :param more_failing_tasks: how many of those are left out
-    :param output_files: ids of the files that an export has written, the first of them
-    :param more_output_files: how many of those are left out
-    :param connectors: the totals of each connector
-    :param timeline: when what was worked on; None if the service tells no times, or there is no room
+    :param totals: numbers of jobs, files and issues
+    :param error: ``key`` and ``description`` of the error of the run itself, None if it has none
+    :param failing_tasks: the most severe failing files
+    :param more_failing_tasks: number of failing files that are left out
+    :param output_files: ids of the first files that an export has written
+    :param more_output_files: number of written files that are left out
+    :param connectors: totals of each connector
+    :param timeline: start and end of jobs and files; None if the service reports no times, or the report would be too large
     """
 
     ref: RunRef
@@ -160,7 +202,7 @@ class RunReport:
 
     @classmethod
     def of(cls, ref: RunRef, run: Run) -> Self:
-        """Make a report of a run."""
+        """Return the report of a run."""
         jobs = run.jobs or []
         job_results = Counter(_result(job.result) for job in jobs)
         results: Counter[str] = Counter()
@@ -170,9 +212,9 @@ class RunReport:
             results[_result(task.result)] += 1
             if task.export_output_file_id:
                 outputs.append(task.export_output_file_id)
-            if known_result(task.result) is not ExecutionResult.SUCCESS or _tells_error(task):
+            if known_result(task.result) is not ExecutionResult.SUCCESS or _has_error(task):
                 failing.append((job, task))
-        failing.sort(key=lambda pair: _GRAVITY[known_result(pair[1].result)])
+        failing.sort(key=lambda pair: _SEVERITY[known_result(pair[1].result)])
         started, ended = run.start_date_time, run.end_date_time
         errors, warnings, other_issues = issues_of(task for _, task in _tasks(jobs))
         return cls(
@@ -202,7 +244,7 @@ class RunReport:
         )._bounded()
 
     def with_file_names(self, names: Mapping[str, str]) -> RunReport:
-        """Give the same report with the names of its files, as far as `names` knows them by id."""
+        """Return the report with file names; `names` maps ids to names."""
         tasks = tuple(
             replace(task, file_name=_text(names.get(task.file_id or ""), _LONGEST_NAME) or task.file_name)
             for task in self.failing_tasks
@@ -210,7 +252,7 @@ class RunReport:
         return replace(self, failing_tasks=tasks)._bounded()
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the report as JSON values, the form of the XCom ``run_report``, with a `summary` in one line."""
+        """Return the report as JSON values, as in the XCom ``run_report``, with a `summary` in one line."""
         return {
             **{name: getattr(self, name) for name in ("state", "result", "phase", "started", "ended", "duration")},
             "ref": self.ref.as_dict(),
@@ -232,42 +274,46 @@ class RunReport:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """
-        Read what :meth:`as_dict` gave.
+        Parse the result of :meth:`as_dict`.
 
-        :raises ValueError: if it is something else
+        :raises ValueError: if it is invalid
         """
         return converted(values, cls)
 
     @property
     def summary(self) -> str:
-        """Say in one line how the run went, such as ``Error: 5 files in 25 min (3 Error, 2 Success), 7 warnings``."""
-        return f"{self.result or 'no result'}: {self._what()}"
-
-    def _what(self) -> str:
+        """The result in one line, such as ``Error: 5 files in 25 min (3 Error, 2 Success), 7 warnings``."""
         totals = self.totals
-        text = _count(totals.tasks, "file")
+        text = f"{self.result or 'no result'}: {_count(totals.tasks, 'file')}"
         if self.duration is not None:
-            text += f" in {spoken_duration(self.duration)}"
+            text += f" in {format_duration(self.duration)}"
         if len(totals.tasks_by_result) > 1:
             text += f" ({', '.join(f'{number} {name}' for name, number in totals.tasks_by_result.items())})"
         found = ((totals.errors, "error"), (totals.warnings, "warning"), (totals.other_issues, "other issue"))
         return ", ".join([text, *(_count(number, word) for number, word in found if number)])
 
+    @property
+    def error_text(self) -> str | None:
+        """The error of the run itself as a sentence, with what to do about it; None if it has none."""
+        if not self.error:
+            return None
+        key = self.error.get("key")
+        error = ": ".join(filter(None, (key, self.error.get("description"))))
+        return f"Error of the run: {error.rstrip('.')}.{_SIGN_IN_ADVICE if key == USER_NOT_AUTHENTICATED else ''}"
+
     def text(self, reason: str) -> str:
         """
-        Tell the person on call what happened, in several lines.
+        Format the report for a log, in several lines.
 
-        :param reason: the clause of the verdict, such as "its result is Error"
+        :param reason: why the run passes or fails, such as "its result is Error"
         """
-        lines = [
-            f"{self.summary}. Run {self.ref.run_id} of {self.ref.kind} connection {self.ref.connection_id}: {reason}."
-        ]
-        if self.error:
-            said = ": ".join(part for part in (self.error.get("key"), self.error.get("description")) if part)
-            lines.append(f"The run's own error: {said.rstrip('.')}.{_advice(self.error.get('key'))}")
-        lines += [f"  {number}. {task}." for number, task in enumerate(self.failing_tasks, 1)]
+        ref = self.ref
+        lines = [f"{self.summary}. Run {ref.run_id} of {ref.kind} connection {ref.connection_id}: {reason}."]
+        if self.error_text:
+            lines.append(self.error_text)
+        lines += [f"  {number}. {task}" for number, task in enumerate(self.failing_tasks, 1)]
         if self.more_failing_tasks:
-            lines.append(f"  … and {_count(self.more_failing_tasks, 'more file')} like these.")
+            lines.append(f"  … and {_count(self.more_failing_tasks, 'more failing file')}.")
         return "\n".join(lines)
 
     def _bounded(self) -> Self:
@@ -276,9 +322,9 @@ class RunReport:
             timeline = report.timeline
             if timeline and timeline.tasks:
                 report = replace(report, timeline=replace(timeline, tasks=()))
-            elif timeline and len(report.failing_tasks) <= _TASKS_BEFORE_TIMES:
+            elif timeline and len(report.failing_tasks) <= _TASKS_BEFORE_TIMELINE:
                 report = replace(report, timeline=None)
-            elif report.connectors and len(report.failing_tasks) <= _TASKS_BEFORE_TIMES:
+            elif report.connectors and len(report.failing_tasks) <= _TASKS_BEFORE_TIMELINE:
                 report = replace(report, connectors=())
             elif report.failing_tasks:
                 report = replace(
@@ -306,7 +352,7 @@ def _tasks(jobs: list[Job]) -> Iterator[tuple[Job, Task]]:
             yield job, task
 
 
-def _tells_error(task: Task) -> bool:
+def _has_error(task: Task) -> bool:
     return task.error is not None and bool(task.error.error_code or task.error.message)
 
 
@@ -316,13 +362,10 @@ def _run_error(run: Run) -> ErrorText | None:
     return {"key": _text(run.error.error_key, _LONGEST_NAME), "description": _text(run.error.description)}
 
 
-def _advice(error_key: str | None) -> str:
-    if error_key != "UserNotAuthenticated":
-        return ""
-    return (
-        " The connection runs in the name of a user whose sign-in is missing or has expired (30 days): the owner signs in again,"
-        " or the connection's authenticationType is changed to Service."
-    )
+_SIGN_IN_ADVICE = (
+    " The connection runs in the name of a user whose sign-in is missing or older than 30 days. Ask its owner to sign in again,"
+    " or change its authenticationType to Service."
+)
 
 
 def _text(value: str | None, longest: int = _LONGEST_TEXT) -> str | None:

@@ -1,8 +1,8 @@
 """
-What the iTwin Platform speaks of: runs, their jobs and tasks, connections, source files.
+Resources of the iTwin Platform: runs, their jobs and tasks, connections, source files.
 
-Every field may be missing or null, new fields and values may appear at any time: a field that is absent is None, an unknown
-one is passed over, and one of an unexpected type counts as absent rather than making its neighbours unreadable.
+A missing field is None, an unknown one is ignored, and one of an unexpected type counts as missing, so that the other fields stay
+readable: the service may add fields and values at any time.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ def _api_name(name: str) -> str:
 
 def read_moment(text: str | None) -> datetime | None:
     """
-    Read a time stamp of the API: seven digits of a second or fewer, with a zone or without (then it is UTC).
+    Parse a timestamp of the API, which has up to seven decimal places and an optional time zone (default: UTC).
 
-    :return: an aware datetime in UTC; None for no text, an unreadable one, or the year 1, which stands for "not yet"
+    :return: an aware datetime in UTC; None for a missing or invalid one, and for the year 1, which means "not yet"
     """
     if not text:
         return None
@@ -90,11 +90,11 @@ class _Resource(msgspec.Struct, rename=_api_name, kw_only=True, omit_defaults=Tr
     """
     Base of all resources.
 
-    They form no cycles, so the garbage collector need not know them: a large run has hundreds of thousands.
+    Resources form no cycles, so the garbage collector does not track them: a large run has hundreds of thousands.
     """
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values: moments in ISO 8601, resources inside as objects, None for what is not known."""
+        """Return the fields as JSON values: nested resources as objects, unknown values as None."""
         return {name: _json_value(getattr(self, name)) for name in self.__struct_fields__}
 
     def serialize(self) -> NoReturn:
@@ -109,7 +109,7 @@ def _json_value(value: Any) -> Any:
 
 
 class _Timed(_Resource):
-    """Something with a beginning and an end."""
+    """A resource with a start and an end."""
 
     start_text: str | None = msgspec.field(default=None, name="startDateTime")
     end_text: str | None = msgspec.field(default=None, name="endDateTime")
@@ -122,12 +122,12 @@ class _Timed(_Resource):
 
     @property
     def start_date_time(self) -> datetime | None:
-        """When it began, in UTC; None if it has not, or the service does not tell."""
+        """Start in UTC; None if it has not started, or the service does not report it."""
         return read_moment(self.start_text)
 
     @property
     def end_date_time(self) -> datetime | None:
-        """When it ended, in UTC; None if it has not, or the service does not tell. Says nothing about being finished."""
+        """End in UTC; None if the service does not report it. It does not mean that a run is finished."""
         return read_moment(self.end_text)
 
 
@@ -142,7 +142,7 @@ class Link(_Resource):
 
 
 class TaskError(_Resource):
-    """Why one file failed, or what was odd about it."""
+    """The error, or the warning, of one file."""
 
     error_code: str | None = None
     message: str | None = None
@@ -158,7 +158,7 @@ class TaskError(_Resource):
 
 
 class SynchronizationReport(_Resource):
-    """What the connector found in one file."""
+    """The findings of the connector in one file."""
 
     suggested_action: str | None = None
     message: str | None = None
@@ -168,13 +168,13 @@ class SynchronizationReport(_Resource):
 
 
 class TaskDetails(_Resource):
-    """What a task tells beyond its result."""
+    """Details of a task."""
 
     synchronization_report: SynchronizationReport | None = None
 
 
 class Task(_Timed):
-    """The work on one file."""
+    """The processing of one file."""
 
     id: str | None = None
     retry_attempts: int | None = None
@@ -188,7 +188,7 @@ class Task(_Timed):
 
     @property
     def file_id(self) -> str | None:
-        """The file that the task worked on, by whichever name its kind of connection uses."""
+        """The id of the file; the API has it in different fields for different kinds of connections."""
         return self.storage_file_id or self.source_file_id or self.export_output_file_id
 
 
@@ -203,14 +203,14 @@ class Job(_Timed):
 
 
 class RunError(_Resource):
-    """Why a whole run failed."""
+    """The error of a run, or of a connection."""
 
     error_key: str | None = None
     description: str | None = None
 
 
 class RunSummary(_Timed):
-    """The part of a run that a poll needs."""
+    """The part of a run that a poll decodes."""
 
     id: str | None = None
     connection_id: str | None = None
@@ -224,7 +224,7 @@ class RunSummary(_Timed):
 
     @property
     def ends_in_unknown_state(self) -> bool:
-        """Whether the run has an end time and a final result, but a state that is none of the documented ones."""
+        """Whether the run has an end time and a final result, but an undocumented state."""
         if self.state is None or known_state(self.state) is not None:
             return False
         return known_result(self.result) not in (None, ExecutionResult.UNDETERMINED) and self.end_date_time is not None
@@ -248,7 +248,7 @@ class Run(_Timed):
 
 
 class ConnectionLinks(_Resource):
-    """Where a connection belongs, and its newest run."""
+    """Links of a connection: its iModel, its iTwin, its newest run."""
 
     imodel: Link | None = None
     itwin: Link | None = None
@@ -256,7 +256,7 @@ class ConnectionLinks(_Resource):
 
 
 class Connection(_Resource):
-    """Which files are synchronized into which iModel."""
+    """A connection: the files that are synchronized into an iModel, or exported from one."""
 
     id: str | None = None
     display_name: str | None = None
@@ -267,19 +267,24 @@ class Connection(_Resource):
     links: ConnectionLinks | None = None
 
     def __post_init__(self) -> None:
-        # Ids become parts of URLs, of assets and of what a task stores; what cannot be one counts as missing.
+        # Ids become parts of URLs, assets and stored state; an invalid id counts as missing.
         self.imodel_id = known_id(self.imodel_id)
         self.itwin_id = known_id(self.itwin_id)
         self.authentication_type = excerpt(self.authentication_type, 40) if self.authentication_type else None
 
     def last_run(self, kind: ConnectionKind, connection_id: str | None = None) -> RunRef | None:
-        """Give the newest run, None if there never was one; the parameters say what the connection was asked for as."""
+        """
+        Return the newest run, None if there is none.
+
+        :param kind: the kind of this connection
+        :param connection_id: the id of this connection, as in the request
+        """
         link = self.links.last_run if self.links else None
         return RunRef.from_link(link.href, kind, connection_id) if link else None
 
 
 class SourceFileLinks(_Resource):
-    """Where a source file lies."""
+    """Links of a source file."""
 
     file: Link | None = None
 
@@ -296,7 +301,7 @@ class SourceFile(_Resource):
 
 
 class PageLinks(_Resource):
-    """Where the neighbouring pages are said to be; only their presence is believed."""
+    """Links to other pages; only their presence is used, never their addresses."""
 
     next: Link | None = None
 
@@ -305,7 +310,7 @@ class _Page(_Resource):
     links: PageLinks | None = None
 
     def __post_init__(self) -> None:
-        # Taken for an empty page, what is none would end the list as if there were no more.
+        # Treating any other object as an empty page would end the list early.
         if not any(getattr(self, name) is not None for name in self.__struct_fields__):
             raise ValueError("no page")
 
@@ -317,7 +322,7 @@ class RunPage(_Page):
 
 
 class RunSummaryPage(_Page):
-    """The same page, read only as far as a look at many runs needs."""
+    """One page of runs, of which only the summaries are decoded."""
 
     runs: list[RunSummary] | None = None
 
@@ -335,18 +340,18 @@ class ConnectionPage(_Page):
 
 
 class RunEnvelope(_Resource):
-    """The answer to a request for a run."""
+    """The response to a request for a run."""
 
     run: Run
 
 
 class RunSummaryEnvelope(_Resource):
-    """The same answer, read only as far as a poll needs."""
+    """The response to a request for a run, of which only the summary is decoded."""
 
     run: RunSummary
 
 
 class ConnectionEnvelope(_Resource):
-    """The answer to a request for a connection."""
+    """The response to a request for a connection."""
 
     connection: Connection

@@ -17,7 +17,13 @@ from airflow_provider_itwin.api.models.validation import checked_id, no_xcom
 
 @dataclass(frozen=True, slots=True)
 class RunRef:
-    """The full name of a run: ``str(ref)`` is ``kind/connection_id/run_id``, and :meth:`parse` reads that back."""
+    """
+    The reference of a run: ``str(ref)`` is ``kind/connection_id/run_id``, which :meth:`parse` parses.
+
+    :param kind: kind of the connection
+    :param connection_id: id of the connection
+    :param run_id: id of the run
+    """
 
     kind: ConnectionKind
     connection_id: str
@@ -34,27 +40,27 @@ class RunRef:
     @classmethod
     def parse(cls, text: str) -> Self:
         """
-        Read what ``str(ref)`` wrote.
+        Parse ``str(ref)``.
 
-        :raises ValueError: if `text` is not of that form
+        :raises ValueError: if `text` is invalid
         """
         parts = text.split("/")
         if len(parts) != 3:
-            raise ITwinInputError(f"A run is named kind/connection_id/run_id, not {text!r}")
+            raise ITwinInputError(f"invalid reference of a run {text!r}; expected kind/connection_id/run_id")
         return cls(ConnectionKind(parts[0]), parts[1], parts[2])
 
     def is_same(self, other: RunRef | None) -> bool:
-        """Tell whether `other` names the same run: the service is not particular about the case in which it spells ids."""
+        """Return whether `other` is the same run; ids are compared without regard to case, as the service does."""
         return other is not None and str(self).lower() == str(other).lower()
 
     def spelt_for(self, connection_id: str) -> Self:
-        """Give the name with the id of its connection as `connection_id` spells it, if it is that but for the case."""
+        """Return the reference with `connection_id` in this case, if it is the same connection."""
         if self.connection_id.lower() != connection_id.lower():
             return self
         return replace(self, connection_id=connection_id)
 
     def as_dict(self) -> dict[str, str]:
-        """Give the three parts as JSON values, the form that the XCom ``run_ref`` has."""
+        """Return the three parts as JSON values, as in the XCom ``run_ref``."""
         return {"kind": self.kind.value, "connection_id": self.connection_id, "run_id": self.run_id}
 
     def serialize(self) -> NoReturn:
@@ -63,20 +69,20 @@ class RunRef:
 
     @classmethod
     def from_dict(cls, parts: dict[str, Any]) -> Self:
-        """Read what :meth:`as_dict` gave."""
+        """Parse the result of :meth:`as_dict`."""
         return cls(ConnectionKind(parts["kind"]), parts["connection_id"], parts["run_id"])
 
     @classmethod
     def from_link(cls, href: str | None, kind: ConnectionKind, connection_id: str | None = None) -> Self | None:
         """
-        Take the ids out of a link to a run: a ``location`` header, or ``_links.lastRun.href``.
+        Parse a link to a run: a ``location`` header, or ``_links.lastRun.href``.
 
-        Absolute or relative, in any case, with a trailing slash or a query: only the path is read, and never the host.
-        Two shapes are known: ``…connections/{connection}/runs/{run}`` and ``…/runs/{connection}/{run}``.
+        Only the path is used, in any case, with or without a trailing slash. It is ``…connections/{connection}/runs/{run}`` or
+        ``…/runs/{connection}/{run}``.
 
-        :param kind: the kind of the connection that was asked, for a link that does not tell
-        :param connection_id: the connection that was asked; a link that names it in another case is read as it is spelt here
-        :return: None if the link names no run
+        :param kind: kind of the requested connection, for a link without a kind
+        :param connection_id: id of the requested connection; its case is used if the link has another one
+        :return: None if it is not a link to a run
         """
         if not isinstance(href, str):
             return None

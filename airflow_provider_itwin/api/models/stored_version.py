@@ -1,9 +1,9 @@
 """
-Reading what another version of this package has stored: trigger kwargs, events, memos, rows of the task state store, cursors.
+Versions of stored forms: trigger kwargs, events, memos, rows of the task state store, cursors.
 
-Every stored form is an object with a ``version``, the integer of its major version. A form only grows within one version: unknown
-members are ignored, members that inform people have a default and may be missing, and what is there is checked. Golden files of
-every released form are in ``tests/golden``; tests read them for good.
+Every stored form is an object with an integer ``version``. Within one version, members can only be added: unknown members are
+ignored, informational members have a default and may be missing, and all others are validated. Golden files of every released
+form are in ``tests/golden``.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ VERSION_KEY = "version"
 
 
 class UnknownVersionError(ValueError):
-    """What is stored was written in a newer form than this version of the package can read."""
+    """The stored form has a newer version than this package can read."""
 
 
 def check_version(values: Mapping[str, Any], newest: int, what: str) -> None:
     """
-    Check that a stored form can be read here; a form that names no version has version 1.
+    Check that this package can read a stored form; the default version is 1.
 
-    :param newest: the newest version that can be read here
-    :param what: what was stored, for the error text
-    :raises UnknownVersionError: for a newer version; the text names both and what to do
-    :raises ValueError: if the version is no version
+    :param newest: the newest version that this package can read
+    :param what: name of the stored form, for the error text
+    :raises UnknownVersionError: for a newer version; the text names both versions and the fix
+    :raises ValueError: if the version is invalid
     """
     version = values.get(VERSION_KEY, 1)
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise ValueError(f"{what} has the version {version!r:.80}, which is invalid")
+        raise ValueError(f"{what} has the invalid version {version!r:.80}")
     if version > newest:
         raise UnknownVersionError(
             f"{what} has version {version}, but airflow-provider-itwin {__version__} in this process reads versions up to "

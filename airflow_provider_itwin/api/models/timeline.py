@@ -1,4 +1,4 @@
-"""When the parts of a run were worked on, and what each connector made of its files: the overview in a run's report."""
+"""Timeline of a run, and totals by connector, for the run report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_provider_itwin.api.models.resources import (
 from airflow_provider_itwin.api.redaction import excerpt
 
 SLICES = 24
-"""Into how many equal parts the time of a run with many files is divided."""
+"""Number of equal time slices of a run with many files."""
 
 _MOST_JOBS = 16
 _MOST_FILES = 40
@@ -30,7 +30,16 @@ _LARGEST_TIME = 1e9
 
 @dataclass(frozen=True, slots=True)
 class ConnectorTotals:
-    """What one connector made of its files; `connector` is None where the service does not name one."""
+    """
+    Totals of one connector.
+
+    :param connector: its name; None if the service does not name it
+    :param tasks: number of files
+    :param tasks_by_result: number of files by result
+    :param errors: errors in all files
+    :param warnings: warnings in all files
+    :param other_issues: other issues in all files
+    """
 
     connector: str | None
     tasks: int
@@ -41,7 +50,7 @@ class ConnectorTotals:
 
     @classmethod
     def all_of(cls, jobs: Iterable[Job]) -> tuple[Self, ...]:
-        """Add up by connector: those with the most files first, and those beyond a dozen as ``other``."""
+        """Add up the tasks by connector: the twelve with the most files, and the rest as ``other``."""
         by_connector: dict[str | None, list[Task]] = {}
         for job in jobs:
             by_connector.setdefault(short(job.connector_type), []).extend(job.tasks or [])
@@ -59,7 +68,15 @@ class ConnectorTotals:
 
 @dataclass(frozen=True, slots=True)
 class JobSpan:
-    """When a job was at work, in seconds after the beginning of the timeline; None where the service does not tell."""
+    """
+    Start and end of a job.
+
+    :param connector: name of the connector
+    :param result: result of the job
+    :param start: seconds after the start of the timeline, None if unknown
+    :param end: seconds after the start of the timeline, None if unknown
+    :param tasks: number of files
+    """
 
     connector: str | None
     result: str | None
@@ -70,7 +87,14 @@ class JobSpan:
 
 @dataclass(frozen=True, slots=True)
 class TaskSpan:
-    """When a file was worked on, in seconds after the beginning of the timeline; `job` is the place of its job."""
+    """
+    Start and end of a task.
+
+    :param job: index of the job
+    :param result: result of the task
+    :param start: seconds after the start of the timeline
+    :param end: seconds after the start of the timeline
+    """
 
     job: int
     result: str | None
@@ -81,13 +105,13 @@ class TaskSpan:
 @dataclass(frozen=True, slots=True)
 class Timeline:
     """
-    When what was worked on, in seconds after the run's start, or after the earliest moment known.
+    Start and end of the jobs and tasks of a run, in seconds after the start of the run, or after the earliest known time.
 
-    :param length: seconds from beginning to end
-    :param jobs: the first of the jobs, in the order of the run
-    :param more_jobs: how many of those are left out
-    :param tasks: each file's time if there are only a few files, else empty
-    :param finished: how many files ended in each of :data:`SLICES` equal parts of the time, by result, if there are many
+    :param length: seconds from start to end
+    :param jobs: the first jobs, in the order of the run
+    :param more_jobs: number of jobs that are left out
+    :param tasks: the span of each file if there are few files, else empty
+    :param finished: if there are many files: the number that ended in each of :data:`SLICES` equal time slices, by result
     """
 
     length: float
@@ -98,7 +122,7 @@ class Timeline:
 
     @classmethod
     def of(cls, run: Run) -> Self | None:
-        """Draw up the timeline of a run; None if the service tells no times at all."""
+        """Return the timeline of a run; None if the service reports no times."""
         jobs = run.jobs or []
         times = [_Times(job) for job in jobs]
         known = [moment for one in times for moment in one.known()]
@@ -119,7 +143,7 @@ class Timeline:
 
 
 class _Times:
-    """The moments of a job and its tasks, each read once: there can be thousands."""
+    """The times of a job and its tasks, each parsed once: there can be thousands."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -160,19 +184,19 @@ def _finished(spans: list[TaskSpan], length: float) -> dict[str, tuple[int, ...]
 
 
 def issues_of(tasks: Iterable[Task]) -> tuple[int, int, int]:
-    """Add up the errors, warnings and other issues that the connectors have found."""
+    """Return the total numbers of errors, warnings and other issues."""
     errors = warnings = others = 0
     for task in tasks:
         found = task.details.synchronization_report if task.details else None
         if found is not None:
-            errors += _within_reason(found.total_errors_count)
-            warnings += _within_reason(found.total_warnings_count)
-            others += _within_reason(found.total_other_issues_count)
+            errors += _bounded(found.total_errors_count)
+            warnings += _bounded(found.total_warnings_count)
+            others += _bounded(found.total_other_issues_count)
     return errors, warnings, others
 
 
 def most_common(results: Counter[str], most: int) -> dict[str, int]:
-    """Give the most frequent results and their numbers; what is rare is counted as ``other``."""
+    """Return the most frequent results and their numbers; the rest is counted as ``other``."""
     largest = dict(results.most_common(most))
     if (rest := results.total() - sum(largest.values())) > 0:
         largest["other"] = largest.get("other", 0) + rest
@@ -181,11 +205,11 @@ def most_common(results: Counter[str], most: int) -> dict[str, int]:
 
 @lru_cache(maxsize=64)
 def short(value: str | None) -> str | None:
-    """Give a name as it may be told, at a bearable length."""
+    """Return a name, sanitized and shortened."""
     return excerpt(value.strip(), _LONGEST_NAME) if value and value.strip() else None
 
 
-def _within_reason(number: int | None) -> int:
+def _bounded(number: int | None) -> int:
     return max(0, min(number or 0, _LARGEST_COUNT))
 
 

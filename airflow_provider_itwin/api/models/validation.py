@@ -1,5 +1,5 @@
 """
-Validation of ids and other texts.
+Validation of ids and other strings.
 
 DAG files import this module, so it imports nothing beyond the standard library.
 """
@@ -30,58 +30,58 @@ def shown(value: object) -> str:
 
 def no_xcom(value: object) -> NoReturn:
     """
-    Refuse to serialize an object, in the place of a failure in the task that reads it.
+    Refuse to serialize an object, so that the task that returns it fails rather than the one that reads it.
 
-    :raises TypeError: always; the text says what to return instead
+    :raises TypeError: always; the text names what to return instead
     """
     raise TypeError(
-        f"A {type(value).__name__} cannot be an XCom or an argument of a task: return its as_dict() instead, which is JSON."
+        f"A {type(value).__name__} cannot be an XCom or an argument of a task; return its as_dict() instead, which is JSON."
     )
 
 
 def checked_text(value: object, name: str) -> str:
     """
-    Return `value` if it is a text that can name something.
+    Return `value` if it is a non-empty str.
 
-    :param name: the parameter, for the error text
-    :raises ITwinInputError: for another type, an empty text, and the word None, which a template renders for a missing value
+    :param name: name of the parameter, for the error text
+    :raises ITwinInputError: for another type, an empty str, and ``"None"``, which a template renders for a missing value
     """
     if not isinstance(value, str):
         raise ITwinInputError(f"{name} must be a str, not {shown(value)}. {_WHERE_FROM}")
     if not value.strip() or value in ("None", "null"):
-        raise ITwinInputError(f"{name} is {value[:_LONGEST_VALUE]!r}, which names nothing. {_WHERE_FROM}")
+        raise ITwinInputError(f"{name} must not be {value[:_LONGEST_VALUE]!r}. {_WHERE_FROM}")
     return value
 
 
 def checked_id(value: object, name: str) -> str:
     """
-    Return `value` if it can be one segment of a URL's path.
+    Return `value` if it can be one segment of the path of a URL.
 
-    :param value: an id of the iTwin Platform; these are opaque, so nothing is assumed of their form
-    :param name: what the id is called where the user wrote it, for the error text
-    :raises ITwinInputError: if it is no text, empty, the word None, would change the path, or holds a template
+    :param value: an id of the iTwin Platform; its format is opaque
+    :param name: name of the parameter, for the error text
+    :raises ITwinInputError: as :func:`checked_text`, and for an id that would change the path, or contains a template
     """
     text = checked_text(value, name)
     if _TEMPLATE_MARKS.search(text):
         raise ITwinInputError(
-            f"{name} is {shown(text)}, which cannot be an id of the iTwin Platform: it holds a template. A template is rendered "
-            "once; a value that is itself a template is never evaluated."
+            f"{name} is {shown(text)}, which is not a valid id of the iTwin Platform: it contains a template. A template is "
+            "rendered once; a template in its result is not rendered."
         )
     breaks_path = _PATH_BREAKERS.search(text) or text in (".", "..") or len(text) > _LONGEST_ID
     if breaks_path or printable(text) != text or holds_secret(text):
         raise ITwinInputError(
-            f"{name} is {shown(text)}, which cannot be an id of the iTwin Platform: it would change the path of the "
-            "request, or be unsafe to show. Give the bare id, not a link, and no surrounding spaces."
+            f"{name} is {shown(text)}, which is not a valid id of the iTwin Platform: it would change the path of the "
+            "request, or is unsafe to display. Pass the id itself, not a link, and without surrounding spaces."
         )
     return text
 
 
 def known_id(value: str | None) -> str | None:
-    """Return an id that the service gave if :func:`checked_id` would take it; None if it is none."""
+    """Return an id from the service if it passes :func:`checked_id`; else None."""
     try:
         return None if value is None else checked_id(value, "id")
     except ITwinInputError:
         return None
 
 
-_WHERE_FROM = "If it comes from an XCom or a template, check that the task it is pulled from has pushed it."
+_WHERE_FROM = "If it comes from an XCom or a template, check that the upstream task has pushed it."

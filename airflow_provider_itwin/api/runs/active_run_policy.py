@@ -1,16 +1,20 @@
 """
-What a run operator does next: one pure function of what it knows.
+What a run operator does next, as one pure function of what it knows.
 
-Asked by the synchronous loop and by the deferred steps alike, so that both take the same way. Light: DAG files reach it.
+The synchronous loop and the steps after a deferral both use it, so they take the same way. DAG files import this module, so
+it imports nothing beyond the standard library.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from airflow_provider_itwin.api.models.run_ref import RunRef
+
+IfActiveName: TypeAlias = Literal["queue", "attach", "fail", "skip"]
+"""The values of :class:`IfActive`, as a user writes them."""
 
 
 class IfActive(StrEnum):
@@ -23,73 +27,46 @@ class IfActive(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Active:
+class ActiveRun:
     """
     The run that the service named instead of starting one.
 
-    :param ref: its name
-    :param ours: whether it is a run of the connection that was asked for
-    :param fresh: whether it is ours and certainly began no earlier than this task asked
-    :param finished: whether it is known to have ended already: the service can lock the iModel a little longer than its run lasts
+    :param ref: its reference
+    :param is_own: whether it is a run of the connection that was asked for
+    :param is_fresh: whether it is one of that connection and certainly began no earlier than this task first asked for a run
+    :param is_finished: whether it is known to have ended: the service can lock the iModel a little longer than the run lasts
     """
 
     ref: RunRef
-    ours: bool
-    fresh: bool
-    finished: bool = False
+    is_own: bool
+    is_fresh: bool
+    is_finished: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Ask the service for a run."""
+class Step(StrEnum):
+    """
+    What a run operator does next.
+
+    ``start``: ask for a run. ``adopt``: take the active run as the run of this task. ``queue``: wait until the active run
+    has ended, then ask again. ``fail``, ``skip``: do that, because of the active run. ``wait``: wait for the run of this task.
+    ``finish``: judge the run of this task, which has ended. ``leave``: end without waiting for the run.
+    """
+
+    START = "start"
+    ADOPT = "adopt"
+    QUEUE = "queue"
+    FAIL = "fail"
+    SKIP = "skip"
+    WAIT = "wait"
+    FINISH = "finish"
+    LEAVE = "leave"
 
 
-@dataclass(frozen=True, slots=True)
-class QueueBehind:
-    """Wait until `ref`, which is not ours to report, has ended; then ask again."""
+class NextStep(NamedTuple):
+    """A step, and the run that it is about; None for ``start``."""
 
-    ref: RunRef
-
-
-@dataclass(frozen=True, slots=True)
-class Adopt:
-    """Take the active run for the one that this task asked for."""
-
-    ref: RunRef
-
-
-@dataclass(frozen=True, slots=True)
-class RefuseBecauseOf:
-    """Fail, and name the active run."""
-
-    ref: RunRef
-
-
-@dataclass(frozen=True, slots=True)
-class SkipBecauseOf:
-    """Skip, and name the active run."""
-
-    ref: RunRef
-
-
-@dataclass(frozen=True, slots=True)
-class WaitFor:
-    """Wait until the run of this task has ended."""
-
-    ref: RunRef
-
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """The run of this task has ended: say what that means."""
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """The run of this task has started, and nobody wants to wait for it."""
-
-
-Step: TypeAlias = Start | QueueBehind | Adopt | RefuseBecauseOf | SkipBecauseOf | WaitFor | Judge | Leave
+    step: Step
+    ref: RunRef | None = None
 
 
 def next_step(
@@ -97,33 +74,36 @@ def next_step(
     *,
     wait: bool,
     own: RunRef | None = None,
-    active: Active | None = None,
-    finished: bool = False,
-) -> Step:
+    active: ActiveRun | None = None,
+    is_finished: bool = False,
+) -> NextStep:
     """
-    Say what comes next.
+    Return the next step.
 
-    An active run that is fresh is the one that this task asked for (its own request arrived although the answer did not,
-    or somebody asked for the same thing since): every policy takes it. One that is ours but older may lack the newest
-    files, and one of another connection has nothing to do with ours; passing either off as the run of this task would
-    be a lie, so only ``attach``, which asks for it, adopts the former, and nothing adopts the latter.
+    A fresh active run is the one that this task asked for: its own request arrived although the response did not, or somebody
+    asked for the same thing since. Every policy adopts it. An older run of the same connection may lack the newest files, and a
+    run of another connection synchronizes other files. Only ``attach`` adopts the former, and nothing adopts the latter.
 
     :param if_active: the policy
     :param wait: whether the task waits for its run to end
     :param own: the run of this task, once there is one
-    :param active: the run that the service named instead of starting one, if that was its last answer
-    :param finished: whether the run of this task has ended
+    :param active: the run that the service named in its last response instead of starting one
+    :param is_finished: whether the run of this task has ended
     """
     if own is not None:
         if not wait:
-            return Leave()
-        return Judge() if finished else WaitFor(own)
+            return NextStep(Step.LEAVE, own)
+        return NextStep(Step.FINISH if is_finished else Step.WAIT, own)
     if active is None:
-        return Start()
-    if active.fresh or (active.ours and not active.finished and if_active is IfActive.ATTACH):
-        return Adopt(active.ref)
-    if if_active is IfActive.FAIL:
-        return RefuseBecauseOf(active.ref)
-    if if_active is IfActive.SKIP:
-        return SkipBecauseOf(active.ref)
-    return QueueBehind(active.ref)
+        return NextStep(Step.START)
+    if active.is_fresh or (active.is_own and not active.is_finished and if_active is IfActive.ATTACH):
+        return NextStep(Step.ADOPT, active.ref)
+    return NextStep(_STEPS[if_active], active.ref)
+
+
+_STEPS = {
+    IfActive.QUEUE: Step.QUEUE,
+    IfActive.ATTACH: Step.QUEUE,
+    IfActive.FAIL: Step.FAIL,
+    IfActive.SKIP: Step.SKIP,
+}

@@ -29,38 +29,39 @@ from airflow_provider_itwin.api.models.resources import (
     checked_id,
     decoded,
 )
+from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.runs.request_body import plain_body
 
 T = TypeVar("T")
 P = TypeVar("P", RunPage, RunSummaryPage)
 
-MOST_WATCHED = 16_384
-"""Runs of which what each poll needs is cached."""
+MOST_CACHED = 16_384
+"""Runs for which the call of a poll is cached, at most."""
 
 PAGE_SIZE = 100
-"""Entries of one page; every age of the API has taken this many."""
+"""Entries of one page; every version of the API accepts this number."""
 
-_EVERYTHING = {"prefer": "return=representation"}
+_ALL_PROPERTIES = {"prefer": "return=representation"}
 
 
 @dataclass(frozen=True, slots=True)
 class StartAnswer:
     """
-    What the service answered to the wish to start a run.
+    The response to a request for a run.
 
-    :param created: whether it was 202, not 303
-    :param location: the link that came with it
-    :param in_doubt: whether an earlier request for the same run may have been carried out
+    :param created: whether a run was started: the status was 202, not 303
+    :param location: the link in the response
+    :param found: a run that was found before the request was retried
     """
 
     created: bool
-    location: str | None
-    in_doubt: bool = False
+    location: str | None = None
+    found: RunRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Words:
-    """How the operations of one kind of connection are spelt."""
+class _Operations:
+    """Paths and names of the operations of one kind of connection."""
 
     path: str
     start: str
@@ -70,17 +71,17 @@ class _Words:
 
 
 _KINDS = {
-    ConnectionKind.STORAGE: _Words(
+    ConnectionKind.STORAGE: _Operations(
         "/synchronization/imodels/storageconnections", "run", "run-storage-connection", "storage-connection", True
     ),
-    ConnectionKind.MANIFEST: _Words(
+    ConnectionKind.MANIFEST: _Operations(
         "/synchronization/imodels/manifestconnections",
         "runs",
         "create-manifest-connection-run",
         "manifest-connection",
         True,
     ),
-    ConnectionKind.EXPORT: _Words(
+    ConnectionKind.EXPORT: _Operations(
         "/export/connections", "runs", "create-export-connection-run", "export-connection", False
     ),
 }
@@ -92,11 +93,11 @@ def _path(kind: ConnectionKind, *segments: str) -> str:
 
 def start_run(kind: ConnectionKind, connection_id: str, body: Mapping[str, Any] | None = None) -> Call[StartAnswer]:
     """``run-storage-connection``, ``create-manifest-connection-run``, ``create-export-connection-run``."""
-    words = _KINDS[kind]
+    operations = _KINDS[kind]
     return Call(
-        operation=words.start_operation,
+        operation=operations.start_operation,
         method="POST",
-        path=_path(kind, checked_id(connection_id, "connection_id"), words.start),
+        path=_path(kind, checked_id(connection_id, "connection_id"), operations.start),
         read=_start_answer,
         headers={} if body is None else {"content-type": "application/json"},
         body=None if body is None else msgspec.json.encode(plain_body(body)),
@@ -108,10 +109,9 @@ def start_run(kind: ConnectionKind, connection_id: str, body: Mapping[str, Any] 
 def _start_answer(response: Response) -> StartAnswer:
     location = response.headers.get("location")
     if location is None and response.status not in (202, 303):
-        # So answers what stands in between: a proxy, a page to sign in. Asking again is safe, since a run that had been started
-        # after all is answered with 303.
-        raise ITwinProtocolError(f"The answer {response.status} does not say that a run was started")
-    return StartAnswer(response.status != 303, location, response.in_doubt)
+        # Proxies and sign-in pages respond like this. A retry is safe: if a run was started, the response is 303.
+        raise ITwinProtocolError(f"The response {response.status} does not confirm that a run was started")
+    return StartAnswer(response.status != 303, location)
 
 
 def get_run(kind: ConnectionKind, connection_id: str, run_id: str) -> Call[Run]:
@@ -125,9 +125,9 @@ def get_run(kind: ConnectionKind, connection_id: str, run_id: str) -> Call[Run]:
     return _get_run(kind, connection_id, run_id, read)
 
 
-@lru_cache(maxsize=MOST_WATCHED)
+@lru_cache(maxsize=MOST_CACHED)
 def get_run_summary(kind: ConnectionKind, connection_id: str, run_id: str) -> Call[tuple[RunSummary, Run | None]]:
-    """Give the same operation as :func:`get_run`, read no further than a poll needs until the run has ended, and then whole."""
+    """Return the call of :func:`get_run` that decodes only the summary of a run, and the whole run once it has finished."""
     return _get_run(kind, connection_id, run_id, lambda response: _run_summary(response, connection_id, run_id))
 
 
@@ -135,8 +135,8 @@ def _run_summary(response: Response, connection_id: str, run_id: str) -> tuple[R
     summary = decoded(response.body, RunSummaryEnvelope).run
     _check_run(summary, connection_id, run_id)
     if summary.state is None:
-        # Taken for a run that goes on, it would be waited for without an end.
-        raise ITwinProtocolError("The answer is a run, but does not tell its state")
+        # Treating a missing state as running would poll forever.
+        raise ITwinProtocolError("The response is a run without a state")
     return summary, decoded(response.body, RunEnvelope).run if summary.is_finished else None
 
 
@@ -153,7 +153,7 @@ def get_runs(kind: ConnectionKind, connection_id: str, top: int, skip: int) -> C
         path=_path(kind, checked_id(connection_id, "connection_id"), "runs"),
         read=lambda response: check_runs(decoded(response.body, RunPage), connection_id),
         query=_page(top, skip),
-        headers=_EVERYTHING if _KINDS[kind].prefers else {},
+        headers=_ALL_PROPERTIES if _KINDS[kind].prefers else {},
     )
 
 
@@ -171,7 +171,7 @@ def get_source_files(kind: ConnectionKind, connection_id: str, top: int, skip: i
         path=_path(kind, checked_id(connection_id, "connection_id"), "sourcefiles"),
         read=lambda response: decoded(response.body, SourceFilePage),
         query=_page(top, skip),
-        headers=_EVERYTHING,
+        headers=_ALL_PROPERTIES,
     )
 
 
@@ -192,7 +192,7 @@ def get_connection(kind: ConnectionKind, connection_id: str) -> Call[Connection]
 
 
 def get_connection_with_time(kind: ConnectionKind, connection_id: str) -> Call[tuple[Connection, datetime | None]]:
-    """Give the same operation as :func:`get_connection`, together with the moment of the answer by the service's clock."""
+    """Return the call of :func:`get_connection` that also returns the time of the response by the service's clock."""
     call = get_connection(kind, connection_id)
     return replace(call, read=lambda response: (call.read(response), server_time(response)))  # type: ignore[arg-type, return-value]
 
@@ -208,7 +208,7 @@ def get_connections(kind: ConnectionKind, imodel_id: str | None, top: int, skip:
         path=_path(kind),
         read=lambda response: _check_connections(decoded(response.body, ConnectionPage), imodel_id),
         query=query,
-        headers=_EVERYTHING if _KINDS[kind].prefers else {},
+        headers=_ALL_PROPERTIES if _KINDS[kind].prefers else {},
     )
 
 
@@ -219,9 +219,9 @@ def _check_run(run: Run | RunSummary, connection_id: str, run_id: str) -> None:
 
 def check_runs(page: P, connection_id: str) -> P:
     """
-    Return `page` if all of its runs are of the connection that was asked for.
+    Return `page` if all of its runs belong to the requested connection.
 
-    :raises ITwinProtocolError: if one is of another connection
+    :raises ITwinProtocolError: if a run belongs to another connection
     """
     for run in page.runs or ():
         _check_id("connection", run.connection_id, connection_id)
@@ -235,18 +235,18 @@ def _check_connections(page: ConnectionPage, imodel_id: str | None) -> Connectio
     return page
 
 
-def _check_id(what: str, named: str | None, asked: str) -> None:
+def _check_id(resource: str, returned: str | None, requested: str) -> None:
     """
-    Check that an answer is about what was asked for, as far as it says.
+    Check that the id in a response, if there is one, is the requested one.
 
-    The service writes some ids in two forms, as a GUID or in base64; two forms cannot be compared.
+    The service writes some ids in two forms, as a GUID or in base64. Ids of different forms cannot be compared.
 
-    :raises ITwinProtocolError: if it is about something else
+    :raises ITwinProtocolError: if it is another id
     """
-    if not named or named.lower() == asked.lower() or _is_guid(named) != _is_guid(asked):
+    if not returned or returned.lower() == requested.lower() or _is_guid(returned) != _is_guid(requested):
         return
     raise ITwinProtocolError(
-        f"The answer is about {what} {named!r:.100}, not about {what} {asked!r}, which was asked for"
+        f"The response is about {resource} {returned!r:.100}, but {resource} {requested!r} was requested"
     )
 
 

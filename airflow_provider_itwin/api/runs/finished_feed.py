@@ -1,9 +1,9 @@
 """
-Watching a connection: which of its runs have ended since the last look, whoever started them.
+The finished runs of a connection as a feed: which runs have finished since the last poll, whoever started them.
 
-What is known from look to look is a :class:`Cursor`, plain enough to be written down. In the quiet a look costs one request,
-for the connection itself, whose ``lastRun`` tells whether anything has begun; while a run is going on it costs two. Runs are
-listed only when there is a new one, and without their jobs and tasks.
+The position in the feed is a :class:`Cursor`, which can be stored. A poll costs one request while no run is active: it gets the
+connection, whose ``lastRun`` changes when a run begins. During a run it costs two. Runs are listed only when there is a new one,
+and without their jobs and tasks.
 """
 
 from __future__ import annotations
@@ -34,53 +34,58 @@ from airflow_provider_itwin.api.runs.polling import poll_run
 CURSOR_VERSION = 1
 """The form of a stored cursor; see :mod:`~airflow_provider_itwin.api.models.stored_version`."""
 
-MOST_AT_ONCE = 99
-"""Runs before the newest one that a look takes note of: as many as can have ended between two looks and all be told."""
+MOST_LISTED = 99
+"""Runs listed before the newest one, at most: so one poll can report one run more than that."""
 
-_MOST_GOING_ON = 20
-"""Runs without an end that are looked at each time; there is one at a time, but for those that never end."""
+_MOST_UNFINISHED = 20
+"""Unfinished runs that are polled, at most. There is one at a time, except for runs that never finish."""
 
 _MOST_PAGES = 100
-_SLACK = timedelta(hours=1)
-"""How far before the end of the last run that was told a new one may have ended: clocks differ."""
+_CLOCK_TOLERANCE = timedelta(hours=1)
+"""How long before the last reported run a new one may have ended: the clocks of the service differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """
-    How far a watcher has come, in values that can be written down as JSON.
+    The position in a feed. Its values can be stored as JSON.
 
-    :param since: runs that ended before this moment have been told, or were not to be
-    :param last: the newest run when last looked
-    :param known: runs near to it, in the list of runs, that have been dealt with
-    :param going_on: runs that had not ended
+    :param since: runs that ended before this time are not reported any more
+    :param last: the newest run at the last poll
+    :param known: runs near it, in the list of runs, that need no further poll
+    :param unfinished: runs that had not finished
     """
 
     since: datetime
     last: str | None = None
     known: tuple[str, ...] = ()
-    going_on: tuple[str, ...] = ()
+    unfinished: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the cursor as JSON values."""
+        """Return the cursor as JSON values."""
         values = {VERSION_KEY: CURSOR_VERSION, **asdict(self)}
-        return {**values, "since": self.since.isoformat(), "known": list(self.known), "going_on": list(self.going_on)}
+        return {
+            **values,
+            "since": self.since.isoformat(),
+            "known": list(self.known),
+            "unfinished": list(self.unfinished),
+        }
 
     @classmethod
     def from_dict(cls, values: Any) -> Self:
         """
-        Read what :meth:`as_dict` gave.
+        Read what :meth:`as_dict` returned.
 
         :raises UnknownVersionError: if a newer version of this package has written it
         :raises ValueError: if it is something else
         """
         if isinstance(values, Mapping):
-            check_version(values, CURSOR_VERSION, "What is stored about a watcher")
+            check_version(values, CURSOR_VERSION, "The stored cursor of a watcher")
         return cls._of(values)
 
     @classmethod
     def from_newer(cls, values: Any) -> Self | None:
-        """Return as much of a cursor of a newer version as can be read: the moment, or None."""
+        """Return the readable part of a cursor of a newer version: `since`; None if that is invalid."""
         try:
             return cls._of({"since": values["since"]})
         except (ValueError, KeyError, TypeError):
@@ -90,17 +95,17 @@ class Cursor:
     def _of(cls, values: Any) -> Self:
         cursor = converted(values, cls)
         if cursor.since.tzinfo is None:
-            raise ValueError(f"since must name its zone: {cursor.since}")
+            raise ValueError(f"since must have a time zone: {cursor.since}")
         return cursor
 
-    def not_before(self, moment: datetime) -> Cursor:
-        """Give the cursor that tells of no run that ended before `moment`."""
-        return replace(self, since=max(self.since, moment))
+    def not_before(self, time: datetime) -> Cursor:
+        """Return the cursor that reports no run that ended before `time`."""
+        return replace(self, since=max(self.since, time))
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """A run that has ended."""
+class FinishedRun:
+    """A finished run."""
 
     report: RunReport
     began_at: datetime | None
@@ -108,42 +113,42 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class PollOutcome:
+class FeedUpdate:
     """
-    What a look has found.
+    The result of a poll.
 
-    :param cursor: how far the watcher has come, once it has told of `news`
-    :param news: the runs that have ended since, oldest first
-    :param is_gap: whether more runs have begun since than are listed, so that older ones may have gone unseen
+    :param cursor: the position in the feed after `finished`
+    :param finished: the runs that have finished since the last poll, oldest first
+    :param is_gap: whether more runs have begun since than are listed, so that older ones may be missing
     """
 
     cursor: Cursor
-    news: tuple[Ended, ...] = ()
+    finished: tuple[FinishedRun, ...] = ()
     is_gap: bool = False
 
 
-def look_for_ended(
+def poll_finished_runs(
     account: Account,
     kind: ConnectionKind,
     connection_id: str,
     cursor: Cursor | None,
     catch_up: float | None = None,
-    memo: dict[str, Ended] | None = None,
-) -> Flow[PollOutcome]:
+    polled: dict[str, FinishedRun] | None = None,
+) -> Flow[FeedUpdate]:
     """
-    Look which runs of a connection have ended.
+    Return which runs of a connection have finished since the last poll.
 
-    The look succeeds or fails as a whole, so that runs are told in their order; there is no patience in it.
+    The poll succeeds or fails as a whole, so that runs are reported in order. It is not retried.
 
-    :param cursor: what the look before gave; None for the first, which takes all that has ended for history
-    :param catch_up: seconds before now; what ended earlier is not told
-    :param memo: what a look that failed has read already, for the next one to go on with; is changed
-    :raises ITwinError: what kept it from succeeding
+    :param cursor: the cursor of the last poll; None for the first poll, which does not report runs that have finished before
+    :param catch_up: seconds before now; runs that ended earlier are not reported
+    :param polled: the finished runs that a failed poll has read already; changed by the poll, and to be passed to the next one
+    :raises ITwinError: if the poll fails
     """
-    connection, told_at = yield from perform_call(
+    connection, server_now = yield from perform_call(
         account, endpoints.get_connection_with_time(kind, connection_id), retry_budget=0
     )
-    now = told_at or datetime.fromtimestamp(account.wall(), UTC)
+    now = server_now or datetime.fromtimestamp(account.wall(), UTC)
     newest = connection.last_run(kind, connection_id)
     last = newest.run_id if newest and (newest.kind, newest.connection_id) == (kind, connection_id) else None
     is_first = cursor is None
@@ -152,12 +157,12 @@ def look_for_ended(
         before = before.not_before(now - timedelta(seconds=catch_up))
     listed: Sequence[RunSummary] | None = None
     if is_first or last is None or last != before.last:
-        listed = neighbours((yield from _list_around(account, kind, connection_id, last)), last)
-    ended: dict[str, Ended] = {} if memo is None else memo
+        listed = runs_near((yield from _list_near(account, kind, connection_id, last)), last)
+    finished: dict[str, FinishedRun] = {} if polled is None else polled
     missing: set[str] = set()
-    to_ask = before.going_on if listed is None else to_look_at(before, listed, last, is_first=is_first)
-    for run_id in to_ask:
-        if run_id in ended:
+    to_poll = before.unfinished if listed is None else runs_to_poll(before, listed, last, is_first=is_first)
+    for run_id in to_poll:
+        if run_id in finished:
             continue
         try:
             poll_result = yield from poll_run(account, RunRef(kind, connection_id, run_id), retry_budget=0)
@@ -166,99 +171,99 @@ def look_for_ended(
             continue
         if poll_result.run is not None:
             run = poll_result.run
-            ended[run_id] = Ended(RunReport.of(poll_result.ref, run), run.start_date_time, run.end_date_time)
-    poll_outcome = found(
-        before, last, listed, [ended[run_id] for run_id in to_ask if run_id in ended], missing, now, is_first
+            finished[run_id] = FinishedRun(RunReport.of(poll_result.ref, run), run.start_date_time, run.end_date_time)
+    update = feed_update(
+        before, last, listed, [finished[run_id] for run_id in to_poll if run_id in finished], missing, now, is_first
     )
-    ended.clear()
-    return poll_outcome
+    finished.clear()
+    return update
 
 
-def neighbours(listed: Sequence[RunSummary], last: str | None) -> list[RunSummary]:
-    """Give the entries of the list of runs near to the newest one, on either side: nobody says which way it is sorted."""
+def runs_near(listed: Sequence[RunSummary], last: str | None) -> list[RunSummary]:
+    """Return the listed runs near the newest one, before and after it: the order of the list is not documented."""
     at = next((place for place, entry in enumerate(listed) if entry.id == last), 0)
-    return [entry for entry in listed[max(0, at - MOST_AT_ONCE) : at + MOST_AT_ONCE + 1] if entry.id]
+    return [entry for entry in listed[max(0, at - MOST_LISTED) : at + MOST_LISTED + 1] if entry.id]
 
 
-def to_look_at(before: Cursor, listed: Iterable[RunSummary], last: str | None, *, is_first: bool) -> tuple[str, ...]:
+def runs_to_poll(before: Cursor, listed: Iterable[RunSummary], last: str | None, *, is_first: bool) -> tuple[str, ...]:
     """
-    Tell which runs are to be looked at one by one.
+    Return the ids of the runs to poll one by one.
 
-    :param is_first: then what has ended is history, but for the newest, which may just have done so
+    :param is_first: whether this is the first poll; then of the finished runs only the newest counts, which may be just finished
     """
     ids = {entry.id: None for entry in listed if entry.id and not (is_first and entry.is_finished)}
     if last is not None:
         ids[last] = None
-    fresh = [run_id for run_id in ids if run_id not in before.known and run_id not in before.going_on]
-    return (*before.going_on, *fresh)
+    fresh = [run_id for run_id in ids if run_id not in before.known and run_id not in before.unfinished]
+    return (*before.unfinished, *fresh)
 
 
-def found(
+def feed_update(
     before: Cursor,
     last: str | None,
     listed: Sequence[RunSummary] | None,
-    ended: Iterable[Ended],
+    finished: Iterable[FinishedRun],
     missing: set[str],
     now: datetime,
     is_first: bool,
-) -> PollOutcome:
+) -> FeedUpdate:
     """
-    Conclude a look.
+    Return the result of a poll.
 
-    :param listed: what :func:`neighbours` gave, None if nothing was listed
-    :param ended: what has ended, of the runs that were looked at
-    :param missing: those that the service does not find (any more, or yet)
-    :param now: the moment of the look, by the clock of the service
+    :param listed: what :func:`runs_near` returned; None if no runs were listed
+    :param finished: the finished ones of the runs that were polled
+    :param missing: those that the service did not find: deleted, or not visible yet
+    :param now: the time of the poll, by the clock of the service
     """
-    news = sorted((run for run in ended if _is_news(run, before, is_first)), key=lambda run: _moment(run, now))
-    done = {run.report.ref.run_id for run in ended}
+    reported = sorted(
+        (run for run in finished if _is_reported(run, before, is_first)), key=lambda run: _end_time(run, now)
+    )
+    done = {run.report.ref.run_id for run in finished}
     if listed is None:
-        return PollOutcome(
+        return FeedUpdate(
             replace(
                 before,
-                since=_since(before, news, now),
-                known=(*before.known, *(run_id for run_id in before.going_on if run_id in done)),
-                going_on=tuple(run_id for run_id in before.going_on if run_id not in done),
+                since=_since(before, reported, now),
+                known=(*before.known, *(run_id for run_id in before.unfinished if run_id in done)),
+                unfinished=tuple(run_id for run_id in before.unfinished if run_id not in done),
             ),
-            tuple(news),
+            tuple(reported),
         )
-    looked_at = to_look_at(before, listed, last, is_first=is_first)
-    # What is not found and not the newest has been deleted; the newest may not have got around yet.
-    going_on = tuple(run_id for run_id in looked_at if run_id not in done and (run_id not in missing or run_id == last))
-    going_on = going_on[-_MOST_GOING_ON:]
-    known = tuple(entry.id for entry in listed if entry.id and entry.id not in going_on)
+    polled = runs_to_poll(before, listed, last, is_first=is_first)
+    # A missing run was deleted; the newest one may not be visible yet.
+    unfinished = tuple(run_id for run_id in polled if run_id not in done and (run_id not in missing or run_id == last))
+    unfinished = unfinished[-_MOST_UNFINISHED:]
+    known = tuple(entry.id for entry in listed if entry.id and entry.id not in unfinished)
     if last in done and last not in known:
         known = (*known, last)
-    return PollOutcome(
-        Cursor(_since(before, news, now), last, known, going_on),
-        tuple(news),
-        is_gap=not is_first and len(listed) > MOST_AT_ONCE and not _overlaps(before, listed),
+    return FeedUpdate(
+        Cursor(_since(before, reported, now), last, known, unfinished),
+        tuple(reported),
+        is_gap=not is_first and len(listed) > MOST_LISTED and not _has_known_run(before, listed),
     )
 
 
-def _overlaps(before: Cursor, listed: Iterable[RunSummary]) -> bool:
-    return any(entry.id in before.known or entry.id in before.going_on for entry in listed)
+def _has_known_run(before: Cursor, listed: Iterable[RunSummary]) -> bool:
+    return any(entry.id in before.known or entry.id in before.unfinished for entry in listed)
 
 
-def _is_news(run: Ended, before: Cursor, is_first: bool) -> bool:
+def _is_reported(run: FinishedRun, before: Cursor, is_first: bool) -> bool:
     return not is_first if run.ended_at is None else run.ended_at >= before.since
 
 
-def _moment(run: Ended, now: datetime) -> datetime:
+def _end_time(run: FinishedRun, now: datetime) -> datetime:
     return run.ended_at or run.began_at or now
 
 
-def _since(before: Cursor, news: Iterable[Ended], now: datetime) -> datetime:
-    """Give the moment before which no run that has not been seen yet can have ended: connections run one run at a time."""
-    return max((before.since, *(min(run.ended_at, now) - _SLACK for run in news if run.ended_at)))
+def _since(before: Cursor, reported: Iterable[FinishedRun], now: datetime) -> datetime:
+    """Return the time before which no unknown run can have ended: a connection runs one run at a time."""
+    return max((before.since, *(min(run.ended_at, now) - _CLOCK_TOLERANCE for run in reported if run.ended_at)))
 
 
-def _list_around(
-    account: Account, kind: ConnectionKind, connection_id: str, last: str | None
-) -> Flow[list[RunSummary]]:
-    """List runs, with no more of each than its id, state and result, until the newest and its neighbours are among them."""
+def _list_near(account: Account, kind: ConnectionKind, connection_id: str, last: str | None) -> Flow[list[RunSummary]]:
+    """List runs, only with id, state and result, until the newest one and those near it are listed."""
     pages: Pages[RunSummary] = Pages(
-        lambda top, skip: list_glances(kind, connection_id, top, skip),
+        lambda top, skip: get_run_summaries(kind, connection_id, top, skip),
         lambda page: (page.runs, page.links),
         retry_budget=0,
     )
@@ -266,13 +271,13 @@ def _list_around(
     for _ in range(_MOST_PAGES):
         listed += yield from pages.next_page(account)
         at = next((place for place, entry in enumerate(listed) if entry.id == last), None if last else 0)
-        if pages.is_done or (at is not None and len(listed) > at + MOST_AT_ONCE):
+        if pages.is_done or (at is not None and len(listed) > at + MOST_LISTED):
             break
     return listed
 
 
-def list_glances(kind: ConnectionKind, connection_id: str, top: int, skip: int) -> Call[RunSummaryPage]:
-    """Give the same operation as :func:`~.endpoints.get_runs`, with as little of each run as the service can be asked for."""
+def get_run_summaries(kind: ConnectionKind, connection_id: str, top: int, skip: int) -> Call[RunSummaryPage]:
+    """Return the call of :func:`~.endpoints.get_runs` for the fewest properties of each run that the service can return."""
     call = endpoints.get_runs(kind, connection_id, top, skip)
     headers = {"prefer": "return=minimal"} if "prefer" in call.headers else {}
 

@@ -1,4 +1,4 @@
-"""Lists of the API, read page by page."""
+"""Pagination: reading the lists of the API page by page."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def connection_pages(kind: ConnectionKind, imodel_id: str | None) -> Pages[Conne
 
 T = TypeVar("T")
 _MOST_PAGES = 2_000
-"""Pages of one list: 200,000 entries, more than any list of files or runs is known to have."""
+"""Pages of one list, at most: 200,000 entries, more than any known list of files or runs has."""
 
 
 class Pages(Generic[T]):
     """
-    Where the reading of a long list stands.
+    The pages of a list, and how far it has been read.
 
-    The pages are counted by our own ``$skip``: the links that the service gives are only asked whether there is another
-    page, never followed. A page with the same entries as an earlier one, as a looping service gives, ends the list.
+    Pages are requested by ``$skip``. The ``next`` link of a page only shows that there is another page; it is never followed.
+    A page with the same entries as an earlier one ends the list: a faulty service could repeat pages for ever.
 
-    :param call: makes the call for ``($top, $skip)``
-    :param entries: takes the entries and the links out of a page
-    :param retry_budget: seconds for which trouble is ridden out, for each page
+    :param call: returns the call for ``($top, $skip)``
+    :param entries: returns the entries and the links of a page
+    :param retry_budget: seconds for which the request of each page is retried
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Pages(Generic[T]):
         entries: Callable[[Any], tuple[list[T] | None, PageLinks | None]],
         retry_budget: float = DEFAULT_RETRY_BUDGET,
     ) -> None:
-        self._patience = retry_budget
+        self._retry_budget = retry_budget
         self._call = call
         self._entries = entries
         self._skip = 0
@@ -79,19 +79,19 @@ class Pages(Generic[T]):
         """
         Read the next page.
 
-        :raises ITwinProtocolError: after 2,000 pages: a list that seems to have no end is not cut short without a word
+        :raises ITwinProtocolError: after 2,000 pages: a list without an end must not be truncated silently
         """
         if self._number >= _MOST_PAGES:
-            raise ITwinProtocolError(f"The list has more than {_MOST_PAGES:,} pages, and no end was found")
+            raise ITwinProtocolError(f"The list has more than {_MOST_PAGES:,} pages")
         self._number += 1
-        page = yield from perform_call(account, self._call(endpoints.PAGE_SIZE, self._skip), self._patience)
+        page = yield from perform_call(account, self._call(endpoints.PAGE_SIZE, self._skip), self._retry_budget)
         found, links = self._entries(page)
         entries = found or []
-        names = hash(tuple(str(getattr(entry, "id", None) or entry) for entry in entries))
-        if names in self._earlier:
+        page_hash = hash(tuple(str(getattr(entry, "id", None) or entry) for entry in entries))
+        if page_hash in self._earlier:
             entries = []
-        self._earlier.add(names)
+        self._earlier.add(page_hash)
         self._skip += len(entries)
-        more_promised = links is not None and links.next is not None and bool(links.next.href)
-        self.is_done = not entries or (len(entries) < endpoints.PAGE_SIZE and not more_promised)
+        has_next = links is not None and links.next is not None and bool(links.next.href)
+        self.is_done = not entries or (len(entries) < endpoints.PAGE_SIZE and not has_next)
         return entries

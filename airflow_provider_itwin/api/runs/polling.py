@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
-from typing import TypeVar
 
 from airflow_provider_itwin.api.errors import (
     ITwinNotFoundError,
@@ -21,14 +20,13 @@ from airflow_provider_itwin.api.models.resources import (
 )
 from airflow_provider_itwin.api.runs import endpoints
 
-T = TypeVar("T")
-
-_PAUSES_FOR_LAST_RUN = (1.0, 2.0, 4.0, 8.0, 15.0)
+PAUSES_FOR_NEW_RUN = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds between polls of a new run, which the service may not find yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class PollResult:
-    """A look at a run: as much as a poll needs, and the whole of it once it has ended."""
+    """What a poll of a run returned: its summary, and the whole run once it has ended."""
 
     ref: RunRef
     summary: RunSummary
@@ -38,15 +36,15 @@ class PollResult:
 def poll_run(
     account: Account, ref: RunRef, retry_budget: float = DEFAULT_RETRY_BUDGET, latest: float = inf
 ) -> Flow[PollResult]:
-    """Look at a run without reading more than a poll needs."""
+    """Poll a run; all of it is decoded only once it has ended."""
     call = endpoints.get_run_summary(ref.kind, ref.connection_id, ref.run_id)
     summary, run = yield from perform_call(account, call, retry_budget, latest)
     return PollResult(ref, summary, run)
 
 
-def _poll_new_run(account: Account, ref: RunRef) -> Flow[PollResult]:
-    """Look at a run that may have begun so lately that the service does not find it yet."""
-    for pause in _PAUSES_FOR_LAST_RUN:
+def poll_new_run(account: Account, ref: RunRef) -> Flow[PollResult]:
+    """Poll a new run; a 404 is retried, because it can be eventual consistency."""
+    for pause in PAUSES_FOR_NEW_RUN:
         try:
             return (yield from poll_run(account, ref))
         except ITwinNotFoundError:
@@ -62,7 +60,7 @@ def poll_newest_run(
     retry_budget: float = DEFAULT_RETRY_BUDGET,
     latest: float = inf,
 ) -> Flow[PollResult | None]:
-    """Look at the newest run of a connection; None if it began before `since`, has not begun, or does not exist."""
+    """Poll the newest run of a connection; None if it began before `since`, has not begun, or does not exist."""
     connection = yield from perform_call(account, endpoints.get_connection(kind, connection_id), retry_budget, latest)
     ref = connection.last_run(kind, connection_id)
     if ref is None or (ref.kind, ref.connection_id) != (kind, connection_id):
@@ -70,7 +68,7 @@ def poll_newest_run(
     try:
         poll_result = yield from poll_run(account, ref, retry_budget, latest)
     except ITwinNotFoundError:
-        # The connection names it, so it is there; it has just not got around yet.
+        # The connection names the run, so it exists: the 404 is eventual consistency.
         return None
     began = poll_result.summary.start_date_time
     return poll_result if began is not None and began >= since else None

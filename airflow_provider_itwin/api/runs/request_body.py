@@ -1,8 +1,8 @@
 """
-The body of a request for a run: reduced to plain JSON before it is sent, masked before it is shown.
+The body of a request for a run: converted to plain JSON before it is sent, masked before it is displayed.
 
-Both work on the same plain JSON, so nothing is sent that was not masked. Masking fails closed: what is not known to be harmless
-is hidden, because a body is made for its pre-signed URLs.
+Both use the same plain JSON, so every value that is sent has been masked for display. Masking fails closed: a value is hidden
+unless it is known to be harmless, because a body contains pre-signed URLs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MOST_VALUES = 1_000_000
 """Values of a body, at most."""
 
 LARGEST_BODY = 64 * 1024 * 1024
-"""Characters of all texts of a body together, at most."""
+"""Characters of all strings of a body together, at most."""
 
 _DEEPEST = 64
 _MOST_SHOWN = 100
@@ -88,28 +88,28 @@ _ESCAPED = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
 
 
 class BodyError(ITwinInputError):
-    """The body of a run has no form in JSON, or is too large; the text names types, never values."""
+    """The body of a run cannot be converted to JSON, or is too large; the error text contains types, never values."""
 
 
 def plain_body(body: object) -> dict[str, Any]:
     """
     Return a body as plain JSON values.
 
-    Sequences become lists, so the lazy ones that hold the output of mapped tasks do; so do sets. Mappings and dataclasses become
-    objects, dates and UUIDs texts.
+    Sequences and sets become arrays, including the lazy sequences that hold the output of mapped tasks. Mappings and dataclasses
+    become objects, dates and UUIDs strings.
 
-    :raises BodyError: for anything else, by the name of its type, and for a body that is too large
+    :raises BodyError: for a value of any other type, and for a body that is too large
     """
     if not isinstance(body, Mapping):
         raise BodyError(
-            f"body must be an object, as the service's documentation describes it, not {type(body).__name__}"
+            f"body must be a mapping, as in the API documentation of the operation, not {type(body).__name__}"
         )
-    plain: dict[str, Any] = _Reduction().mapping(body, "body", 0)
+    plain: dict[str, Any] = _Conversion().mapping(body, "body", 0)
     return plain
 
 
-class _Reduction:
-    """Reduces one body, and counts what is in it."""
+class _Conversion:
+    """Converts one body to plain JSON, and counts its values and characters."""
 
     def __init__(self) -> None:
         self._values = MOST_VALUES
@@ -143,7 +143,9 @@ class _Reduction:
             return self._list(value, path, depth)
         if is_dataclass(value) and not isinstance(value, type):
             return self.mapping({field.name: getattr(value, field.name) for field in fields(value)}, path, depth)
-        raise BodyError(f"body cannot be sent: {path} is of type {type(value).__name__}, which has no form in JSON")
+        raise BodyError(
+            f"body cannot be sent: {path} is of type {type(value).__name__}, which cannot be converted to JSON"
+        )
 
     def mapping(self, value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
         plain: dict[str, Any] = {}
@@ -155,19 +157,17 @@ class _Reduction:
         return plain
 
     def _list(self, values: Iterable[Any], path: str, depth: int) -> list[Any]:
-        return [self.value(entry, f"{path}[{place}]", depth + 1) for place, entry in enumerate(values)]
+        return [self.value(entry, f"{path}[{index}]", depth + 1) for index, entry in enumerate(values)]
 
     def _text(self, value: str, path: str) -> str:
         text = str.__str__(value)
         self._characters -= len(text)
         if self._characters < 0:
-            raise BodyError(f"body cannot be sent: its texts are longer than {LARGEST_BODY:,} characters together")
+            raise BodyError(f"body cannot be sent: its strings have more than {LARGEST_BODY:,} characters together")
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise BodyError(
-                f"body cannot be sent: {path} has half a surrogate pair, which UTF-8 cannot encode"
-            ) from None
+            raise BodyError(f"body cannot be sent: {path} has a lone surrogate, which UTF-8 cannot encode") from None
         return text
 
 
@@ -177,10 +177,10 @@ def _path(path: str, key: str) -> str:
 
 def masked(plain: Any, key: str | None = None) -> Any:
     """
-    Return a copy of plain JSON values that anybody may see.
+    Return a masked copy of plain JSON values, which may be displayed.
 
     :param plain: what :func:`plain_body` returned
-    :param key: the name of the value in its object
+    :param key: the key of the value in its object
     """
     if key is not None and key not in _KNOWN_KEYS and _SECRET_KEY.search(key):
         return HIDDEN
@@ -202,7 +202,7 @@ def _masked_object(plain: dict[Any, Any]) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for key, value in list(plain.items())[:_MOST_SHOWN]:
         name = key if key in _KNOWN_KEYS else masked_text(str(key))
-        # The value of a key that may not be seen may not be seen, either.
+        # The value of a masked key is masked too.
         entry = masked(value, key) if name == key else HIDDEN
         while name in shown:
             name += "*"
@@ -213,7 +213,7 @@ def _masked_object(plain: dict[Any, Any]) -> dict[str, Any]:
 
 
 def masked_text(text: str) -> str:
-    """Return a text of a body with everything masked that is not known to be harmless; ``***`` where encodings are in the way."""
+    """Return a string of a body, masked unless it is known to be harmless; ``***`` if an encoding prevents the check."""
     if len(text) > _LONGEST_SHOWN:
         return HIDDEN
     text = printable(text)
@@ -249,7 +249,7 @@ def _nested_json(text: str) -> Any:
 
 
 def _decoded(text: str) -> str | None:
-    """Return `text` without the encodings of URLs, HTML, JavaScript and Unicode; None if there is no end to them."""
+    """Return `text` without the encodings of URLs, HTML, JavaScript and Unicode; None if they are nested too deeply."""
     for _ in range(_MOST_DECODINGS):
         plain = _ESCAPED.sub(lambda char: chr(int(char[1] or char[2], 16)), html.unescape(unquote(text)))
         plain = printable(unicodedata.normalize("NFKC", plain))

@@ -1,15 +1,19 @@
-"""What a finished run means for the task that waited for it. Light: DAG files reach this module."""
+"""The result policy: which results fail or skip a task. DAG files import this module, so it imports little."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal, TypeAlias
 
 from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.api.models.enums import ExecutionResult, known_result
 
-DEFAULT_FAIL_ON: tuple[str, ...] = ("Error", "TimedOut", "Canceled", "Undetermined")
+ResultName: TypeAlias = Literal["Success", "PartialSuccess", "Skipped", "Error", "TimedOut", "Canceled", "Undetermined"]
+"""The results of a run, as a user writes them; see :class:`~airflow_provider_itwin.api.models.enums.ExecutionResult`."""
+
+DEFAULT_FAIL_ON: tuple[ResultName, ...] = ("Error", "TimedOut", "Canceled", "Undetermined")
 
 _CLEAN = ExecutionResult.SUCCESS
 
@@ -25,7 +29,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What to do, and why in one clause that can follow "because"."""
+    """What to do, and the reason: a clause that can follow "because"."""
 
     outcome: Outcome
     reason: str
@@ -36,12 +40,12 @@ class ResultPolicy:
     """
     Which results of a run fail a task, and which skip it.
 
-    Everything else passes: ``Success`` in silence, the others with a warning. A result that nobody knows always fails.
+    All other results pass: ``Success`` without a warning, the others with one. An unknown result always fails.
 
     :param fail_on: results that fail the task
     :param skip_on: results that skip the task
-    :param strict: whether a run also fails when one of its jobs or tasks has a result that fails, whatever its own says
-    :raises ValueError: if a result is none of the API's, or stands in both
+    :param strict: whether the task also fails when the run passes, but one of its jobs or tasks has a result in `fail_on`
+    :raises ITwinInputError: for an unknown result, or one that is in both
     """
 
     fail_on: frozenset[ExecutionResult]
@@ -52,20 +56,20 @@ class ResultPolicy:
     def of(
         cls, fail_on: Iterable[str] = DEFAULT_FAIL_ON, skip_on: Iterable[str] = (), strict: bool = False
     ) -> ResultPolicy:
-        """Make a policy of results as a user writes them, in any case and either spelling of Canceled."""
+        """Return the policy for results as a user writes them, in any case and in either spelling of Canceled."""
         fails, skips = _results(fail_on, "fail_on"), _results(skip_on, "skip_on")
         if both := fails & skips:
-            raise ITwinInputError(f"{', '.join(sorted(both))} cannot stand in both fail_on and skip_on")
+            raise ITwinInputError(f"{', '.join(sorted(both))} cannot be in both fail_on and skip_on")
         return cls(fails, skips, strict)
 
     def judge(self, result: str | None, parts: Iterable[str] = ()) -> Verdict:
         """
-        Say what the result of a finished run means.
+        Return what to do about a finished run.
 
-        The run's own result decides. The service has been seen to call a run a success whose job and task had failed: such a
-        contradiction is worth a warning, and a failure if the policy is strict.
+        The result of the run itself decides. The service has reported ``Success`` for a run with a failed job and task: such a
+        contradiction is logged as a warning, and fails the task if the policy is strict.
 
-        :param result: as the API spells it
+        :param result: the result of the run, as the API spells it
         :param parts: the results of its jobs and tasks
         """
         verdict = self._judge(result)
@@ -83,15 +87,15 @@ class ResultPolicy:
     def _judge(self, result: str | None) -> Verdict:
         known = known_result(result)
         if known is None:
-            said = f"result {result!r}" if result else "no result"
-            return Verdict(Outcome.FAIL, f"it ended with {said}, which is none that this provider knows")
+            reason = f"its result {result!r} is unknown" if result else "it has no result"
+            return Verdict(Outcome.FAIL, reason)
         if known in self.skip_on:
-            return Verdict(Outcome.SKIP, f"its result is {known}, and skip_on names that")
+            return Verdict(Outcome.SKIP, f"its result is {known}, which is in skip_on")
         if known in self.fail_on:
             return Verdict(Outcome.FAIL, f"its result is {known}")
         if known == _CLEAN:
             return Verdict(Outcome.PASS, f"its result is {known}")
-        return Verdict(Outcome.WARN, f"its result is {known}, which fail_on does not name")
+        return Verdict(Outcome.WARN, f"its result is {known}, which is not in fail_on")
 
 
 def _results(names: Iterable[str], parameter: str) -> frozenset[ExecutionResult]:
@@ -102,8 +106,8 @@ def _results(names: Iterable[str], parameter: str) -> frozenset[ExecutionResult]
         result = known_result(name) if isinstance(name, str) else None
         if result is None:
             raise ITwinInputError(
-                f"{parameter} names {name!r}, which is no result of a run; the results are "
-                f"{', '.join(ExecutionResult)}. (A result that is none of these always fails the task.)"
+                f"invalid {parameter} {name!r}; expected one of {', '.join(ExecutionResult)}. "
+                "(An unknown result always fails the task.)"
             )
         found.add(result)
     return frozenset(found)

@@ -1,4 +1,4 @@
-"""What the poller keeps: who waits for which run, which polls are due, and which are in flight."""
+"""The data of the poller: who waits for which run, which polls are due, and which are in flight."""
 
 from __future__ import annotations
 
@@ -18,30 +18,29 @@ from airflow_provider_itwin.api.wait.waiter import PollOutcome, Wait
 
 log = logging.getLogger(__name__)
 
-STRETCHED = 2.0
-"""How many times its planned interval makes an interval worth a line in the task's log."""
+LATE_FACTOR = 2.0
+"""How many times the planned interval makes a poll late, so that it is logged in the task's log."""
 
-_STRETCHED_BY = 5.0
-"""Seconds that an interval has to be longer, besides."""
-
+_LATE_MARGIN = 5.0
+"""Seconds that the interval must be longer in addition."""
 
 POLLED_LESS_OFTEN = (
-    "Polled less often than planned: %s, after %.0f s instead of %.0f s. The account has more to poll than its requests or "
-    "answers allow; see requests_per_minute and requests_per_hour of [itwin]."
+    "Polled less often than planned: %s, after %.0f s instead of %.0f s. The account has more runs to poll than its "
+    "rate limits or response times allow; see requests_per_minute and requests_per_hour of [itwin]."
 )
-"""Logged once in a task's own log when its polls come late; docs/troubleshooting.md has the same words."""
+"""Logged once in the task's log when polls are late; docs/troubleshooting.md quotes it."""
 
 
 def target_of(spec: WaitSpec) -> tuple[object, ...]:
-    """Return what is polled for an order: a run, or the newest run of a connection, however late it has to begin."""
+    """Return the key of what is polled: a run, or the newest run of a connection, whatever `started_after` is."""
     return (spec.kind, spec.connection_id, spec.run_id)
 
 
 class PollInFlight:
     """
-    A poll that has no answer yet.
+    A poll that has no response yet.
 
-    :param since: moment of the event loop's clock from which on the service has had time to answer
+    :param since: time, by the event loop's clock, since which the service has had time to respond
     """
 
     __slots__ = ("is_abandoned", "is_late", "is_slow", "since", "timer", "waits_for_turn")
@@ -55,7 +54,7 @@ class PollInFlight:
         self.timer: asyncio.TimerHandle | None = None
 
     async def wait_for_turn(self, turn: Awaitable[None]) -> None:
-        """Await `turn`; the time that this takes is not the service's."""
+        """Await `turn`, without counting this time as response time of the service."""
         self.waits_for_turn = True
         try:
             await turn
@@ -68,7 +67,7 @@ class Worker:
     """
     A task that polls.
 
-    :param is_slow: whether it is one of those that may hang
+    :param is_slow: whether it handles slow polls
     """
 
     __slots__ = ("is_slow", "poll", "task", "watch")
@@ -81,7 +80,7 @@ class Worker:
         self.poll: PollInFlight | None = None
 
     def abandon(self) -> None:
-        """Go on without the answer to the poll in flight."""
+        """Abandon the poll in flight."""
         if self.poll is not None:
             self.poll.is_abandoned = True
             self.task.cancel()
@@ -89,63 +88,63 @@ class Worker:
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    """One who waits; `context` makes what is logged for it appear in its own task's log."""
+    """One wait; `context` routes its log lines to the log of its own task."""
 
     wait: Wait
-    outcome: asyncio.Future[WaitResult]
+    result: asyncio.Future[WaitResult]
     context: contextvars.Context
-    seen_at: float = -inf
+    polled_at: float = -inf
     planned: float | None = None
-    is_stretched: bool = False
+    is_late: bool = False
 
-    def take_in(self, poll_outcome: PollOutcome, now: float) -> float | None:
+    def record(self, poll_outcome: PollOutcome, now: float) -> float | None:
         """
-        Take in what a poll has found; set the outcome if that ends the wait.
+        Process the outcome of a poll, and set the result if the wait ends.
 
         :return: seconds until the next poll; None if the wait has ended
         """
-        if self.outcome.done():
+        if self.result.done():
             return None
         try:
-            outcome = self.context.run(self.wait.take_in, poll_outcome)
+            result = self.context.run(self.wait.record, poll_outcome)
             if not isinstance(poll_outcome, ITwinError):
                 self._note_interval(now)
-        except Exception as error:  # noqa: BLE001 (whoever waits gets the error, whatever it is)
-            self.outcome.set_exception(error)
+        except Exception as error:  # noqa: BLE001 (any error is passed to the caller of the wait)
+            self.result.set_exception(error)
             return None
-        if outcome.end is not None:
-            self.outcome.set_result(outcome)
+        if result.end is not None:
+            self.result.set_result(result)
             return None
-        self.seen_at = now
+        self.polled_at = now
         self.planned = self.wait.pause if self.wait.error is None else None
         return self.wait.pause
 
-    def judge_unanswered(self) -> None:
-        """Set the outcome if the wait is overdue."""
-        if not self.outcome.done() and (outcome := self.context.run(self.wait.judge_unanswered)) is not None:
-            self.outcome.set_result(outcome)
+    def result_without_response(self) -> None:
+        """Set the result if the wait is overdue."""
+        if not self.result.done() and (result := self.context.run(self.wait.result_without_response)) is not None:
+            self.result.set_result(result)
 
     def _note_interval(self, now: float) -> None:
-        """Log once when polls come much later than planned, and once when they come as planned again."""
+        """Log when polls become much later than planned, and when they are on time again."""
         if self.planned is None:
             return
-        interval, target = now - self.seen_at, self.wait.spec.target
-        if interval > STRETCHED * self.planned + _STRETCHED_BY:
-            if not self.is_stretched:
-                self.is_stretched = True
+        interval, target = now - self.polled_at, self.wait.spec.target
+        if interval > LATE_FACTOR * self.planned + _LATE_MARGIN:
+            if not self.is_late:
+                self.is_late = True
                 self.context.run(log.warning, POLLED_LESS_OFTEN, target, interval, self.planned)
-        elif self.is_stretched:
-            self.is_stretched = False
-            self.context.run(log.info, "Polled as planned again: %s", target)
+        elif self.is_late:
+            self.is_late = False
+            self.context.run(log.info, "Polled on time again: %s", target)
 
 
 @dataclass(slots=True, eq=False)
 class Watch:
     """
-    All who wait for the same run, and when it is polled next.
+    All waits for the same run, and when it is polled next.
 
     :param is_busy: whether its poll is queued or in flight
-    :param has_answered: whether a poll of it has ever had an answer here
+    :param has_response: whether a poll of it has had a response in this process
     :param slow_polls: how many polls in a row were slow
     """
 
@@ -153,13 +152,13 @@ class Watch:
     due: float = 0.0
     polled_at: float = -inf
     is_busy: bool = False
-    has_answered: bool = False
+    has_response: bool = False
     slow_polls: int = 0
     worker: Worker | None = None
 
     @property
     def spec(self) -> WaitSpec:
-        """What to poll for: the order whose deadline comes first, so that no deadline is judged late."""
+        """The wait spec to poll with: the one with the earliest deadline, so that no deadline is judged late."""
         if len(self.waiters) == 1:
             return self.waiters[0].wait.spec
         return min((waiter.wait.spec for waiter in self.waiters), key=_deadline)
@@ -167,8 +166,8 @@ class Watch:
     def fail(self, error: BaseException) -> None:
         """End all waits with an error."""
         for waiter in self.waiters:
-            if not waiter.outcome.done():
-                waiter.outcome.set_exception(error)
+            if not waiter.result.done():
+                waiter.result.set_exception(error)
 
 
 def _deadline(spec: WaitSpec) -> float:
@@ -179,8 +178,8 @@ class PollQueue:
     """
     Polls that are due, in the order in which workers take them.
 
-    Runs that have answered come first, then those that were never polled here. Runs whose last poll was slow are in a queue of
-    their own; there, too, those that have ever answered come first, then those with the fewest slow polls.
+    Runs that have had a response come first, then those that were never polled in this process. Runs whose last poll was slow
+    have their own queue: there, too, runs that have had a response come first, then those with the fewest slow polls.
     """
 
     def __init__(self) -> None:
@@ -197,37 +196,37 @@ class PollQueue:
 
     @property
     def regular(self) -> int:
-        """How many polls are due, without those that may be slow."""
+        """How many regular polls are due."""
         return len(self._known) + len(self._new)
 
     @property
     def slow(self) -> int:
-        """How many polls are due that may be slow."""
+        """How many polls of slow runs are due."""
         return len(self._slow)
 
     @property
     def oldest_due(self) -> float:
-        """The moment since which a regular poll has been due."""
+        """The time since which a regular poll has been due."""
         return min((queue[0].due for queue in (self._known, self._new) if queue), default=inf)
 
     def put(self, watch: Watch) -> None:
         """Add a poll that is due."""
         watch.is_busy = True
         if watch.slow_polls:
-            entry = (not watch.has_answered, watch.slow_polls, next(self._sequence), watch)
+            entry = (not watch.has_response, watch.slow_polls, next(self._sequence), watch)
             heapq.heappush(self._slow, entry)
         else:
-            (self._known if watch.has_answered else self._new).append(watch)
+            (self._known if watch.has_response else self._new).append(watch)
 
     def take(self, *, slow: bool) -> Watch | None:
-        """Remove the poll that comes next; None if nothing is due."""
+        """Remove and return the next poll; None if none is due."""
         if slow:
             return heapq.heappop(self._slow)[-1] if self._slow else None
         queue = self._known or self._new
         return queue.popleft() if queue else None
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all polls."""
         self._known.clear()
         self._new.clear()
         self._slow.clear()

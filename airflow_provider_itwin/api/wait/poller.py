@@ -1,15 +1,15 @@
 """
-One poller for all waits of an account: it polls for all of them, and once where several wait for the same run.
+One poller for all waits of an account; waits for the same run share its polls.
 
-A trigger only awaits a future. Airflow 3.3 runs each trigger in a portal that makes every await dearer, so a few workers poll in
-tasks of their own, from a heap of due times. There are as few workers as keep up with what is due.
+A trigger only awaits a future. Airflow 3.3 runs each trigger in a portal, in which every await costs more. So a few workers poll
+in their own tasks, from a heap of due times. Their number is kept as low as possible.
 
-Three rules keep one run's trouble from becoming another's:
+Three rules isolate runs from each other's errors:
 
-- A poll without an answer leaves the workers after a second or so and joins a small group of slow polls. When that group is
-  full, the poll is abandoned. A run whose poll was slow is polled within that group until it answers quickly again.
-- A deadline needs no worker. When no poll has an answer in time, the wait is judged by what was seen last.
-- If the task that keeps time or a worker ends unexpectedly, those who depend on it get an error, and the next wait starts anew.
+- A poll without a response moves from the workers to a small group of slow polls after about a second. If that group is full,
+  the poll is abandoned. A run whose poll was slow is polled in that group until it responds quickly again.
+- A deadline needs no worker. If no poll has a response in time, the wait is judged by the last good response.
+- If the clock task or a worker ends unexpectedly, the waits that depend on it fail, and the next wait starts new tasks.
 """
 
 from __future__ import annotations
@@ -40,58 +40,57 @@ log = logging.getLogger(__name__)
 
 FEW_WORKERS = 10
 """
-Polls in flight at once while that many keep up.
+Concurrent polls while that many keep up.
 
-A poll holds some thirty objects until it is done, and Python collects garbage whenever there are 700 more than before: with
-twice as many polls at once, collecting garbage was measured to take an eighth of all their work.
+A poll in flight keeps about thirty objects alive, and Python collects garbage after every 700 new objects. With twice as many
+concurrent polls, garbage collection took an eighth of the CPU time in measurements.
 """
 
 MOST_WORKERS = 30
-"""Polls in flight at once, at most, when the service takes its time; slow polls come on top."""
+"""Concurrent polls at most, when the service responds slowly; slow polls are not counted."""
 
 MOST_WORKERS_BESIDE_SLOW = 90
-"""The same while there are as many slow polls as may be: those that hang have to be found out before others can go on."""
+"""The same while the group of slow polls is full: polls that hang must be detected before others can proceed."""
 
 MOST_SLOW = 20
-"""Slow polls in flight at once, at most."""
+"""Concurrent slow polls, at most."""
 
 SLOW_AFTER = 0.5
-"""Seconds without an answer after which a poll is slow; more while the service as a whole takes its time."""
+"""Seconds without a response after which a poll is slow; more while the whole service responds slowly."""
 
 SLOW_SHARE = 5.0
 """
-Seconds that a slow poll may take while others wait for its place; three times as many each further time.
+Seconds that a slow poll may take while others wait for its place; tripled each further time.
 
-So a run that takes a few seconds to answer is found soon among a thousand that never do.
+So a run that responds within a few seconds is soon found among a thousand that never respond.
 """
 
 SLOW_FACTOR = 3.0
-"""How many times the usual duration of a poll makes it slow, if that is more than `SLOW_AFTER`."""
+"""How many times the typical duration makes a poll slow, if that is more than `SLOW_AFTER`."""
 
 CALM = 60.0
-"""Seconds of keeping up after which few polls at once are enough again."""
+"""Seconds without late polls after which concurrency returns to `FEW_WORKERS`."""
 
-FRESH = 1.0
-"""Seconds for which a finding is fresh enough that a newcomer need not poll again."""
+REUSE_POLL_FOR = 1.0
+"""Seconds after a poll during which a new wait for the same run does not poll again."""
 
 TICK = 0.1
-"""Seconds between two times of handing out: polls that fall due at about the same time share what a wake-up costs."""
+"""Seconds between two wake-ups of the clock task, at least: polls that are due at about the same time share one."""
 
 JUDGE_INTERVAL = 1.0
-"""Seconds between two checks whether a wait without an answer is overdue."""
+"""Seconds between two checks for waits that are overdue without a response."""
 
 
 class Poller:
     """
-    Polls runs for all who wait for them.
+    Polls runs for all waits of an account.
 
-    Belongs to one event loop. Its workers are started when polls are due, as many as are needed, and stopped when none are
-    left, or by :meth:`close`.
+    A poller belongs to one event loop. It starts workers when polls are due, and stops them when none are left.
 
-    :param account: for its clock
-    :param poll: polls once for an order; errors of the service are returned, not raised. It tells the poll in flight when it
-        waits for its turn, which does not count as slow
-    :param sleep: how to wait until polls are due
+    :param account: its clock is used
+    :param poll: polls once for a wait; errors of the service are returned, not raised. While it waits for the rate limiter, it
+        uses :meth:`PollInFlight.wait_for_turn`, so that this time does not count as slow
+    :param sleep: waits until polls are due
     """
 
     def __init__(
@@ -115,13 +114,13 @@ class Poller:
         self._most = FEW_WORKERS
         self._behind_at = -inf
         self._judged_at = -inf
-        self._usual = 2 * SLOW_AFTER / SLOW_FACTOR
+        self._typical = 2 * SLOW_AFTER / SLOW_FACTOR
 
     async def wait(self, spec: WaitSpec) -> WaitResult:
         """
-        Wait as `spec` says; several that wait for the same run share its polls, and keep their own rules.
+        Wait for a run; waits for the same run share its polls, each with its own spec.
 
-        :raises RuntimeError: if the poller itself breaks down
+        :raises RuntimeError: if a task of the poller ends unexpectedly
         """
         target = target_of(spec)
         watch = self._watches.get(target)
@@ -132,12 +131,12 @@ class Poller:
         )
         watch.waiters.append(waiter)
         if not watch.is_busy:
-            self._schedule(watch, max(self._account.clock(), watch.polled_at + FRESH))
+            self._schedule(watch, max(self._account.clock(), watch.polled_at + REUSE_POLL_FOR))
         if self._clock is None:
-            self._clock = self._start(self._keep_time())
+            self._clock = self._start(self._run_clock())
             self._clock.add_done_callback(self._clock_ended, context=contextvars.Context())
         try:
-            return await waiter.outcome
+            return await waiter.result
         finally:
             watch.waiters.remove(waiter)
             if not watch.waiters:
@@ -147,15 +146,15 @@ class Poller:
                     watch.worker.abandon()
 
     async def close(self) -> None:
-        """Stop polling; nobody may be waiting any more."""
+        """Stop polling; no wait may be pending."""
         tasks = [worker.task for worker in self._workers | self._slow]
         tasks += [task for task in (self._clock, self._sleeper) if task is not None]
-        self._forget_all()
+        self._clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _forget_all(self) -> None:
+    def _clear(self) -> None:
         self._clock = self._sleeper = None
         self._workers.clear()
         self._slow.clear()
@@ -165,21 +164,21 @@ class Poller:
 
     @staticmethod
     def _start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        # In no task's context: what is logged for all must not appear in the log of the one who came first.
+        # An empty context: log lines about all waits must not appear in the log of the first task.
         return asyncio.create_task(work, context=contextvars.Context())
 
     def _clock_ended(self, clock: asyncio.Task[None]) -> None:
-        """Pass the unexpected end of the clock on to all who wait; the next wait starts a new one."""
+        """Fail all waits after an unexpected end of the clock task; the next wait starts a new one."""
         if clock is not self._clock:
             return
         watches, workers = list(self._watches.values()), self._workers | self._slow
-        self._forget_all()
+        self._clear()
         for worker in workers:
             worker.task.cancel()
         _fail(watches, clock)
 
     def _worker_ended(self, worker: Worker) -> None:
-        """Pass the unexpected end of a worker on to those for whom it polled."""
+        """Fail the waits for which a worker polled, after its unexpected end."""
         if worker not in self._workers and worker not in self._slow:
             return
         self._workers.discard(worker)
@@ -197,62 +196,64 @@ class Poller:
         if self._heap[0][2] is watch:
             self._wake.set()
 
-    async def _keep_time(self) -> None:
-        """Hand out what is due."""
+    async def _run_clock(self) -> None:
+        """Queue the polls that are due, and start workers for them."""
         while True:
             self._wake.clear()
             now = self._account.clock()
             while self._heap and self._heap[0][0] <= now:
                 due, _, watch = heapq.heappop(self._heap)
-                # An entry is void when its watch was scheduled anew since, or has nobody left.
+                # An entry is void when its watch was rescheduled since, or has no waits left.
                 if watch.due == due and watch.waiters and not watch.is_busy:
                     self._queue.put(watch)
-            is_behind = self._put_to_work(now)
+            is_behind = self._start_workers(now)
             if (self._queue or self._slow) and now - self._judged_at >= JUDGE_INTERVAL:
                 self._judged_at = now
                 self._judge_overdue()
-            await self._rest(TICK if is_behind else max(TICK, self._heap[0][0] - now) if self._heap else None)
+            await self._sleep_until_due(
+                TICK if is_behind else max(TICK, self._heap[0][0] - now) if self._heap else None
+            )
 
-    async def _rest(self, seconds: float | None) -> None:
-        """Wait until something is due, or until something is due earlier than was known."""
+    async def _sleep_until_due(self, seconds: float | None) -> None:
+        """Sleep for `seconds`, or until a poll is scheduled that is due earlier."""
         timer = sleeper = None
         if self._slow or self._queue.slow:
-            # Polls in flight take real time, whatever clock the account has.
+            # Polls in flight take real time, even if the clock of the account is simulated.
             timer = asyncio.get_running_loop().call_later(JUDGE_INTERVAL, self._wake.set)
         if seconds is not None:
-            sleeper = self._sleeper = asyncio.create_task(self._pass(seconds))
-            sleeper.add_done_callback(self._slept)
+            sleeper = self._sleeper = asyncio.create_task(self._sleep_for(seconds))
+            sleeper.add_done_callback(self._sleep_ended)
         try:
             await self._wake.wait()
         finally:
             if timer is not None:
                 timer.cancel()
             if sleeper is not None and not sleeper.done():
-                sleeper.remove_done_callback(self._slept)
+                sleeper.remove_done_callback(self._sleep_ended)
                 sleeper.cancel()
         if sleeper is not None and sleeper.done():
             sleeper.result()
 
-    async def _pass(self, seconds: float) -> None:
+    async def _sleep_for(self, seconds: float) -> None:
         await self._sleep(seconds)
 
-    def _slept(self, _: object) -> None:
+    def _sleep_ended(self, _: object) -> None:
         self._wake.set()
 
     def _judge_overdue(self) -> None:
-        """Judge waits that are overdue while their polls have no answer, or no worker."""
+        """Judge waits that are overdue while their polls have no response or no worker."""
         in_flight = [worker.watch for worker in self._workers | self._slow if worker.watch is not None]
         for watch in itertools.chain(in_flight, self._queue):
             for waiter in watch.waiters:
-                waiter.judge_unanswered()
+                waiter.result_without_response()
 
     # Workers
 
-    def _put_to_work(self, now: float) -> bool:
+    def _start_workers(self, now: float) -> bool:
         """
-        Start workers for what is due: a few, and more and more of them while polls are late.
+        Start workers for the polls that are due: few at first, then more while polls are late.
 
-        :return: whether something that is due has no worker of its own
+        :return: whether polls are due that have no worker yet
         """
         queue = self._queue
         if queue.regular and now - queue.oldest_due > 2 * TICK:
@@ -275,11 +276,11 @@ class Poller:
         group.add(worker)
 
     async def _work(self, worker: Worker) -> None:
-        """Poll what is due until nothing is."""
+        """Poll until no poll is due."""
         while (watch := self._queue.take(slow=worker.is_slow)) is not None:
             if watch.waiters:
                 await self._poll_once(worker, watch)
-        # At once, not when the task is found to be done: what falls due in between needs a worker, too.
+        # Removed here, not when the task is done: a poll that becomes due in between needs a worker too.
         self._workers.discard(worker)
         self._slow.discard(worker)
 
@@ -296,10 +297,10 @@ class Poller:
                 raise
             worker.task.uncancel()
             poll_outcome = ITwinConnectionError(
-                f"A poll was given up after {loop.time() - poll.since:.1f} s without an answer, because too many others had "
-                "no answer either"
+                f"A poll was abandoned after {loop.time() - poll.since:.1f} s without a response, because too many other "
+                "polls had no response either"
             )
-        except Exception as error:  # noqa: BLE001 (whoever waits gets the error, whatever it is)
+        except Exception as error:  # noqa: BLE001 (any error is passed to the caller of the wait)
             poll_outcome = error
         finally:
             poll.timer.cancel()
@@ -313,18 +314,18 @@ class Poller:
 
     @property
     def _slow_after(self) -> float:
-        return max(SLOW_AFTER, SLOW_FACTOR * self._usual)
+        return max(SLOW_AFTER, SLOW_FACTOR * self._typical)
 
     def _note_duration(self, watch: Watch, seconds: float, poll_outcome: PollOutcome) -> None:
-        """Follow how long polls usually take; a few slow ones among quick ones move that little."""
+        """Update the typical duration of a poll; few slow polls among quick ones change it little."""
         if seconds < self._slow_after:
             watch.slow_polls = 0
         if not isinstance(poll_outcome, ITwinConnectionError):
-            watch.has_answered = True
-            self._usual += (0.5 if seconds < self._usual else 0.05) * (min(seconds, 10.0) - self._usual)
+            watch.has_response = True
+            self._typical += (0.5 if seconds < self._typical else 0.05) * (min(seconds, 10.0) - self._typical)
 
     def _check_slow(self, worker: Worker, poll: PollInFlight) -> None:
-        """Move a poll without an answer to the slow ones; abandon it if there is no room, or others have waited for longer."""
+        """Move a poll without a response to the slow polls; abandon it if that group is full, or others wait for its place."""
         if worker.poll is not poll or worker.watch is None:
             return
         loop, watch = asyncio.get_running_loop(), worker.watch
@@ -333,7 +334,7 @@ class Poller:
             poll.is_late = False
             self._check_later(left, worker, poll)
         elif not poll.is_late:
-            # When the event loop itself was held up, the answer may be there already.
+            # If the event loop itself was blocked, the response may have arrived already.
             poll.is_late = True
             self._check_later(TICK, worker, poll)
         else:
@@ -359,7 +360,7 @@ class Poller:
         watch.polled_at = self._account.clock()
         pauses = []
         for waiter in watch.waiters:
-            pause = waiter.take_in(poll_outcome, watch.polled_at)
+            pause = waiter.record(poll_outcome, watch.polled_at)
             if pause is not None:
                 pauses.append(pause)
         if pauses:
@@ -367,12 +368,12 @@ class Poller:
 
 
 def _fail(watches: Iterable[Watch], ended: asyncio.Task[None]) -> None:
-    """End waits with an error, because a task that they depend on has ended."""
-    if all(waiter.outcome.done() for watch in watches for waiter in watch.waiters):
+    """Fail waits because a task that they depend on has ended."""
+    if all(waiter.result.done() for watch in watches for waiter in watch.waiters):
         return
     cause = asyncio.CancelledError() if ended.cancelled() else ended.exception()
     log.error("Polling stopped unexpectedly; the waits that depend on it fail", exc_info=cause)
     for watch in watches:
-        error = RuntimeError(f"Polling stopped unexpectedly ({type(cause).__name__}); a retry waits again")
+        error = RuntimeError(f"Polling stopped unexpectedly ({type(cause).__name__}); the task can be retried")
         error.__cause__ = cause
         watch.fail(error)

@@ -1,4 +1,4 @@
-"""Schedules: when to poll a run, a feed of finished runs, or a queue again."""
+"""Schedules: when to poll a run or a feed of finished runs again, and when to ask for a run again."""
 
 from __future__ import annotations
 
@@ -10,25 +10,73 @@ from dataclasses import dataclass
 
 from airflow_provider_itwin.api.errors import ITwinError, ITwinInputError
 from airflow_provider_itwin.api.http.backoff import backoff
-from airflow_provider_itwin.api.models.durations import spoken_duration
+from airflow_provider_itwin.api.models.durations import format_duration
 
 log = logging.getLogger(__name__)
 
-AFTER_REFUSAL = 600.0
-"""Seconds until the next look after a refusal that only a person can heal."""
+SHORTEST = 10.0
+"""Seconds between two polls, at least."""
+
+LONGEST = 120.0
+"""Seconds between two polls, at most."""
+
+SHARE = 0.05
+"""Pause before the next poll, as a share of the elapsed time."""
+
+JITTER = 0.1
+"""Largest share by which a pause is shortened at random."""
+
+REFUSAL_PAUSE = 600.0
+"""Seconds until a feed is polled again after an error that only a person can fix."""
+
+FIRST_QUEUE_PAUSE = 5.0
+LONGEST_QUEUE_PAUSE = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class PollSchedule:
+    """
+    When to poll a run again.
+
+    Without a fixed interval, the next poll comes after 5 % of the elapsed time, at least 10 s and at most 2 min. The pause is
+    shortened by up to a tenth at random, so that waits that began together are not polled together. A run of one hour costs about
+    eighty polls, and its end is detected at most 5 % of its duration late.
+
+    :param interval: seconds between two polls; None: the adaptive schedule
+    :raises ITwinInputError: for an interval that is not a positive number
+    """
+
+    interval: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.interval is not None and not 0 < self.interval < float("inf"):
+            raise ITwinInputError(f"poll_interval must be a positive number of seconds or None, not {self.interval!r}")
+
+    def next_pause(self, elapsed: float, chance: float) -> float:
+        """
+        Return the seconds until the next poll.
+
+        :param elapsed: seconds since the wait began
+        :param chance: a random number from 0 up to 1
+        """
+        if self.interval is not None:
+            return self.interval
+        # The jitter only shortens a pause: two minutes is a documented maximum.
+        return min(LONGEST, max(SHORTEST, SHARE * elapsed)) * (1 + JITTER * min(0.0, 2 * chance - 1))
 
 
 class FeedSchedule:
     """
-    Is told what came of each look, and gives the seconds until the next one.
+    When to poll a feed of finished runs again.
 
-    Trouble is told in the log once when it begins, once when it changes its kind, and once when it is over.
+    The schedule is passed the outcome of each poll. It logs an error when it first occurs and when its kind changes, and logs
+    once when polling works again.
 
-    :param target: what is watched, in words
-    :param poll_interval: seconds between two looks; None: 5 % of the time since the last news, from 10 s to 2 min
-    :param clock: seconds that only ever go forward
-    :param chance: random numbers from 0 up to 1
-    :raises ValueError: for an interval that makes no sense
+    :param target: what is polled, for log lines
+    :param poll_interval: seconds between two polls; None: 5 % of the time since the last change, at least 10 s and at most 2 min
+    :param clock: a monotonic clock in seconds
+    :param chance: returns random numbers from 0 up to 1
+    :raises ITwinInputError: for an interval that is not a positive number
     """
 
     def __init__(
@@ -42,106 +90,65 @@ class FeedSchedule:
         self._schedule = PollSchedule(poll_interval)
         self._clock = clock
         self._chance = chance
-        self._last_news = clock()
-        self._error: tuple[object, ...] | None = None
-        self._troubled_since = 0.0
-        self._troubles = 0
+        self._changed_at = clock()
+        self._error_kind: tuple[object, ...] | None = None
+        self._failing_since = 0.0
+        self._failures = 0
 
     def after_poll(self, *, has_changed: bool) -> float:
         """
-        Go on after a good look.
+        Return the seconds until the next poll, after one that succeeded.
 
-        :param has_changed: whether anything was different from the look before
+        :param has_changed: whether the poll returned something new
         """
         now = self._clock()
-        if self._error is not None:
-            log.info("Watching %s goes on, after %s", self._target, spoken_duration(now - self._troubled_since))
-            self._error = None
+        if self._error_kind is not None:
+            log.info("Polling %s works again after %s", self._target, format_duration(now - self._failing_since))
+            self._error_kind = None
         if has_changed:
-            self._last_news = now
-        return self._schedule.next_pause(now - self._last_news, self._chance())
+            self._changed_at = now
+        return self._schedule.next_pause(now - self._changed_at, self._chance())
 
     def after_error(self, error: Exception) -> float:
-        """Go on after a look that failed: soon if the trouble can pass by itself, slowly if it cannot."""
+        """Return the seconds until the next poll, after one that failed: few if the error is transient, else many."""
         now = self._clock()
-        passes = isinstance(error, ITwinError) and error.transient
-        if self._error is None:
-            self._troubled_since, self._troubles = now, 0
-        self._troubles += 1
-        if passes:
-            pause = backoff(self._troubles, self._chance(), getattr(error, "retry_after", None))
+        is_transient = isinstance(error, ITwinError) and error.transient
+        if self._error_kind is None:
+            self._failing_since, self._failures = now, 0
+        self._failures += 1
+        if is_transient:
+            pause = backoff(self._failures, self._chance(), getattr(error, "retry_after", None))
         else:
-            pause = AFTER_REFUSAL * (1 + self._chance() / 10)
-        # Not the text, in which each answer has a correlation id of its own.
+            pause = REFUSAL_PAUSE * (1 + self._chance() / 10)
+        # The text is not compared: each response has its own correlation id.
         kind = (type(error), getattr(error, "status", None), getattr(error, "code", None))
-        is_new = kind != self._error if not passes or self._error is None else False
-        self._error = kind
-        if passes:
+        is_new = kind != self._error_kind if not is_transient or self._error_kind is None else False
+        self._error_kind = kind
+        if is_transient:
             log.log(
                 logging.WARNING if is_new else logging.DEBUG,
-                "Watching %s is disturbed, and goes on as soon as that is over; what ends meanwhile is told then. %s",
+                "Polling %s failed, retrying; runs that finish meanwhile will be reported. %s",
                 self._target,
                 error,
             )
         else:
             log.log(
                 logging.ERROR if is_new else logging.DEBUG,
-                "Watching %s is not possible until somebody has put this right; it is tried again every %s. %s",
+                "Cannot poll %s: action required; retrying every %s. %s",
                 self._target,
-                spoken_duration(AFTER_REFUSAL),
+                format_duration(REFUSAL_PAUSE),
                 error,
             )
         return pause
 
 
-SHORTEST = 10.0
-LONGEST = 120.0
-SHARE = 0.05
-JITTER = 0.1
-
-
-FIRST_QUEUE_PAUSE = 5.0
-LONGEST_QUEUE_PAUSE = 300.0
-
-
 def queue_pause(turn: int, chance: float) -> float:
     """
-    Return the seconds between two requests for a run while another run is active: twice as many each time, up to 5 minutes.
+    Return the seconds between two requests for a run while another run is active: doubled each time, at most 5 minutes.
 
-    They are counted from request to request, so a task that queued behind a long run asks as soon as that run has ended.
+    The pause is counted from request to request, so a task that queued behind a long run asks as soon as that run has ended.
 
     :param turn: how many requests were answered with an active run so far, from 1
     :param chance: a random number from 0 up to 1, so that several tasks in a queue do not ask together
     """
     return min(LONGEST_QUEUE_PAUSE, FIRST_QUEUE_PAUSE * 2.0 ** min(turn - 1, 10)) * (0.5 + chance / 2)
-
-
-@dataclass(frozen=True, slots=True)
-class PollSchedule:
-    """
-    When to look at a run again.
-
-    Without a fixed interval the next look comes after 5 % of the time that the wait has lasted, but not within 10 seconds
-    nor later than after two minutes, less up to a tenth so that waits that began together do not look together. An hour's
-    run then costs some eighty looks, and its end is seen at most 5 % of its length late.
-
-    :param interval: seconds between two looks, None for the adaptive schedule
-    """
-
-    interval: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.interval is not None and not 0 < self.interval < float("inf"):
-            raise ITwinInputError(f"poll_interval must be a positive number of seconds or None, not {self.interval!r}")
-
-    def next_pause(self, elapsed: float, chance: float) -> float:
-        """
-        Give the seconds until the next look.
-
-        :param elapsed: seconds that the wait has lasted
-        :param chance: a random number from 0 up to 1
-        """
-        if self.interval is not None:
-            return self.interval
-        # The jitter only ever shortens a pause: two minutes is a promise.
-        return min(LONGEST, max(SHORTEST, SHARE * elapsed)) * (1 + JITTER * min(0.0, 2 * chance - 1))

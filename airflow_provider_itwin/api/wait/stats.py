@@ -1,7 +1,7 @@
 """
-What waiting has cost this process so far: looks, throttling, outages.
+Counters of this process: polls, throttling, outages.
 
-Counted in passing and told once in a while, so that it costs a look next to nothing, and nobody here need know to whom.
+The counters are plain attributes, reported every :data:`INTERVAL` seconds, so that counting costs a poll next to nothing.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 INTERVAL = 30.0
-"""Seconds between two times of telling, while a wait goes on."""
+"""Seconds between two reports during a wait."""
 
 
 @dataclass(frozen=True, slots=True)
-class PollCosts:
+class PollCounts:
     """
-    What has come together since the last time of telling.
+    Counts since the last report.
 
-    :param polls: looks at runs, each counted for every one who waits for its run
-    :param throttled: those of them that were answered with 429
-    :param outages: stretches of trouble with the service that have ended, one way or the other
-    :param outage_seconds: how long these have lasted, all together
+    :param polls: polls of runs, each counted once per wait for the run
+    :param throttled: polls that were answered with 429
+    :param outages: outages that ended, with or without success
+    :param outage_seconds: total duration of these outages
     """
 
     polls: int
@@ -31,40 +31,50 @@ class PollCosts:
 
 
 class PollStats:
-    """Adds up what waiting costs; `due` is the moment by the wall clock from which on it wants to be told."""
+    """
+    Counts polls, throttling and outages; `due` is the wall clock time of the next report.
+
+    Nothing is reported until :meth:`report_to` was called.
+    """
 
     __slots__ = ("_listener", "due", "outage_seconds", "outages", "polls", "throttled")
 
     def __init__(self) -> None:
         self.due = float("inf")
-        self._listener: Callable[[PollCosts], None] | None = None
+        self._listener: Callable[[PollCounts], None] | None = None
         self._clear()
 
     def _clear(self) -> None:
         self.polls = self.throttled = self.outages = 0
         self.outage_seconds = 0.0
 
-    def tell(self, listener: Callable[[PollCosts], None] | None) -> None:
-        """Say who wants to hear of costs from now on; None for nobody. It must not raise."""
+    def report_to(self, listener: Callable[[PollCounts], None] | None) -> None:
+        """
+        Set who receives the reports; calling this again with the same listener changes nothing.
+
+        :param listener: called with the counts; must not raise. None: nobody
+        """
+        if listener is self._listener:
+            return
         self._listener = listener
         self.due = float("inf") if listener is None else 0.0
         self._clear()
 
     def note_outage(self, seconds: float) -> None:
-        """Note a stretch of trouble that has ended."""
+        """Count an outage that has ended."""
         self.outages += 1
         self.outage_seconds += max(0.0, seconds)
 
     def flush(self, now: float) -> None:
-        """Tell what has come together, if there is anything and anybody to tell."""
+        """Report the counts if there are any, and set the time of the next report."""
         if self._listener is None:
             return
         self.due = now + INTERVAL
         if self.polls:
-            costs = PollCosts(self.polls, self.throttled, self.outages, self.outage_seconds)
+            counts = PollCounts(self.polls, self.throttled, self.outages, self.outage_seconds)
             self._clear()
-            self._listener(costs)
+            self._listener(counts)
 
 
 stats = PollStats()
-"""The tally of this process."""
+"""The counters of this process."""

@@ -1,24 +1,24 @@
-// What Airflow's REST API tells the person who looks. Nobody else is asked.
+// Reads a task instance from Airflow's REST API, with the permissions of the user. No other service is called.
 
 export const ITWIN_TASK = /^ITwin/;
 const OVER = new Set(["success", "failed", "skipped", "upstream_failed", "removed"]);
 const NOT_BEGUN = new Set([null, "none", "scheduled", "queued", "restarting", "upstream_failed", "removed"]);
-// run_ref and run_report: to ask for what is not there would be an error in the browser's console.
-const OURS = { xcom_key_pattern: "run_re", limit: "100" };
+// run_ref and run_report, listed first: a request for a missing XCom would log an error in the browser's console.
+const OUR_KEYS = { xcom_key_pattern: "run_re", limit: "100" };
 const MOST_LINES = 12;
 
 export class Refusal extends Error {
   constructor(status) {
-    super(`Airflow answers ${status}`);
+    super(`Airflow returned ${status}`);
     this.status = status;
   }
 }
 
-/** Whether nothing more is going to happen. */
+/** Whether the state is final. */
 export const isOver = (state) => OVER.has(state);
 
-/** Look once at a task instance: at its latest try, or at an earlier one. */
-export async function look(place, chosen, signal) {
+/** Read a task instance once: its latest attempt, or an earlier one. */
+export async function readTask(place, chosen, signal) {
   const instance = path("dags", place.dagId, "dagRuns", place.runId, "taskInstances", place.taskId);
   const index = { map_index: place.mapIndex };
   const task = await ask(`${instance}/${encodeURIComponent(place.mapIndex)}`, {}, signal);
@@ -36,7 +36,7 @@ export async function look(place, chosen, signal) {
     report: null,
     unreadable: false,
     hidden: false,
-    told: null,
+    log: null,
   };
   if (number < latest) {
     const tries = await ask(`${instance}/${encodeURIComponent(place.mapIndex)}/tries`, {}, signal);
@@ -45,8 +45,8 @@ export async function look(place, chosen, signal) {
       seen.task = pick(earlier);
     }
   } else if (!NOT_BEGUN.has(task.state)) {
-    // Until a try begins, Airflow keeps what the one before it has left.
-    const listed = await leniently(ask(`${instance}/xcomEntries`, { ...index, ...OURS }, signal));
+    // Until an attempt begins, Airflow keeps the XComs of the previous one.
+    const listed = await leniently(ask(`${instance}/xcomEntries`, { ...index, ...OUR_KEYS }, signal));
     const keys = new Set(listed?.xcom_entries?.map((entry) => entry.key));
     const left = (key) => (keys.has(key) ? leniently(ask(`${instance}/xcomEntries/${key}`, index, signal)) : null);
     const [ref, report] = await Promise.all([left("run_ref"), left("run_report")]);
@@ -56,13 +56,13 @@ export async function look(place, chosen, signal) {
     seen.unreadable = Boolean(report) && seen.report === null;
     seen.ours ||= isRef(seen.ref);
     if (!seen.ours) {
-      // Somebody else's values, which happen to have the same names.
+      // XComs of another operator with the same keys.
       Object.assign(seen, { ref: null, report: null, unreadable: false });
     }
   }
   if (seen.ours && number > 0 && (seen.report === null || !isOver(seen.task.state))) {
     const log = await leniently(ask(`${instance}/logs/${number}`, index, signal));
-    seen.told = log ? toldIn(log.content) : null;
+    seen.log = log ? parseLog(log.content) : null;
   }
   return seen;
 }
@@ -75,7 +75,7 @@ function isRef(value) {
   return typeof value?.connection_id === "string" && typeof value?.run_id === "string";
 }
 
-/** The object that an XCom holds; null if there is none, or it is kept where this API does not reach. */
+/** The object in an XCom; null if there is none, or the REST API cannot read it. */
 function valueOf(entry) {
   let value = entry?.value;
   try {
@@ -88,8 +88,8 @@ function valueOf(entry) {
   return value !== null && typeof value === "object" && !Array.isArray(value) ? value : null;
 }
 
-/** What a task has told its log about its run, and the error that it ended with. */
-function toldIn(content) {
+/** The log lines about the run, and the error of the task. */
+function parseLog(content) {
   const lines = [];
   let failure = null;
   for (const entry of Array.isArray(content) ? content : []) {
@@ -106,7 +106,7 @@ function toldIn(content) {
   return { lines: lines.slice(-MOST_LINES), failure, state: states.at(-1)?.[2] ?? null };
 }
 
-/** Undefined instead of a refusal: one part that somebody may not see does not hide the others. */
+/** Undefined instead of an error: a missing permission for one part must not hide the others. */
 async function leniently(answer) {
   try {
     return await answer;
@@ -126,7 +126,7 @@ async function ask(resource, query, signal) {
     address.searchParams.set(name, value);
   }
   const headers = { Accept: "application/json" };
-  // The first Airflow 3.1 keeps here what later ones keep in a cookie.
+  // Airflow 3.1.0 has the token here; later versions have it in a cookie.
   const token = localStorage.getItem("token");
   if (token) {
     headers.Authorization = `Bearer ${token}`;

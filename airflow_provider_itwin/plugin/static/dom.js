@@ -1,6 +1,6 @@
-// Elements made of text and of nothing that a text could smuggle in.
+// Creates elements from text only, so that remote text cannot inject markup.
 
-/** Make an element: attributes by name (`on…` listens; null and false are left out), children as elements or text. */
+/** Create an element. Attributes that begin with `on` are listeners; null and false are left out. */
 export function h(tag, attributes, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -14,7 +14,7 @@ export function h(tag, attributes, ...children) {
   return element;
 }
 
-/** Make an element that is placed or sized by CSS properties; no attribute, which a page's policy may forbid. */
+/** Set CSS properties of an element; a content security policy may forbid style attributes. */
 export function styled(element, properties) {
   for (const [name, value] of Object.entries(properties)) {
     element.style.setProperty(name, value);
@@ -22,13 +22,13 @@ export function styled(element, properties) {
   return element;
 }
 
-/** A link to elsewhere; the mere text if it leads to anything but a web page. */
+/** An external link; plain text unless it is an http or https URL. */
 export function link(target, text) {
   let address = null;
   try {
     address = new URL(String(target));
   } catch {
-    // No address at all.
+    // Not a URL.
   }
   if (address === null || !["http:", "https:"].includes(address.protocol)) {
     return h("span", { class: "dead-link" }, String(target));

@@ -1,6 +1,6 @@
-// Looks at a task instance again and again for as long as something can still happen, and draws what has changed.
+// Polls a task instance until its state is final, and draws changes.
 
-import { Refusal, isOver, look } from "./airflow.js";
+import { Refusal, isOver, readTask } from "./airflow.js";
 import { h } from "./dom.js";
 import { sentenceOf, show } from "./page.js";
 import { elapsed } from "./words.js";
@@ -8,17 +8,17 @@ import { elapsed } from "./words.js";
 const PAUSE = 3000;
 const LONGEST_PAUSE = 60000;
 
-/** Draw into `page` what becomes of a task instance; gives a function that stops it. */
+/** Draw a task instance into `page`, and keep it up to date; returns a function that stops this. */
 export function follow(page, place) {
   const stop = new AbortController();
-  // For those who listen: persistent, so that only what is new is read out.
+  // For screen readers: the element is persistent, so that only changes are read.
   const voice = h("p", { class: "unseen", role: "status" });
   const body = h("div", {});
   page.replaceChildren(voice, body);
 
   let chosen = asked();
   let drawn = null;
-  let troubles = 0;
+  let failures = 0;
   let timer = null;
   let turns = 0;
 
@@ -32,21 +32,21 @@ export function follow(page, place) {
     const mine = turns;
     let seen;
     try {
-      seen = { ...(await look(place, chosen, stop.signal)), refused: null };
-      troubles = 0;
+      seen = { ...(await readTask(place, chosen, stop.signal)), refused: null };
+      failures = 0;
     } catch (error) {
       if (stop.signal.aborted || mine !== turns) {
         return;
       }
       if (!(error instanceof Refusal) || error.status >= 500 || error.status === 429) {
-        troubles += 1;
-        if (drawn === null || troubles > 1) {
-          voice.textContent = "Airflow does not answer; this page tries again.";
+        failures += 1;
+        if (drawn === null || failures > 1) {
+          voice.textContent = "Airflow does not respond; retrying.";
         }
         if (drawn === null) {
           body.replaceChildren(h("p", { class: "note" }, voice.textContent));
         }
-        next(Math.min(PAUSE * 2 ** troubles, LONGEST_PAUSE));
+        next(Math.min(PAUSE * 2 ** failures, LONGEST_PAUSE));
         return;
       }
       seen = { refused: error.status };
@@ -57,7 +57,7 @@ export function follow(page, place) {
     draw(seen);
     const over = seen.refused !== null || !seen.task || seen.number < seen.tries || isOver(seen.task.state);
     if (over) {
-      // Nothing is asked any more, not even when the page is shown again.
+      // No more requests, not even when the page becomes visible again.
       clearTimeout(timer);
       timer = null;
     } else {
@@ -69,7 +69,7 @@ export function follow(page, place) {
     const now = JSON.stringify(seen);
     if (now !== drawn) {
       drawn = now;
-      // What somebody has opened stays open, and what has the focus keeps it.
+      // Keep open details open, and keep the focus.
       const open = new Set([...body.querySelectorAll("details[open]")].map((one) => one.id));
       const focused = body.getRootNode().activeElement?.id;
       body.replaceChildren(...show(seen, choose, open));

@@ -1,59 +1,59 @@
-// The page: what is known of a run, as people would rather see it.
+// The page: the report of a run, or the state of the wait for it.
 
 import { isOver } from "./airflow.js";
 import { h, link } from "./dom.js";
 import { timeline } from "./timeline.js";
 import { count, duration, grouped, moment, signOf, toneOf, toneOfState } from "./words.js";
 
-/** Say in one sentence what there is to see: for those who listen, and where there is nothing to draw. */
+/** One sentence about the task: for screen readers, and if there is nothing to draw. */
 export function sentenceOf(seen) {
   if (seen.refused === 401) {
-    return "You are not logged in any more: log in to Airflow again to see this run.";
+    return "Your session has expired. Log in to Airflow again to see this run.";
   }
   if (seen.refused) {
-    return "You may not see what this task did: Airflow does not let you read its task instances.";
+    return "You have no permission to read task instances of this DAG.";
   }
   if (!seen.task) {
-    return "Airflow knows no such task instance.";
+    return "Task instance not found.";
   }
   if (seen.report) {
-    return String(seen.report.summary ?? seen.report.result ?? "The run has ended.");
+    return String(seen.report.summary ?? seen.report.result ?? "The run has finished.");
   }
   if (!seen.ours) {
-    return "This task runs no synchronization of the iTwin Platform.";
+    return "This task has no iTwin run.";
   }
   if (seen.hidden) {
-    return "You may not see the report of this run: Airflow does not let you read what tasks leave (XCom).";
+    return "You have no permission to read XComs, which contain the report of this run.";
   }
   if (seen.number < seen.tries) {
-    return `Try ${seen.number} of ${seen.tries}. Airflow keeps the report of the latest try only; of this one there is its log.`;
+    return `Attempt ${seen.number} of ${seen.tries}. Airflow keeps the report of the latest attempt only; see the log of this one.`;
   }
   if (seen.unreadable) {
-    return "The report of this run is kept where Airflow's REST API cannot read it.";
+    return "The report of this run is in a storage that Airflow's REST API cannot read.";
   }
   if (!isOver(seen.task.state)) {
     return waiting(seen);
   }
   if (seen.ref && seen.task.state === "success") {
-    return "The task has started this run and did not wait for it.";
+    return "The task started this run and did not wait for it.";
   }
-  return seen.task.state === "skipped" ? "The task was skipped." : "The task ended without a report of a run.";
+  return seen.task.state === "skipped" ? "The task was skipped." : "The task ended without a run report.";
 }
 
-function waiting({ task, ref, told }) {
+function waiting({ task, ref, log }) {
   if (["running", "deferred", "up_for_retry", "up_for_reschedule"].includes(task.state)) {
     if (task.state === "up_for_retry") {
-      return "The task has failed; Airflow is going to try it again.";
+      return "The task failed; Airflow will retry it.";
     }
     if (ref) {
-      return told?.state ? `Waiting for the run; when last seen it was ${told.state}.` : "Waiting for the run.";
+      return log?.state ? `Waiting for the run; last state: ${log.state}.` : "Waiting for the run.";
     }
-    return "The task is at work; there is no run yet.";
+    return "The task is running; it has no run yet.";
   }
-  return "The task has not begun yet.";
+  return "The task has not started yet.";
 }
 
-/** Draw what `look` has seen; `choose` asks for another try, `open` names what is folded out. */
+/** Draw the result of `readTask`; `choose` selects another attempt, `open` has the ids of open details. */
 export function show(seen, choose, open) {
   const sentence = sentenceOf(seen);
   if (seen.refused || !seen.task) {
@@ -65,8 +65,8 @@ export function show(seen, choose, open) {
   try {
     return whole(seen, sentence, choose, open);
   } catch {
-    // Written by a version that tells other things, or tells them otherwise.
-    return [h("p", { class: "note" }, "This page does not understand the report; here it is as it was written."), raw(seen, open)];
+    // Written by another version of the package.
+    return [h("p", { class: "note" }, "This report has an unknown format. The raw JSON is below."), raw(seen, open)];
   }
 }
 
@@ -80,7 +80,7 @@ function whole(seen, sentence, choose, open) {
     report?.timeline && timeline(report),
     report && connectors(report),
     report && outputs(report),
-    !report && told(seen),
+    !report && logLines(seen),
     raw(seen, open),
   ].filter(Boolean);
 }
@@ -94,9 +94,9 @@ function head(seen, sentence, choose) {
     ["Connection", ref && [h("code", {}, String(ref.connection_id)), ref.kind ? ` (${ref.kind})` : ""]],
     ["Started", report?.started && moment(report.started)],
     ["Ended", report?.ended && moment(report.ended)],
-    ["Took", report?.duration != null && duration(report.duration)],
+    ["Duration", report?.duration != null && duration(report.duration)],
     ["Waiting", !report && isWaiting(task.state) && task.start_date && h("span", { "data-since": task.start_date })],
-    ["Tries", seen.tries > 1 && tries(seen, choose)],
+    ["Attempts", seen.tries > 1 && tries(seen, choose)],
   ];
   return h(
     "header",
@@ -104,10 +104,10 @@ function head(seen, sentence, choose) {
     h(
       "h2",
       { class: "title" },
-      report ? badge(result ?? "no result") : seen.told?.state && isWaiting(task.state) ? badge(seen.told.state) : null,
+      report ? badge(result ?? "no result") : seen.log?.state && isWaiting(task.state) ? badge(seen.log.state) : null,
       h("span", {}, report && sentence.startsWith(`${result}: `) ? sentence.slice(result.length + 2) : sentence),
     ),
-    task.state === "up_for_retry" && report && h("p", { class: "quiet" }, "Airflow is going to try this task again."),
+    task.state === "up_for_retry" && report && h("p", { class: "quiet" }, "Airflow will retry this task."),
     h(
       "dl",
       { class: "facts" },
@@ -122,7 +122,7 @@ function tries({ number, tries: latest }, choose) {
   const numbers_ = Array.from({ length: latest }, (_, place) => place + 1);
   return h(
     "select",
-    { id: "try", "aria-label": "Try", onchange: (event) => choose(Number(event.target.value)) },
+    { id: "try", "aria-label": "Attempt", onchange: (event) => choose(Number(event.target.value)) },
     numbers_.map((one) => h("option", { value: one, selected: one === number }, `${one} of ${latest}`)),
   );
 }
@@ -133,7 +133,7 @@ function badge(result, tone = toneOf(result)) {
 
 function state(name) {
   const tone = toneOfState(name);
-  return h("span", { class: "state", "data-tone": tone }, String(name ?? "not begun").replaceAll("_", " "));
+  return h("span", { class: "state", "data-tone": tone }, String(name ?? "not started").replaceAll("_", " "));
 }
 
 function ownError({ error }) {
@@ -143,7 +143,7 @@ function ownError({ error }) {
   return h(
     "section",
     { class: "box bad" },
-    h("h3", {}, "The run's own error"),
+    h("h3", {}, "Error of the run"),
     h("p", {}, error.key && h("code", {}, String(error.key)), error.key && " ", error.description && String(error.description)),
   );
 }
@@ -231,15 +231,17 @@ function failing({ failing_tasks: files, more_failing_tasks: more }) {
   return h(
     "section",
     {},
-    h("h3", {}, "Files that did not come through cleanly"),
-    h("ol", { class: "failing" }, (files ?? []).map(fileThatFailed)),
-    more > 0 && h("p", { class: "quiet" }, `… and ${count(more, "more file")} like these.`),
+    h("h3", {}, "Failing files"),
+    h("ol", { class: "failing" }, (files ?? []).map(failingFile)),
+    more > 0 && h("p", { class: "quiet" }, `… and ${count(more, "more failing file")}.`),
   );
 }
 
-function fileThatFailed(file) {
+// As FailingTask in api/models/report.py.
+const ADVICE = { true: "You can fix this.", false: "You cannot fix this: contact Bentley support." };
+
+function failingFile(file) {
   const reasons = [...new Set([file.message, file.description, file.details].filter(Boolean).map(String))];
-  const advice = { true: "You can fix this.", false: "Not for you to fix: ask Bentley's support." };
   return h(
     "li",
     { class: "box" },
@@ -247,7 +249,7 @@ function fileThatFailed(file) {
       "h4",
       {},
       badge(file.result ?? "no result"),
-      h("span", { class: "name" }, file.file_name ?? (file.file_id ? `File ${file.file_id}` : "A file of unknown id")),
+      h("span", { class: "name" }, file.file_name ?? (file.file_id ? `File ${file.file_id}` : "File with unknown id")),
     ),
     h(
       "p",
@@ -261,8 +263,8 @@ function fileThatFailed(file) {
       h(
         "p",
         { class: "advice" },
-        file.can_user_fix != null && h("strong", {}, advice[Boolean(file.can_user_fix)]),
-        file.kb_article_link && [" ", link(file.kb_article_link, "Read how in the knowledge base")],
+        file.can_user_fix != null && h("strong", {}, ADVICE[Boolean(file.can_user_fix)]),
+        file.kb_article_link && [" ", link(file.kb_article_link, "Knowledge base")],
       ),
   );
 }
@@ -274,13 +276,13 @@ function outputs({ output_files: files, more_output_files: more }) {
   return h(
     "section",
     {},
-    h("h3", {}, "Files written"),
+    h("h3", {}, "Output files"),
     h("ul", { class: "outputs" }, (files ?? []).map((id) => h("li", {}, h("code", {}, String(id))))),
     more > 0 && h("p", { class: "quiet" }, `… and ${count(more, "more file")}.`),
   );
 }
 
-function told({ told: log, task }) {
+function logLines({ log, task }) {
   if (!log || (!log.lines.length && !log.failure)) {
     return null;
   }
@@ -288,10 +290,10 @@ function told({ told: log, task }) {
     "section",
     {},
     isOver(task.state) && log.failure && h("div", { class: "box bad" }, h("pre", { class: "failure" }, log.failure.text)),
-    log.lines.length > 0 && h("h3", {}, "What the task has told its log"),
+    log.lines.length > 0 && h("h3", {}, "Task log"),
     h(
       "ol",
-      { class: "told" },
+      { class: "log" },
       log.lines.map((line) =>
         h("li", { "data-level": line.level }, line.at && h("time", { datetime: line.at }, moment(line.at)), h("span", {}, line.text)),
       ),

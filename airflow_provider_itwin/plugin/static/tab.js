@@ -1,11 +1,11 @@
-// The tab "iTwin run" of a task instance, as Airflow loads it: a React component around a page of our own.
+// The tab "iTwin run" of a task instance: a React component, as Airflow loads it, around a page without React.
 
 import { follow } from "./follow.js";
 
 const { createElement, useEffect, useRef } = globalThis.React;
 
 function open(host, place) {
-  // Airflow's styles and ours leave each other alone.
+  // A shadow root separates Airflow's styles from ours.
   const root = host.shadowRoot ?? host.attachShadow({ mode: "open" });
   const styles = document.createElement("link");
   styles.rel = "stylesheet";
@@ -42,5 +42,5 @@ function ITwinRunTab({ dagId, runId, taskId, mapIndex }) {
   return createElement("div", { ref: host, "data-testid": "itwin-run" });
 }
 
-// By this name Airflow looks for what it has loaded.
+// Airflow finds the loaded component by this name.
 globalThis["iTwin run"] = ITwinRunTab;

@@ -1,10 +1,10 @@
-// When what was worked on: a bar for each job and for each of its files, or, of many files, how many ended when.
+// The timeline: a bar for each job and each of its files, or a histogram of many files by end time.
 
 import { h, styled } from "./dom.js";
 import { clock, count, duration, grouped, signOf, toneOf } from "./words.js";
 
 const MOST_LANES = 8;
-const GRAVITY = ["bad", "late", "unsure", "stopped", "partial", "skipped", "plain", "good"];
+const SEVERITY = ["bad", "late", "unsure", "stopped", "partial", "skipped", "plain", "good"];
 
 export function timeline(report) {
   const { timeline: times, started } = report;
@@ -79,7 +79,7 @@ function bar(span, length, text, kind) {
   return styled(element, { left: `${left}%`, width: `${width}%` });
 }
 
-/** Place spans below each other where they overlap; beyond the last lane they share it. */
+/** Assign overlapping spans to different lanes; the last lane is shared. */
 function inLanes(spans) {
   const ends = [];
   const places = new Array(spans.length);
@@ -96,7 +96,7 @@ function inLanes(spans) {
 }
 
 function histogram({ finished, length }) {
-  const results = Object.keys(finished).sort((one, other) => GRAVITY.indexOf(toneOf(other)) - GRAVITY.indexOf(toneOf(one)));
+  const results = Object.keys(finished).sort((one, other) => SEVERITY.indexOf(toneOf(other)) - SEVERITY.indexOf(toneOf(one)));
   const slices = finished[results[0]]?.length ?? 0;
   const sums = Array.from({ length: slices }, (_, slice) =>
     results.reduce((sum, result) => sum + finished[result][slice], 0),
@@ -105,11 +105,11 @@ function histogram({ finished, length }) {
   const each = length / (slices || 1);
   const columns = sums.map((sum, slice) => {
     const parts = results.filter((result) => finished[result][slice] > 0);
-    const told = parts.map((result) => `${grouped(finished[result][slice])} ${result}`).join(", ") || "none";
-    const column = h("div", { class: "column", title: `${duration(slice * each)} – ${duration((slice + 1) * each)}: ${told}` });
+    const text = parts.map((result) => `${grouped(finished[result][slice])} ${result}`).join(", ") || "none";
+    const column = h("div", { class: "column", title: `${duration(slice * each)} – ${duration((slice + 1) * each)}: ${text}` });
     for (const result of parts) {
       const part = h("div", { class: "part", "data-tone": toneOf(result) });
-      // A file among thousands is to be seen all the same.
+      // One file among thousands must be visible.
       column.append(styled(part, { height: `max(${(100 * finished[result][slice]) / most}%, 3px)` }));
     }
     return column;

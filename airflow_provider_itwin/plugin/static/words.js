@@ -1,4 +1,4 @@
-// How results, durations and moments are told.
+// Formats results, durations and times.
 
 const TONES = {
   success: "good",
@@ -16,7 +16,7 @@ const STATES = { success: "good", failed: "bad", skipped: "skipped", up_for_retr
 /** The colour of a result. */
 export const toneOf = (result) => TONES[String(result).toLowerCase()] ?? "plain";
 export const toneOfState = (state) => STATES[state] ?? "plain";
-/** The sign of a colour, for those who do not see it. */
+/** The sign of a colour, for users who cannot see colours. */
 export const signOf = (tone) => SIGNS[tone];
 
 export const count = (number, word) => `${grouped(number)} ${word}${number === 1 ? "" : "s"}`;
@@ -36,13 +36,13 @@ export function duration(seconds) {
   return minutes < 100 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-/** How long ago a moment was. */
+/** The time since a moment. */
 export function elapsed(moment) {
   const seconds = (Date.now() - Date.parse(moment)) / 1000;
   return Number.isFinite(seconds) ? duration(Math.max(0, Math.round(seconds))) : "–";
 }
 
-/** A moment in the time zone that the person has chosen for Airflow. */
+/** A moment in the time zone that the user has chosen in Airflow. */
 export function moment(text) {
   const date = new Date(text ?? "");
   if (Number.isNaN(date.getTime())) {

@@ -1,1 +1,1 @@
-"""What the real service does not have: control of the emulator, scenarios, the state file and the dashboard."""
+"""Control of the emulator: the controls, their HTTP routes, scenarios, the state file and the dashboard."""

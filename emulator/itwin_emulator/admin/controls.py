@@ -1,52 +1,47 @@
-"""Everything about the emulator that can be steered while it serves, from any thread: what exists, runs, trouble."""
+"""The controls of a running emulator: entities, runs, faults and limits. Thread-safe."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from itwin_emulator.admin import dashboard, validation
-from itwin_emulator.admin.scenario import FileSpec
+from itwin_emulator.admin.scenario import FileLike, source_files
+from itwin_emulator.api.serializers import Serializer
 from itwin_emulator.domain import ids
-from itwin_emulator.domain.clock import Clock
-from itwin_emulator.domain.entities import Client, SourceFile, invent_files
+from itwin_emulator.domain.entities import Client
 from itwin_emulator.domain.kinds import Kind
-from itwin_emulator.domain.quirks import Oddities
+from itwin_emulator.domain.quirks import Quirks
 from itwin_emulator.domain.run_plans import FailingFile, RunError, RunPlan
-from itwin_emulator.domain.store import Platform
-from itwin_emulator.http.faults import Fault, FaultBox, FaultKind
-from itwin_emulator.http.oauth import TokenDesk
+from itwin_emulator.domain.store import Store
+from itwin_emulator.http.faults import Fault, FaultKind, FaultRegistry
+from itwin_emulator.http.oauth import TokenService
 from itwin_emulator.http.rate_limit import TIERS, Limit, RateLimiter
-from itwin_emulator.http.request_log import Journal
+from itwin_emulator.http.request_log import RequestLog
 
-FileLike = str | Mapping[str, Any] | FileSpec
 ROLES = ("owner", "maintainer", "reader")
-MOST_PLANS = 10_000
+MAX_PLANS = 10_000
 
 
-class Steering:
-    """The controls of an emulator."""
+@dataclass(slots=True)
+class Controls:
+    """
+    The controls of an emulator. The control API calls the same methods.
 
-    def __init__(self, clock: Clock, token_lifetime: float, tier: str | None) -> None:
-        self.clock = clock
-        self.platform = Platform(clock)
-        self.journal = Journal()
-        self.desk = TokenDesk(clock, self.platform.clients, token_lifetime)
-        self.limiter = RateLimiter()
-        self._faults = FaultBox()
-        self.use_tier(tier)
+    :param get_url: returns the origin of the service
+    :param on_change: called after a change of the store
+    """
 
-    @property
-    def url(self) -> str:
-        """Origin of the service."""
-        raise NotImplementedError
+    store: Store
+    tokens: TokenService
+    faults: FaultRegistry
+    rate_limiter: RateLimiter
+    request_log: RequestLog
+    get_url: Callable[[], str]
+    on_change: Callable[[], None]
 
-    def changed(self) -> None:
-        """Hear that something worth keeping has changed."""
-
-    # What exists
+    # Entities
 
     def add_client(
         self,
@@ -60,66 +55,72 @@ class Steering:
         tier: str | None = None,
     ) -> tuple[str, str]:
         """
-        Add a service client and give its id and secret.
+        Add a service client.
 
-        :param roles: its role in iTwins, by their ids: ``owner``, ``maintainer`` or ``reader``; elsewhere it sees nothing
-        :param scopes: what it may ask for; tokens without ``itwin-platform`` are refused with RequiredScopeMissing
-        :param registered: False: it gets tokens, and each request with one is refused with UnknownClient
-        :param everywhere: it has access to all iTwins
+        :param roles: roles by iTwin id: ``owner``, ``maintainer`` or ``reader``; other iTwins are invisible to the client
+        :param scopes: scopes that it can request; tokens without ``itwin-platform`` are rejected with RequiredScopeMissing
+        :param registered: False: it gets tokens, but every request with them is rejected with UnknownClient
+        :param everywhere: whether it has access to all iTwins
+        :param tier: rate-limit tier; None: the tier of the emulator
+        :return: client id and secret
         """
         key = client_id or f"service-{ids.opaque_id()[:20]}"
         secret = client_secret or ids.opaque_id()
-        with self.platform.lock:
-            self.platform.clients[key] = Client(key, secret, tuple(scopes), registered, everywhere, tier=tier)
+        with self.store.lock:
+            self.store.clients[key] = Client(key, secret, tuple(scopes), registered, everywhere, tier=tier)
             for itwin_id, role in (roles or {}).items():
-                self.platform.add_itwin(itwin_id).members[key] = role
-        self.changed()
+                self.store.add_itwin(itwin_id).members[key] = role
+        self.on_change()
         return key, secret
 
     def make_token(
         self, client_id: str, scopes: Iterable[str] = ("itwin-platform",), lifetime: float | None = None
     ) -> str:
         """
-        Make an access token without asking the token endpoint, as a person or another program would bring one along.
+        Create an access token without a request to the token endpoint.
 
-        :param lifetime: real seconds that it is good for; negative: it has expired already
+        :param lifetime: real seconds until it expires; negative: it is expired already; None: the default
         """
-        return self.desk.make(client_id, tuple(scopes), self.url, lifetime)
+        return self.tokens.make(client_id, tuple(scopes), self.get_url(), lifetime)
 
-    def give_role(self, client_id: str, itwin_id: str, role: str | None) -> None:
-        """Invite a client to an iTwin, or take its role away with None."""
+    def set_role(self, client_id: str, itwin_id: str, role: str | None) -> None:
+        """
+        Set the role of a client in an iTwin.
+
+        :param role: ``owner``, ``maintainer`` or ``reader``; None removes the role
+        """
         if role is not None and role not in ROLES:
             raise ValueError(f"role must be one of {', '.join(ROLES)}, not {role!r}")
-        with self.platform.lock:
-            if client_id not in self.platform.clients:
+        with self.store.lock:
+            if client_id not in self.store.clients:
                 raise LookupError(f"no client {client_id!r}")
-            members = self.platform.add_itwin(itwin_id).members
+            members = self.store.add_itwin(itwin_id).members
             if role is None:
                 members.pop(client_id, None)
             else:
                 members[client_id] = role
-        self.changed()
+        self.on_change()
 
     def sign_in(self, client_id: str, signed_in: bool = True) -> None:
-        """Store the sign-in that runs of the client's ``User`` connections need, or drop it."""
-        with self.platform.lock:
-            if client_id not in self.platform.clients:
+        """Store or remove the sign-in that runs of the client's ``User`` connections need."""
+        with self.store.lock:
+            if client_id not in self.store.clients:
                 raise LookupError(f"no client {client_id!r}")
-            self.platform.clients[client_id].signed_in = signed_in
-        self.changed()
+            self.store.clients[client_id].signed_in = signed_in
+        self.on_change()
 
     def add_itwin(self, itwin_id: str | None = None, display_name: str | None = None) -> str:
-        """Add an iTwin and give its id."""
-        added = self.platform.add_itwin(itwin_id, display_name).id
-        self.changed()
+        """Add an iTwin and return its id."""
+        added = self.store.add_itwin(itwin_id, display_name).id
+        self.on_change()
         return added
 
     def add_imodel(
         self, imodel_id: str | None = None, itwin_id: str | None = None, display_name: str | None = None
     ) -> str:
-        """Add an iModel and give its id; without an iTwin it goes to the first one."""
-        added = self.platform.add_imodel(imodel_id, itwin_id, display_name).id
-        self.changed()
+        """Add an iModel and return its id; without an iTwin it is added to the first one."""
+        added = self.store.add_imodel(imodel_id, itwin_id, display_name).id
+        self.on_change()
         return added
 
     def add_connection(
@@ -132,21 +133,21 @@ class Steering:
         files: int | Iterable[FileLike] | None = None,
     ) -> str:
         """
-        Add a connection and give its id.
+        Add a connection and return its id.
 
-        :param imodel_id: the iModel, made if there is none with this id; None: one of its own
-        :param files: names, or dicts with ``name``, ``connector_type``, ``file_id``, ``id``; a number: so many invented
+        :param imodel_id: the iModel, created if it does not exist; None: a new iModel
+        :param files: names, or dicts with ``name``, ``connector_type``, ``file_id``, ``id``; a number: that many invented
             files; None: three
         """
-        made = _source_files(files)
-        added = self.platform.add_connection(kind, connection_id, imodel_id, display_name, authentication_type, made)
-        self.changed()
+        created = source_files(files)
+        added = self.store.add_connection(kind, connection_id, imodel_id, display_name, authentication_type, created)
+        self.on_change()
         return added.id
 
     def connection_ids(self) -> list[str]:
-        """Give the ids of all connections."""
-        with self.platform.lock:
-            return list(self.platform.connections)
+        """Return the ids of all connections."""
+        with self.store.lock:
+            return list(self.store.connections)
 
     # Runs
 
@@ -158,8 +159,8 @@ class Steering:
         *,
         times: int | None = None,
         phase: str = "MasterFile",
-        error: RunError | Mapping[str, str] | None = None,
-        failing: Iterable[FailingFile | Mapping[str, Any] | str | int] = (),
+        error: RunError | Mapping[str, Any] | None = None,
+        failing: Iterable[str | int | Mapping[str, Any] | FailingFile] = (),
         warnings: int = 0,
         errors: int = 0,
         other_issues: int = 0,
@@ -167,15 +168,15 @@ class Steering:
         states: Iterable[tuple[str, float]] | None = None,
     ) -> None:
         """
-        Say how the next runs of a connection go.
+        Plan the next runs of a connection.
 
-        :param duration: emulated seconds from the start to Completed
-        :param times: for so many runs, after those that are planned like that already; None: for all runs from now on
-        :param error: error of the run as a whole: ``errorKey``, ``description``
-        :param failing: files that fail: a name, or a dict with ``file`` and the fields of the error
-        :param warnings: warnings in the reports of the files that do not fail, all together; so ``errors``, ``other_issues``
-        :param invent_files: work on so many invented files instead of those of the connection
-        :param states: states before Completed, each with its share of the duration
+        :param duration: emulated seconds from the start to ``Completed``
+        :param times: number of runs, after those planned already; None: all runs from now on
+        :param error: error of the run as a whole: ``error_key``, ``description``
+        :param failing: files that fail: names, or dicts with ``file`` and the fields of the task error
+        :param warnings: total in the reports of the files that do not fail; likewise ``errors`` and ``other_issues``
+        :param invent_files: process this number of invented files instead of those of the connection
+        :param states: states before ``Completed``, each with its share of the duration
         """
         data: dict[str, Any] = {
             "result": result,
@@ -191,61 +192,65 @@ class Steering:
         if states is not None:
             data["states"] = list(states)
         plan = validation.build(RunPlan, data, "plan")
-        if times is not None and not 1 <= times <= MOST_PLANS:
-            raise ValueError(f"times must be between 1 and {MOST_PLANS}, or None for all")
-        with self.platform.lock:
-            connection = self.platform.connection(connection_id)
+        if times is not None and not 1 <= times <= MAX_PLANS:
+            raise ValueError(f"times must be between 1 and {MAX_PLANS}, or None for all runs")
+        with self.store.lock:
+            connection = self.store.connection(connection_id)
             if times is None:
-                connection.usual_plan = plan
+                connection.default_plan = plan
                 connection.next_plans.clear()
                 connection.planned = True
             else:
                 connection.next_plans.extend([plan] * times)
-        self.changed()
+        self.on_change()
 
     def start_run(self, connection_id: str) -> str:
-        """Start a run as somebody else would; gives the id of the active run if the iModel is busy."""
-        with self.platform.lock:
-            run, _ = self.platform.begin_run(self.platform.connection(connection_id))
-        self.changed()
+        """Start a run as another client would. Return its id, or the id of the active run of the iModel."""
+        with self.store.lock:
+            run, _ = self.store.begin_run(self.store.connection(connection_id))
+        self.on_change()
         return run.id
 
     def finish_run(self, connection_id: str, run_id: str | None = None, result: str | None = "Success") -> None:
-        """End a run now; None for the newest run, and None for the result that was planned."""
-        with self.platform.lock:
-            connection = self.platform.connection(connection_id)
+        """
+        End a run now.
+
+        :param run_id: None: the newest run
+        :param result: None: the planned result
+        """
+        with self.store.lock:
+            connection = self.store.connection(connection_id)
             for run in reversed(connection.runs):
                 if run_id is None or run.id == run_id:
-                    run.finish(self.clock.now(), result)
+                    run.finish(self.store.clock.now(), result)
                     break
             else:
                 raise LookupError(f"connection {connection_id!r} has no run {run_id!r}")
-        self.changed()
+        self.on_change()
 
     def runs(self, connection_id: str) -> list[dict[str, Any]]:
-        """Give the runs of a connection as the API would show them in full, oldest first."""
-        with self.platform.lock:
-            show = self.platform.show(self.url)
-            return [show.run(run) for run in self.platform.connection(connection_id).runs]
+        """Return the full runs of a connection as in the API, oldest first."""
+        with self.store.lock:
+            serializer = self._serializer()
+            return [serializer.run(run) for run in self.store.connection(connection_id).runs]
 
     def newest_runs(self, limit: int, connection_id: str | None = None) -> list[dict[str, Any]]:
-        """Give the newest runs of each connection, or of one, oldest first and at most so many."""
-        with self.platform.lock:
-            ids = list(self.platform.connections) if connection_id is None else [connection_id]
-            show = self.platform.show(self.url)
-            shown: list[dict[str, Any]] = []
-            for one in ids:
-                room = max(0, limit - len(shown))
-                runs = self.platform.connection(one).runs
-                shown += [show.run(run) for run in (runs[-room:] if room else [])]
-            return shown
+        """Return the newest runs per connection, or of one connection, oldest first and at most ``limit``."""
+        with self.store.lock:
+            connection_ids = list(self.store.connections) if connection_id is None else [connection_id]
+            serializer = self._serializer()
+            result: list[dict[str, Any]] = []
+            for one in connection_ids:
+                remaining = max(0, limit - len(result))
+                runs = self.store.connection(one).runs
+                result += [serializer.run(run) for run in (runs[-remaining:] if remaining else [])]
+            return result
 
-    # Trouble
+    def _serializer(self) -> Serializer:
+        clock = self.store.clock
+        return Serializer(clock.now(), clock.skew, self.get_url(), self.store.quirks)
 
-    @property
-    def oddities(self) -> Oddities:
-        """Switches for liberties that the service takes with its documentation."""
-        return self.platform.oddities
+    # Faults, quirks and limits
 
     def fail(
         self,
@@ -265,18 +270,21 @@ class Steering:
         processed: bool | None = None,
     ) -> None:
         """
-        Script a fault; what the kinds do is said in ``emulator.faults.KIND_NOTES``.
+        Script a fault. ``itwin_emulator.http.faults.KIND_NOTES`` describes the kinds.
 
         :param operation: id of an operation (``get-storage-connection-run``), ``token``, ``discovery``, or a pattern with ``*``
-        :param times: for so many requests; None: until :meth:`heal`
-        :param status: answer with this status (503), its documented body if none is given
-        :param body: bytes or text as they are, anything else as JSON
-        :param connection_id: only for requests about this connection
-        :param after: let so many requests pass first
-        :param lasting: heal by itself after so many real seconds
-        :param processed: process the request although the answer is bad
+        :param times: number of requests; None: all, until :meth:`clear_faults`
+        :param status: status of the response; its body is the documented one by default
+        :param body: bytes or str are sent unchanged, all else as JSON
+        :param seconds: duration, for kinds that take time
+        :param location: target of a redirect
+        :param size: size of the body, for kinds with large bodies
+        :param connection_id: affect only requests about this connection
+        :param after: number of matching requests that pass first
+        :param lasting: expire after this number of real seconds
+        :param processed: whether to process the request in spite of the fault; None: the default of the kind
         """
-        given: dict[str, Any] = {
+        data: dict[str, Any] = {
             "operation": operation,
             "times": times,
             "kind": kind or "status",
@@ -291,90 +299,77 @@ class Steering:
             "lasting": lasting,
             "processed": processed,
         }
-        self.script(validation.build(Fault, given, "fault"))
+        self.add_fault(validation.build(Fault, data, "fault"))
 
-    def script(self, fault: Fault) -> None:
-        """Script a fault that is made already."""
-        self._faults.add(dataclasses.replace(fault), self.clock.now())
+    def add_fault(self, fault: Fault) -> None:
+        """Script a fault; the object itself is not changed."""
+        self.faults.add(replace(fault), self.store.clock.now())
 
     def outage(self, seconds: float, operation: str = "*", *, status: int = 503, kind: FaultKind = "status") -> None:
-        """Let every request fail for so many real seconds."""
+        """Make all requests fail for this number of real seconds."""
         self.fail(operation, None, status, kind=kind, lasting=seconds)
 
-    def heal(self, operation: str | None = None) -> int:
-        """Drop the faults that wait, all or those of one operation; gives their number."""
-        return self._faults.heal(operation)
+    def clear_faults(self, operation: str | None = None) -> int:
+        """Remove all faults, or those with this operation or pattern, and return their number."""
+        return self.faults.clear(operation)
+
+    def set_quirks(self, data: Mapping[str, Any]) -> Quirks:
+        """Switch the quirks that are named in ``data``, and return all quirks."""
+        quirks = validation.build(Quirks, data, "quirks")
+        for name in data:
+            setattr(self.store.quirks, name, getattr(quirks, name))
+        self.on_change()
+        return self.store.quirks
+
+    def reset_quirks(self) -> Quirks:
+        """Switch all quirks off, and return them."""
+        self.store.quirks.reset()
+        self.on_change()
+        return self.store.quirks
 
     def revoke_tokens(self) -> None:
-        """Make every token issued so far worthless."""
-        self.desk.revoke_all()
-        self.changed()
+        """Invalidate all tokens issued so far."""
+        self.tokens.revoke_all()
+        self.on_change()
 
-    def use_tier(self, tier: str | None, code: str = "RateLimitExceeded") -> None:
-        """Limit the rate of requests as a tier does, or not at all; ``code`` is the code of the 429."""
-        if tier is not None and tier not in self.limiter.limits:
-            raise ValueError(f"tier must be one of {', '.join(self.limiter.limits)}, not {tier!r}")
+    def set_tier(self, tier: str | None, code: str = "RateLimitExceeded") -> None:
+        """
+        Set the rate-limit tier.
+
+        :param tier: None: no limit
+        :param code: error code of the 429
+        """
+        if tier is not None and tier not in self.rate_limiter.limits:
+            raise ValueError(f"tier must be one of {', '.join(self.rate_limiter.limits)}, not {tier!r}")
         if code not in ("RateLimitExceeded", "TooManyRequests"):
             raise ValueError(f"code must be RateLimitExceeded or TooManyRequests, not {code!r}")
-        self.limiter.tier, self.limiter.code = tier, code
-        self.limiter.forget()
+        self.rate_limiter.tier, self.rate_limiter.code = tier, code
+        self.rate_limiter.reset()
 
     def limit_rate(self, per_minute: int | None = None, per_hour: int | None = None) -> None:
-        """Limit the rate of requests of each client to any numbers."""
-        self.limiter.limits = dict(TIERS) | {"own": Limit(per_minute, per_hour)}
-        self.use_tier("own", self.limiter.code)
+        """Set a custom rate limit per client; None: no limit."""
+        self.rate_limiter.limits = dict(TIERS) | {"own": Limit(per_minute, per_hour)}
+        self.set_tier("own", self.rate_limiter.code)
 
-    # Looking
+    # Status
 
     def overview(self) -> dict[str, Any]:
-        """Give the settings, without secrets."""
-        with self.platform.lock:
+        """Return settings, clients, quirks, faults and connections as JSON data, without secrets."""
+        with self.store.lock:
             return {
-                "url": self.url,
-                "speed": self.clock.speed,
-                "clockSkew": self.clock.skew,
-                "tokenLifetime": self.desk.lifetime,
-                "tier": self.limiter.tier,
-                "requests": len(self.journal),
-                "clients": [
-                    {
-                        "id": one.id,
-                        "registered": one.registered,
-                        "everywhere": one.everywhere,
-                        "signedIn": one.signed_in,
-                    }
-                    for one in self.platform.clients.values()
-                ],
-                "oddities": asdict(self.oddities),
-                "faults": [asdict(fault) for fault in self._faults.pending()],
-                "connections": [
-                    {
-                        "id": one.id,
-                        "kind": one.kind,
-                        "displayName": one.display_name,
-                        "iModelId": one.imodel_id,
-                        "authenticationType": one.authentication_type,
-                        "files": len(one.files),
-                        "runs": len(one.runs),
-                    }
-                    for one in self.platform.connections.values()
-                ],
+                "url": self.get_url(),
+                "speed": self.store.clock.speed,
+                "clockSkew": self.store.clock.skew,
+                "tokenLifetime": self.tokens.lifetime,
+                "tier": self.rate_limiter.tier,
+                "requests": len(self.request_log),
+                "quirks": asdict(self.store.quirks),
+                "faults": [asdict(fault) for fault in self.faults.pending()],
+                **dashboard.entities(self.store),
             }
 
-    def watch(self) -> dict[str, Any]:
-        """Give what the web page shows: connections with their newest runs, and the newest requests."""
-        with self.platform.lock:
-            seen = dashboard.watch(self.platform, self.journal)
-        return seen | {"faults": len(self._faults.pending()), "tier": self.limiter.tier}
-
-
-def _source_files(files: int | Iterable[FileLike] | None) -> list[SourceFile] | None:
-    if files is None:
-        return None
-    if isinstance(files, int):
-        return invent_files(files)
-    specs = []
-    for index, one in enumerate(files):
-        data = {"name": one} if isinstance(one, str) else one
-        specs.append(validation.convert(FileSpec, data, f"files[{index}]"))
-    return [spec.source_file() for spec in specs]
+    def dashboard(self) -> dict[str, Any]:
+        """Return the data of the dashboard: connections with their newest runs, and the newest requests."""
+        with self.store.lock:
+            data = dashboard.data(self.store, self.request_log)
+        return data | {"faults": len(self.faults.pending()), "tier": self.rate_limiter.tier}

@@ -1,41 +1,111 @@
-"""What a person wants to see at a glance: connections, how far their runs have come, and what was asked last."""
+"""The dashboard: its static files, and the data that it displays."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cache
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 from itwin_emulator.domain.clock import timestamp
 from itwin_emulator.domain.entities import Connection
 from itwin_emulator.domain.runs import Run
-from itwin_emulator.domain.store import Platform
-from itwin_emulator.http.request_log import Journal
+from itwin_emulator.domain.store import Store
+from itwin_emulator.http.request_log import RequestLog
 
-MOST_CONNECTIONS = 200
-MOST_RUNS = 8
-MOST_REQUESTS = 30
-MOST_FAILURES = 20
+MAX_CONNECTIONS = 200
+MAX_RUNS = 8
+MAX_REQUESTS = 30
+MAX_FAILURES = 20
+STATIC = Path(__file__).parent / "static"
+
+_TYPES = {
+    "index.html": "text/html; charset=utf-8",
+    "style.css": "text/css; charset=utf-8",
+    "app.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
-def watch(platform: Platform, journal: Journal) -> dict[str, Any]:
-    """Give it as JSON data; whoever calls holds the platform's lock."""
-    now = platform.clock.now()
-    skew = platform.clock.skew
-    catalog = platform.connections
-    active = platform.active_runs()
-    shown = list(islice(catalog.values(), MOST_CONNECTIONS))
-    if len(catalog) > len(shown):
-        # Those at work come first when there are more than a page should show.
+@dataclass(frozen=True, slots=True)
+class StaticFile:
+    """A static file and its response headers."""
+
+    body: bytes
+    headers: dict[str, str]
+
+
+def find_file(method: str, segments: tuple[str, ...]) -> StaticFile | None:
+    """Return the static file of a request, or None."""
+    if method not in ("GET", "HEAD"):
+        return None
+    if segments == ("",):
+        return _read("index.html")
+    if segments == ("favicon.ico",):
+        return _read("icon.svg")
+    if len(segments) == 3 and segments[:2] == ("emulator", "static") and segments[2] in _TYPES:
+        return _read(segments[2])
+    return None
+
+
+@cache
+def _read(name: str) -> StaticFile:
+    headers = {
+        "Content-Type": _TYPES[name],
+        "Cache-Control": "no-cache",
+        "Content-Security-Policy": _POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+    }
+    return StaticFile((STATIC / name).read_bytes(), headers)
+
+
+def entities(store: Store) -> dict[str, Any]:
+    """Return clients and connections, without secrets; the caller holds the lock of the store."""
+    return {
+        "clients": [
+            {"id": one.id, "registered": one.registered, "everywhere": one.everywhere, "signedIn": one.signed_in}
+            for one in store.clients.values()
+        ],
+        "connections": [
+            {
+                "id": one.id,
+                "kind": one.kind,
+                "displayName": one.display_name,
+                "iModelId": one.imodel_id,
+                "authenticationType": one.authentication_type,
+                "files": len(one.files),
+                "runs": len(one.runs),
+            }
+            for one in store.connections.values()
+        ],
+    }
+
+
+def data(store: Store, request_log: RequestLog) -> dict[str, Any]:
+    """Return the data of the dashboard; the caller holds the lock of the store."""
+    now = store.clock.now()
+    skew = store.clock.skew
+    catalog = store.connections
+    active = store.active_runs()
+    displayed = list(islice(catalog.values(), MAX_CONNECTIONS))
+    if len(catalog) > len(displayed):
+        # If there are too many connections, those with active runs come first.
         busy = {run.connection_id: catalog[run.connection_id] for run in active if run.connection_id in catalog}
-        idle = (one for one in shown if one.id not in busy)
-        shown = list(islice(chain(busy.values(), idle), MOST_CONNECTIONS))
+        idle = (one for one in displayed if one.id not in busy)
+        displayed = list(islice(chain(busy.values(), idle), MAX_CONNECTIONS))
     return {
         "now": timestamp(now + skew),
-        "speed": platform.clock.speed,
-        "requests": len(journal),
+        "speed": store.clock.speed,
+        "requests": len(request_log),
         "active": len(active),
-        "hidden": len(catalog) - len(shown),
-        "connections": [_connection(platform, one, now, skew) for one in shown],
+        "hidden": len(catalog) - len(displayed),
+        "connections": [_connection(store, one, now, skew) for one in displayed],
         "recent": [
             {
                 "at": timestamp(entry.at),
@@ -47,14 +117,14 @@ def watch(platform: Platform, journal: Journal) -> dict[str, Any]:
                 "client": entry.client_id,
                 "fault": entry.fault,
             }
-            for entry in journal.latest(MOST_REQUESTS)
+            for entry in request_log.latest(MAX_REQUESTS)
         ],
     }
 
 
-def _connection(platform: Platform, connection: Connection, now: float, skew: float) -> dict[str, Any]:
-    imodel = platform.imodels[connection.imodel_id]
-    itwin = platform.itwins[imodel.itwin_id]
+def _connection(store: Store, connection: Connection, now: float, skew: float) -> dict[str, Any]:
+    imodel = store.imodels[connection.imodel_id]
+    itwin = store.itwins[imodel.itwin_id]
     return {
         "id": connection.id,
         "kind": connection.kind,
@@ -64,7 +134,7 @@ def _connection(platform: Platform, connection: Connection, now: float, skew: fl
         "authenticationType": connection.authentication_type,
         "files": len(connection.files),
         "runCount": len(connection.runs),
-        "runs": [_run(run, now, skew) for run in connection.runs[: -MOST_RUNS - 1 : -1]],
+        "runs": [_run(run, now, skew) for run in connection.runs[: -MAX_RUNS - 1 : -1]],
     }
 
 
@@ -73,23 +143,23 @@ def _run(run: Run, now: float, skew: float) -> dict[str, Any]:
     active = run.is_active(now)
     total = done = failed = 0
     failures: list[dict[str, Any]] = []
-    for bundle in run.bundles():
-        for work in bundle.works:
+    for job in run.jobs():
+        for task in job.tasks:
             total += 1
-            if elapsed < work.ends:
+            if elapsed < task.ends:
                 continue
             done += 1
-            if work.result not in ("Success", "Skipped"):
+            if task.result not in ("Success", "Skipped"):
                 failed += 1
-                if work.failure is not None and len(failures) < MOST_FAILURES:
+                if task.failure is not None and len(failures) < MAX_FAILURES:
                     failures.append(
                         {
-                            "file": work.file.name,
-                            "connector": work.file.connector_type,
-                            "result": work.result,
-                            "message": work.failure.message,
-                            "details": work.failure.details,
-                            "canUserFix": work.failure.can_user_fix,
+                            "file": task.file.name,
+                            "connector": task.file.connector_type,
+                            "result": task.result,
+                            "message": task.failure.message,
+                            "details": task.failure.details,
+                            "canUserFix": task.failure.can_user_fix,
                         }
                     )
     return {

@@ -1,26 +1,26 @@
 """
-Scenario files: what exists on the emulated platform at the start, and how its runs go, written in TOML.
+Scenarios: TOML files that define the entities at the start and the plans of their runs.
 
-A scenario that comes with the emulator is named (``demo``); any other is the path of a file. ``scenarios/demo.toml`` is the
-best description of the format.
+Built-in scenarios have names (``demo``); all others are file paths. ``scenarios/demo.toml`` documents the format.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from itwin_emulator.admin import validation
 from itwin_emulator.admin.validation import SchemaError
 from itwin_emulator.domain import ids
-from itwin_emulator.domain.entities import Client, SourceFile, invent_files
+from itwin_emulator.domain.entities import Client
 from itwin_emulator.domain.kinds import Kind
-from itwin_emulator.domain.quirks import Oddities
+from itwin_emulator.domain.quirks import Quirks
 from itwin_emulator.domain.run_plans import RunPlan
-from itwin_emulator.domain.store import Platform
+from itwin_emulator.domain.source_files import SourceFile, invent_files
+from itwin_emulator.domain.store import Store
 from itwin_emulator.http.rate_limit import TIERS
 
 SCENARIOS = Path(__file__).parent / "scenarios"
@@ -36,12 +36,12 @@ CONNECTOR_OF_EXTENSION = {
     "kml": "GEOSPATIAL",
     "vue": "SPXREVIEW",
 }
-"""Which connector a file goes to when nobody says."""
+"""The default connector of a file."""
 
 
 @dataclass(frozen=True, slots=True)
 class ITwinSpec:
-    """An iTwin and the clients that were invited to it."""
+    """An iTwin and the roles of clients in it."""
 
     id: str
     display_name: str | None = None
@@ -67,7 +67,7 @@ class FileSpec:
     id: str | None = None
 
     def source_file(self) -> SourceFile:
-        """Make the file."""
+        """Create the source file."""
         extension = self.name.rpartition(".")[2].lower()
         return SourceFile(
             file_id=self.file_id or ids.derived_id("file", self.name),
@@ -77,9 +77,12 @@ class FileSpec:
         )
 
 
+FileLike = str | Mapping[str, Any] | FileSpec
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionSpec:
-    """A connection and how its runs go."""
+    """A connection and the plans of its runs."""
 
     id: str
     kind: Kind = "storage"
@@ -87,70 +90,92 @@ class ConnectionSpec:
     display_name: str | None = None
     authentication_type: Literal["User", "Service"] = "Service"
     owner: str | None = None
-    """The client whose stored sign-in its runs use, for a ``User`` connection."""
+    """The client whose stored sign-in the runs of a ``User`` connection use."""
     owner_signed_in: bool = False
-    """Whether a sign-in is stored, whoever the owner is."""
+    """Whether a sign-in is stored, independent of the owner."""
     files: tuple[FileSpec, ...] | None = None
     invent_files: int | None = None
     run: RunPlan = field(default_factory=RunPlan)
-    """How its runs usually go."""
+    """The plan of its runs."""
     next_runs: tuple[RunPlan, ...] = ()
-    """How its next runs go, one after the other, before the usual applies."""
+    """Plans of its next runs, one each, before the default plan applies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """All that a scenario file can say."""
+    """The content of a scenario file."""
 
     description: str = ""
     tier: str | None = None
-    """Rate-limit tier of all clients that have none of their own."""
-    oddities: Oddities | None = None
+    """Rate-limit tier of all clients without their own."""
+    quirks: Quirks | None = None
     client: tuple[Client, ...] = ()
     itwin: tuple[ITwinSpec, ...] = ()
     imodel: tuple[IModelSpec, ...] = ()
     connection: tuple[ConnectionSpec, ...] = ()
 
-    def apply(self, platform: Platform, where: str = "scenario") -> None:
-        """Make it so."""
-        if self.oddities is not None:
-            for option in fields(Oddities):
-                setattr(platform.oddities, option.name, getattr(self.oddities, option.name))
+    def apply(self, store: Store, where: str = "scenario") -> None:
+        """
+        Create the entities in a store.
+
+        :param where: name of the scenario in error messages
+        :raises SchemaError: the scenario is invalid
+        """
+        if self.quirks is not None:
+            store.quirks.update(self.quirks)
         if self.tier is not None and self.tier not in TIERS:
             raise SchemaError(f"{where}: tier: {self.tier!r} is not allowed; allowed: {', '.join(TIERS)}")
         for client in self.client:
-            platform.clients[client.id] = replace(client)
+            store.clients[client.id] = replace(client)
         for itwin in self.itwin:
-            platform.add_itwin(itwin.id, itwin.display_name).members.update(itwin.members)
+            store.add_itwin(itwin.id, itwin.display_name).members.update(itwin.members)
         for index, imodel in enumerate(self.imodel):
-            if imodel.itwin is not None and imodel.itwin not in platform.itwins:
-                raise SchemaError(f"{where}: imodel[{index}].itwin: there is no itwin {imodel.itwin!r}")
-            platform.add_imodel(imodel.id, imodel.itwin, imodel.display_name)
+            if imodel.itwin is not None and imodel.itwin not in store.itwins:
+                raise SchemaError(f"{where}: imodel[{index}].itwin: unknown itwin {imodel.itwin!r}")
+            store.add_imodel(imodel.id, imodel.itwin, imodel.display_name)
         for index, one in enumerate(self.connection):
-            place = f"{where}: connection[{index}]"
-            if one.imodel is not None and one.imodel not in platform.imodels:
-                raise SchemaError(f"{place}.imodel: there is no imodel {one.imodel!r}")
-            _add_connection(platform, one, place)
+            location = f"{where}: connection[{index}]"
+            if one.imodel is not None and one.imodel not in store.imodels:
+                raise SchemaError(f"{location}.imodel: unknown imodel {one.imodel!r}")
+            _add_connection(store, one, location)
 
 
-def _add_connection(platform: Platform, spec: ConnectionSpec, place: str) -> None:
+def _add_connection(store: Store, spec: ConnectionSpec, location: str) -> None:
     files = None if spec.files is None else [file.source_file() for file in spec.files]
     if spec.invent_files is not None:
         files = (files or []) + invent_files(spec.invent_files)
     try:
-        connection = platform.add_connection(
+        connection = store.add_connection(
             spec.kind, spec.id, spec.imodel, spec.display_name, spec.authentication_type, files
         )
     except ValueError as error:
-        raise SchemaError(f"{place}: {error}") from error
+        raise SchemaError(f"{location}: {error}") from error
     connection.owner = spec.owner
     connection.owner_signed_in = spec.owner_signed_in
-    connection.usual_plan = spec.run
+    connection.default_plan = spec.run
     connection.next_plans = list(spec.next_runs)
 
 
+def source_files(files: int | Iterable[FileLike] | None) -> list[SourceFile] | None:
+    """Create source files: from names, dicts or specifications; from a number, that many invented ones; None for None."""
+    if files is None:
+        return None
+    if isinstance(files, int):
+        return invent_files(files)
+    specs = []
+    for index, one in enumerate(files):
+        data = {"name": one} if isinstance(one, str) else one
+        specs.append(validation.convert(FileSpec, data, f"files[{index}]"))
+    return [spec.source_file() for spec in specs]
+
+
 def load(source: str | Path | Mapping[str, Any]) -> tuple[Scenario, str]:
-    """Read a scenario by name, from a file, or from data; also give the name to use for it in errors."""
+    """
+    Read a scenario: a built-in name, a file path, or the data itself.
+
+    :return: the scenario, and its name for error messages
+    :raises SchemaError: the scenario cannot be read or is invalid
+    """
     if isinstance(source, Mapping):
         return validation.build(Scenario, source, "scenario"), "scenario"
     path = _find(source)
@@ -158,14 +183,14 @@ def load(source: str | Path | Mapping[str, Any]) -> tuple[Scenario, str]:
         with path.open("rb") as file:
             data = tomllib.load(file)
     except OSError as error:
-        raise SchemaError(f"{path}: cannot be read: {error.strerror}") from error
+        raise SchemaError(f"{path}: cannot read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SchemaError(f"{path}: not a TOML file: {error}") from error
     return validation.build(Scenario, data, str(path)), str(path)
 
 
 def names() -> list[str]:
-    """Give the names of the scenarios that come with the emulator."""
+    """Return the names of the built-in scenarios."""
     return sorted(path.stem for path in SCENARIOS.glob("*.toml"))
 
 
@@ -174,5 +199,5 @@ def _find(source: str | Path) -> Path:
         return SCENARIOS / f"{source}.toml"
     path = Path(source)
     if not path.is_file():
-        raise SchemaError(f"there is no scenario file {str(source)!r}; built in are: {', '.join(names())}")
+        raise SchemaError(f"no scenario file {str(source)!r}; built-in scenarios: {', '.join(names())}")
     return path

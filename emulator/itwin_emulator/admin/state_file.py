@@ -1,8 +1,8 @@
 """
-Keeping the platform's state in a file, so that it survives a restart of the emulator.
+The state file: keeps the state of the emulator across restarts.
 
-Runs go on while the emulator is down, as they would elsewhere: what is kept is when they started and what was planned.
-The file holds client secrets and the key that tokens are signed with, and only its owner may read it.
+Runs continue while the emulator is stopped: the file contains their start and their plan. It also contains client secrets and the
+signing key of the tokens; only its owner can read it.
 """
 
 from __future__ import annotations
@@ -10,44 +10,51 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 from itwin_emulator.admin import validation
 from itwin_emulator.admin.validation import SchemaError
-from itwin_emulator.domain.entities import Client, Connection, IModel, ITwin, SourceFile
-from itwin_emulator.domain.quirks import Oddities
+from itwin_emulator.domain.entities import Client, Connection, IModel, ITwin
+from itwin_emulator.domain.quirks import Quirks
 from itwin_emulator.domain.run_plans import RunPlan
 from itwin_emulator.domain.runs import Run
-from itwin_emulator.domain.store import Platform
-from itwin_emulator.http.oauth import TokenDesk
+from itwin_emulator.domain.source_files import SourceFile
+from itwin_emulator.domain.store import Store
+from itwin_emulator.http.oauth import TokenService
 
 VERSION = 1
-AT_ONCE = 50
-"""Connections that are told while nobody else may do anything."""
+BATCH_SIZE = 50
+"""Connections that are serialized while the store is locked."""
+SYNC_LIMIT = 0.05
+"""Seconds that a request may wait for the state to be written."""
+IDLE_FACTOR = 20.0
+"""Pause between writes as a multiple of the duration of the last write."""
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _T = TypeVar("_T")
 _PLAIN = ("id", "kind", "imodel_id", "display_name", "authentication_type", "owner", "owner_signed_in", "planned")
 
 
 class StateFile:
-    """A file with the state of a platform."""
+    """A file that contains the state of an emulator."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def exists(self) -> bool:
-        """Tell whether there is anything to go on with."""
+        """Return whether the file exists."""
         return self.path.exists()
 
-    def save(self, platform: Platform, desk: TokenDesk) -> None:
-        """Write the state; a reader sees the old file or the new one, and never a part."""
+    def save(self, store: Store, tokens: TokenService) -> None:
+        """Write the state atomically: a reader sees the old file or the new one."""
         descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.writelines(dump(platform, desk))
+                file.writelines(dump(store, tokens))
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(self.path)
@@ -55,107 +62,181 @@ class StateFile:
             Path(name).unlink(missing_ok=True)
             raise
 
-    def load(self, platform: Platform, desk: TokenDesk) -> None:
-        """Read the state."""
+    def load(self, store: Store, tokens: TokenService) -> None:
+        """
+        Restore the state from the file.
+
+        :raises SchemaError: the file cannot be read or is invalid
+        """
         try:
             data = json.loads(self.path.read_text(encoding="utf-8"))
-            restore(platform, desk, data)
+            restore(store, tokens, data)
         except OSError as error:
-            raise SchemaError(f"{self.path}: cannot be read: {error.strerror}") from error
+            raise SchemaError(f"{self.path}: cannot read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SchemaError(f"{self.path}: not a state file of this emulator: {error}") from error
 
 
-def dump(platform: Platform, desk: TokenDesk) -> Iterator[str]:
-    """
-    Give the state as JSON, piece by piece.
+class StateWriter:
+    """Writes the state file: after each change while writing is fast, periodically in a thread otherwise."""
 
-    Between the pieces others may do what they like: each connection is told as it is at one moment, not all of them at the
-    same one.
+    def __init__(self, file: StateFile, store: Store, tokens: TokenService) -> None:
+        self._file = file
+        self._store = store
+        self._tokens = tokens
+        self._write_time = 0.0
+        self._failure: OSError | None = None
+        self._lock = threading.Lock()
+        self._dirty = threading.Event()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def load(self) -> bool:
+        """Restore the state if the file exists, and return whether it does."""
+        if not self._file.exists():
+            return False
+        self._file.load(self._store, self._tokens)
+        return True
+
+    def changed(self) -> None:
+        """
+        Schedule a write of the state file.
+
+        :raises OSError: this or the previous write failed
+        """
+        with self._lock:
+            failure, self._failure = self._failure, None
+            if failure is not None:
+                raise failure
+            if self._write_time < SYNC_LIMIT:
+                self._save()
+                return
+            self._dirty.set()
+            if self._thread is None:
+                self._stop.clear()
+                self._thread = threading.Thread(
+                    target=self._write_in_background, name="itwin-emulator-state", daemon=True
+                )
+                self._thread.start()
+
+    def close(self) -> None:
+        """Write pending changes and stop."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._dirty.is_set():
+            self._save()
+
+    def _write_in_background(self) -> None:
+        while not self._stop.wait(max(1.0, IDLE_FACTOR * self._write_time)):
+            if not self._dirty.is_set():
+                continue
+            try:
+                self._save()
+            except OSError as error:
+                # Raised by the next call of changed().
+                self._failure = error
+
+    def _save(self) -> None:
+        # Cleared first: changes during the write may be missing from the file.
+        self._dirty.clear()
+        began = time.monotonic()
+        try:
+            self._file.save(self._store, self._tokens)
+        except BaseException:
+            self._dirty.set()
+            raise
+        self._write_time = time.monotonic() - began
+
+
+def dump(store: Store, tokens: TokenService) -> Iterator[str]:
     """
-    with platform.lock:
-        connections = list(platform.connections.values())
+    Return the state as JSON, in parts.
+
+    The store is unlocked between parts: each connection is consistent in itself, but not with other connections.
+    """
+    with store.lock:
+        connections = list(store.connections.values())
         head = {
             "version": VERSION,
-            "desk": desk.dump(),
-            "oddities": asdict(platform.oddities),
-            "clients": [asdict(one) for one in platform.clients.values()],
-            "itwins": [asdict(one) for one in platform.itwins.values()],
-            "imodels": [_plain(one) for one in platform.imodels.values()],
+            "tokens": tokens.dump(),
+            "quirks": asdict(store.quirks),
+            "clients": [asdict(one) for one in store.clients.values()],
+            "itwins": [asdict(one) for one in store.itwins.values()],
+            "imodels": [_as_dict(one) for one in store.imodels.values()],
         }
     yield _ENCODER.encode(head).removesuffix("}") + ',"connections":['
-    texts = _Texts()
-    for start in range(0, len(connections), AT_ONCE):
-        with platform.lock:
-            part = [texts.of_connection(one) for one in connections[start : start + AT_ONCE]]
+    encoder = _Encoder()
+    for start in range(0, len(connections), BATCH_SIZE):
+        with store.lock:
+            part = [encoder.connection(one) for one in connections[start : start + BATCH_SIZE]]
         yield ("," if start else "") + ",".join(part)
     yield "]}"
 
 
-def restore(platform: Platform, desk: TokenDesk, data: dict[str, Any]) -> None:
-    """Fill an empty platform with what was dumped."""
+def restore(store: Store, tokens: TokenService, data: dict[str, Any]) -> None:
+    """Restore a dumped state into an empty store."""
     if data["version"] != VERSION:
         raise ValueError(f"version {data['version']!r} instead of {VERSION}")
-    desk.restore(data["desk"])
-    oddities = validation.build(Oddities, data["oddities"], "oddities")
-    for field in fields(Oddities):
-        setattr(platform.oddities, field.name, getattr(oddities, field.name))
+    tokens.restore(data["tokens"])
+    store.quirks.update(validation.build(Quirks, data["quirks"], "quirks"))
     for one in data["clients"]:
         client = validation.build(Client, one, "client")
-        platform.clients[client.id] = client
+        store.clients[client.id] = client
     for one in data["itwins"]:
         itwin = validation.build(ITwin, one, "itwin")
-        platform.itwins[itwin.id] = itwin
+        store.itwins[itwin.id] = itwin
     for one in data["imodels"]:
         imodel = validation.build(IModel, one, "imodel")
-        platform.imodels[imodel.id] = imodel
-    things = _Things()
+        store.imodels[imodel.id] = imodel
+    decoder = _Decoder()
     for one in data["connections"]:
-        platform.adopt(things.connection(one))
+        store.restore_connection(decoder.connection(one))
 
 
-class _Texts:
-    """Turns things into JSON; what many runs have in common only once."""
+class _Encoder:
+    """Encodes objects as JSON; objects that many runs share are encoded once."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[object, str]] = {}
 
-    def of_connection(self, connection: Connection) -> str:
+    def connection(self, connection: Connection) -> str:
         plain: dict[str, Any] = {name: getattr(connection, name) for name in _PLAIN}
-        plans = ",".join(map(self._of_plan, connection.next_plans))
-        files = ",".join(map(self._of_file, connection.files))
-        runs = ",".join(map(self._of_run, connection.runs))
+        plans = ",".join(map(self._plan, connection.next_plans))
+        files = ",".join(map(self._file, connection.files))
+        runs = ",".join(map(self._run, connection.runs))
         return (
             _ENCODER.encode(plain).removesuffix("}")
-            + f',"files":[{files}],"usual_plan":{self._of_plan(connection.usual_plan)}'
+            + f',"files":[{files}],"default_plan":{self._plan(connection.default_plan)}'
             + f',"next_plans":[{plans}],"runs":[{runs}]}}'
         )
 
-    def _of_run(self, run: Run) -> str:
+    def _run(self, run: Run) -> str:
         plain = {"id": run.id, "started": run.started, "speed": run.speed, "ended_early": run.ended_early}
-        files = ",".join(map(self._of_file, run.files))
-        return _ENCODER.encode(plain).removesuffix("}") + f',"plan":{self._of_plan(run.plan)},"files":[{files}]}}'
+        files = ",".join(map(self._file, run.files))
+        return _ENCODER.encode(plain).removesuffix("}") + f',"plan":{self._plan(run.plan)},"files":[{files}]}}'
 
-    def _of_plan(self, plan: RunPlan) -> str:
-        return self._once(plan, asdict)
+    def _plan(self, plan: RunPlan) -> str:
+        return self._encode_once(plan, asdict)
 
-    def _of_file(self, file: SourceFile) -> str:
-        return self._once(file, _plain)
+    def _file(self, file: SourceFile) -> str:
+        return self._encode_once(file, _as_dict)
 
-    def _once(self, thing: _T, make: Callable[[_T], dict[str, Any]]) -> str:
-        known = self._known.get(id(thing))
-        # The thing is held on to, so that no other can get its place in memory meanwhile.
+    def _encode_once(self, value: _T, make: Callable[[_T], dict[str, Any]]) -> str:
+        known = self._known.get(id(value))
+        # A reference is kept, so that the id is not reused.
         if known is None:
-            known = self._known[id(thing)] = (thing, _ENCODER.encode(make(thing)))
+            known = self._known[id(value)] = (value, _ENCODER.encode(make(value)))
         return known[1]
 
 
-def _plain(thing: SourceFile | IModel) -> dict[str, Any]:
-    return {name: getattr(thing, name) for name in thing.__dataclass_fields__}
+def _as_dict(value: SourceFile | IModel) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
-class _Things:
-    """Makes things out of JSON; what many runs have in common only once."""
+class _Decoder:
+    """Decodes objects from JSON; objects that many runs share are decoded once."""
 
     def __init__(self) -> None:
         self._files: dict[tuple[tuple[str, Any], ...], SourceFile] = {}
@@ -165,7 +246,7 @@ class _Things:
         connection = Connection(
             **{name: data[name] for name in _PLAIN},
             files=[self._file(file) for file in data["files"]],
-            usual_plan=self._plan(data["usual_plan"], "usual_plan"),
+            default_plan=self._plan(data["default_plan"], "default_plan"),
             next_plans=[self._plan(plan, "next_plans") for plan in data["next_plans"]],
         )
         connection.runs = [self._run(run, connection) for run in data["runs"]]

@@ -1,8 +1,8 @@
 """
-Reading outside data (scenario files, control requests, keyword arguments) into dataclasses, with plain errors.
+Validation of external data (scenario files, control requests, keyword arguments) by dataclasses and annotations.
 
-The fields of a dataclass are the whole description of what is allowed, so a scenario file, a control request and a Python
-call accept the same names and refuse the same mistakes.
+The fields of a dataclass are the whole schema: scenario files, control requests and Python calls accept the same names and reject
+the same mistakes.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 T = TypeVar("T")
 
-_HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
+_CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 
 class SchemaError(ValueError):
-    """Something in the given data is not allowed; the message says where, what, and what would be allowed."""
+    """Invalid data; the message contains the location, the value and what is allowed."""
 
 
 @cache
@@ -37,20 +37,25 @@ def _fields(cls: type[Any]) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
 
 
 def snake(name: str) -> str:
-    """Turn ``canUserFix`` into ``can_user_fix``: both spellings are welcome in outside data."""
-    return _HUMP.sub(lambda hump: "_" + hump.group(1).lower(), name)
+    """Convert ``canUserFix`` to ``can_user_fix``; external data may use both spellings."""
+    return _CAMEL.sub(lambda match: "_" + match.group(1).lower(), name)
 
 
 def build(cls: type[T], data: object, where: str) -> T:
-    """Make an object of a dataclass from a mapping; ``where`` says in errors what is being read."""
+    """
+    Build a dataclass object from a mapping.
+
+    :param where: name of the data in error messages
+    :raises SchemaError: the data is invalid
+    """
     if not isinstance(data, Mapping):
-        raise SchemaError(f"{where}: expected a table of keys and values, got {_kind(data)}")
+        raise SchemaError(f"{where}: expected an object, got {_kind(data)}")
     allowed: dict[str, tuple[dataclasses.Field[Any], Any]] = _fields(cls)  # type: ignore[arg-type] # classes are hashable
     values: dict[str, Any] = {}
     for key, value in data.items():
         name = snake(str(key))
         if name not in allowed:
-            raise SchemaError(f"{where}: unknown key {str(key)!r}{_hint(name, list(allowed))}")
+            raise SchemaError(f"{where}: unknown key {str(key)!r}{_suggestion(name, list(allowed))}")
         values[name] = convert(allowed[name][1], value, f"{where}.{key}")
     missing = [
         name
@@ -68,15 +73,20 @@ def build(cls: type[T], data: object, where: str) -> T:
 
 
 def arguments(function: Callable[..., object], data: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Check keyword arguments that came from outside against the annotations of the function that they are for."""
-    # Without the object that a method belongs to: what is remembered is remembered for good.
+    """
+    Validate external keyword arguments against the annotations of a function.
+
+    :param where: name of the data in error messages
+    :raises SchemaError: an argument is invalid, unknown or missing
+    """
+    # The function, not the bound method: the cache would keep its object alive.
     hints = _hints(getattr(function, "__func__", function))
     allowed = [name for name in hints if name != "return"]
     values = {}
     for key, value in data.items():
         name = snake(str(key))
         if name not in allowed:
-            raise SchemaError(f"{where}: unknown key {str(key)!r}{_hint(name, allowed)}")
+            raise SchemaError(f"{where}: unknown key {str(key)!r}{_suggestion(name, allowed)}")
         values[name] = convert(hints[name], value, f"{where}.{key}")
     needed = [
         name
@@ -95,14 +105,16 @@ def _hints(function: Callable[..., object]) -> dict[str, Any]:
 
 
 def convert(hint: Any, value: object, where: str) -> Any:
-    """Check one value against one annotation and return it in that type."""
+    """Validate a value against an annotation, and return it in that type."""
     origin = get_origin(hint)
     if hint is Any:
         return value
     if origin is Literal:
         choices = get_args(hint)
         if value not in choices:
-            raise SchemaError(f"{where}: {value!r} is not allowed{_hint(str(value), [str(one) for one in choices])}")
+            raise SchemaError(
+                f"{where}: {value!r} is not allowed{_suggestion(str(value), [str(one) for one in choices])}"
+            )
         return value
     if origin in (Union, types.UnionType):
         return _convert_union(get_args(hint), value, where)
@@ -125,7 +137,7 @@ def convert(hint: Any, value: object, where: str) -> Any:
         return [convert(inner_hint, one, f"{where}[{index}]") for index, one in enumerate(value)]
     if origin in (dict, Mapping):
         if not isinstance(value, Mapping):
-            raise SchemaError(f"{where}: expected a table of keys and values, got {_kind(value)}")
+            raise SchemaError(f"{where}: expected an object, got {_kind(value)}")
         key_hint, value_hint = get_args(hint)
         return {
             convert(key_hint, key, f"{where}.{key}"): convert(value_hint, one, f"{where}.{key}")
@@ -139,26 +151,26 @@ def convert(hint: Any, value: object, where: str) -> Any:
 def _convert_union(hints: tuple[Any, ...], value: object, where: str) -> Any:
     if value is None and type(None) in hints:
         return None
-    complaints = []
+    errors = []
     for hint in hints:
         if hint is type(None):
             continue
         try:
             return convert(hint, value, where)
         except SchemaError as error:
-            complaints.append(error)
-    raise complaints[0]
+            errors.append(error)
+    raise errors[0]
 
 
 def _convert_plain(hint: Any, value: object, where: str) -> Any:
-    # bool is an int in Python, and in no configuration file.
+    # In Python bool is an int, in data it is not.
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value):
         return float(value)
     if hint is int and isinstance(value, int) and not isinstance(value, bool):
         return value
     if hint in (str, bool, bytes) and isinstance(value, hint):
         return value
-    expected = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", bytes: "bytes"}
+    expected = {str: "a string", int: "an integer", float: "a number", bool: "true or false", bytes: "bytes"}
     raise SchemaError(f"{where}: expected {expected.get(hint, hint)}, got {_kind(value)}")
 
 
@@ -169,18 +181,22 @@ def _is_finite(value: float) -> bool:
         return False
 
 
-def _hint(given: str, allowed: list[str]) -> str:
+def _suggestion(given: str, allowed: list[str]) -> str:
     near = difflib.get_close_matches(given, allowed, n=1)
-    guess = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{guess} Allowed: {', '.join(sorted(allowed))}" if guess else f"; allowed: {', '.join(sorted(allowed))}"
+    suggestion = f"; did you mean {near[0]!r}?" if near else ""
+    return (
+        f"{suggestion} Allowed: {', '.join(sorted(allowed))}"
+        if suggestion
+        else f"; allowed: {', '.join(sorted(allowed))}"
+    )
 
 
 def _kind(value: object) -> str:
-    names = {str: "the text", bool: "the truth value", int: "the number", float: "the number"}
+    names = {str: "the string", bool: "the boolean", int: "the number", float: "the number"}
     if type(value) in names:
         return f"{names[type(value)]} {value!r}"
     if isinstance(value, Mapping):
-        return "a table"
+        return "an object"
     if isinstance(value, list | tuple):
         return "a list"
-    return "nothing" if value is None else type(value).__name__
+    return "null" if value is None else type(value).__name__

@@ -1,1 +1,1 @@
-"""The operations of the API, one module for each resource, and how entities are serialized."""
+"""The emulated API: one module per resource, the serialization of entities, and their JSON cache."""

@@ -1,103 +1,108 @@
-"""The operations on runs: start one, look at one, list them."""
+"""Operations on runs: start, get, list."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from itwin_emulator.domain.entities import CONNECTOR_TYPES, Connection, SourceFile
+from itwin_emulator.api.request import ApiRequest
+from itwin_emulator.domain.entities import Connection
 from itwin_emulator.domain.kinds import KINDS
 from itwin_emulator.domain.runs import Run
-from itwin_emulator.http.errors import Answer, insufficient_permissions, invalid_value, unprocessable
-from itwin_emulator.http.request import Call
+from itwin_emulator.domain.source_files import CONNECTOR_TYPES, SourceFile
+from itwin_emulator.http import errors
+from itwin_emulator.http.errors import insufficient_permissions, invalid_value, unprocessable
+from itwin_emulator.http.responses import Response
 
 FOREIGN_ORIGIN = "https://api.bentley.example"
-"""Origin of links that lead somewhere else: a name that can never exist."""
+"""Origin of links to another host: a name that can never exist."""
 
 EXPORT_TYPES = ("IFC", "PDF")
 IFC_VERSIONS = ("IFC4.3", "IFC2x3", "IFC2x3 CV 2.0", "IFC4 RV 1.2")
 MANIFEST_ACTIONS = ("bridge", "unmap")
 
 
-def start_storage_run(call: Call) -> Answer:
-    """Answer ``POST .../storageconnections/{connectionId}/run``: there is no body to read."""
-    return _started(call, _startable(call), None)
+def start_storage_run(request: ApiRequest) -> Response:
+    """Start a run of a storage connection. The request has no body."""
+    return _start(request, _connection_to_start(request), None)
 
 
-def start_manifest_run(call: Call) -> Answer:
-    """Answer ``POST .../manifestconnections/{connectionId}/runs``: the body is the manifest."""
-    connection = _startable(call)
-    manifest = call.json(call.kind.invalid_run)
-    return _started(call, connection, _files_of_manifest(call, connection, manifest))
+def start_manifest_run(request: ApiRequest) -> Response:
+    """Start a run of a manifest connection. The body is the manifest."""
+    connection = _connection_to_start(request)
+    manifest = request.json(request.kind.invalid_run)
+    return _start(request, connection, _files_of_manifest(request, connection, manifest))
 
 
-def start_export_run(call: Call) -> Answer:
-    """Answer ``POST /export/connections/{connectionId}/runs``: the body says what to export."""
-    connection = _startable(call)
-    _check_export(call.json(call.kind.invalid_run), call.kind.invalid_run)
-    return _started(call, connection, None)
+def start_export_run(request: ApiRequest) -> Response:
+    """Start a run of an export connection. The body contains the export options."""
+    connection = _connection_to_start(request)
+    _check_export(request.json(request.kind.invalid_run), request.kind.invalid_run)
+    return _start(request, connection, None)
 
 
-def get_run(call: Call) -> Answer:
-    """Answer with one run."""
-    call.check_ids(call.kind.invalid_run)
-    connection = call.platform.connections.get(call.params["connectionId"])
-    if connection is None or connection.kind != call.kind.kind:
-        raise call.kind.run_not_found()
-    if call.platform.role(call.client, connection.imodel_id) is None:
-        raise insufficient_permissions() if call.kind.kind == "export" else call.kind.run_not_found()
-    run = call.platform.run(connection, call.params["runId"])
+def get_run(request: ApiRequest) -> Response:
+    """Return a run."""
+    request.check_ids(request.kind.invalid_run)
+    connection = request.store.connections.get(request.params["connectionId"])
+    if connection is None or connection.kind != request.kind.kind:
+        raise errors.run_not_found(request.kind)
+    if request.store.role(request.client, connection.imodel_id) is None:
+        raise insufficient_permissions() if request.kind.kind == "export" else errors.run_not_found(request.kind)
+    run = request.store.run(connection, request.params["runId"])
     if run is None:
-        raise call.kind.run_not_found()
-    return Answer(200, b'{"run":%s}' % call.platform.prints.of(run, call.show))
+        raise errors.run_not_found(request.kind)
+    return Response(200, b'{"run":%s}' % request.json_cache.encode_run(run, request.serializer))
 
 
-def list_runs(call: Call) -> Answer:
-    """Answer with the runs of a connection."""
-    connection = call.connection(call.kind.invalid_runs)
-    show = call.show
-    prints = call.platform.prints
+def list_runs(request: ApiRequest) -> Response:
+    """Return the runs of a connection."""
+    connection = request.connection(request.kind.invalid_runs)
+    serializer = request.serializer
+    json_cache = request.json_cache
     export = connection.kind == "export"
-    whole = export or call.representation
-    return call.page(
+    full = export or request.representation
+    return request.page(
         "runs",
-        call.platform.ordered_runs(connection),
-        lambda run: prints.of(run, show) if whole else show.run_summary(run),
-        call.kind.invalid_runs,
+        request.store.ordered_runs(connection),
+        lambda run: json_cache.encode_run(run, serializer) if full else serializer.run_summary(run),
+        request.kind.invalid_runs,
         default=50 if export else 100,
     )
 
 
-def _startable(call: Call) -> Connection:
-    call.check_ids(call.kind.invalid_run)
-    connection = call.platform.connections.get(call.params["connectionId"])
-    if connection is None or connection.kind != call.kind.kind:
-        raise call.kind.connection_not_found()
-    if call.platform.role(call.client, connection.imodel_id) in (None, "reader"):
+def _connection_to_start(request: ApiRequest) -> Connection:
+    request.check_ids(request.kind.invalid_run)
+    connection = request.store.connections.get(request.params["connectionId"])
+    if connection is None or connection.kind != request.kind.kind:
+        raise errors.connection_not_found(request.kind)
+    if request.store.role(request.client, connection.imodel_id) in (None, "reader"):
         raise insufficient_permissions()
     return connection
 
 
-def _started(call: Call, connection: Connection, files: list[SourceFile] | None) -> Answer:
-    run, new = call.platform.begin_run(connection, files)
-    location = _location(call, run)
-    return Answer(202 if new else 303, None, {} if location is None else {"Location": location})
+def _start(request: ApiRequest, connection: Connection, files: list[SourceFile] | None) -> Response:
+    run, is_new = request.store.begin_run(connection, files)
+    location = _location(request, run)
+    return Response(202 if is_new else 303, None, {} if location is None else {"Location": location})
 
 
-def _location(call: Call, run: Run) -> str | None:
-    """Name the run, which after a 303 can be one of another connection, and of another kind."""
-    owner = call.platform.connections.get(run.connection_id)
-    path = f"{owner.path if owner else KINDS[call.kind.kind].root}/runs/{run.id}"
-    match call.platform.oddities.location:
+def _location(request: ApiRequest, run: Run) -> str | None:
+    """Return the URL of a run; after a 303 the run may belong to another connection and kind."""
+    owner = request.store.connections.get(run.connection_id)
+    path = f"{owner.path if owner else KINDS[request.kind.kind].root}/runs/{run.id}"
+    match request.store.quirks.location:
         case "relative":
             return path
         case "other-case":
             path = path.replace("storageconnections", "storageConnections")
-            return call.origin + path.replace("manifestconnections", "manifestConnections").replace("/runs/", "/Runs/")
+            return request.origin + path.replace("manifestconnections", "manifestConnections").replace(
+                "/runs/", "/Runs/"
+            )
         case "trailing-slash":
-            return f"{call.origin}{path}/"
+            return f"{request.origin}{path}/"
         case "query":
-            return f"{call.origin}{path}?api-version=1"
+            return f"{request.origin}{path}?api-version=1"
         case "missing":
             return None
         case "foreign-host":
@@ -105,11 +110,13 @@ def _location(call: Call, run: Run) -> str | None:
         case "nonsense":
             return "http://[not a link"
         case _:
-            return call.origin + path
+            return request.origin + path
 
 
-def _files_of_manifest(call: Call, connection: Connection, manifest: dict[str, Any]) -> list[SourceFile] | None:
-    """Give the master files that the manifest names, or None for those that the connection knows."""
+def _files_of_manifest(
+    request: ApiRequest, connection: Connection, manifest: dict[str, Any]
+) -> list[SourceFile] | None:
+    """Return the master files of the manifest, or None for all files of the connection."""
     details = []
     if not _is_url_or_none(manifest.get("documentAttributeSchemaUrl")):
         details.append(invalid_value("documentAttributeSchemaUrl"))
@@ -118,23 +125,23 @@ def _files_of_manifest(call: Call, connection: Connection, manifest: dict[str, A
     known = {file.file_id: file for file in connection.files}
     entries: list[object] = given if isinstance(given, list) else [] if given is None else [None]
     for entry in entries:
-        problem = _problem_of_entry(entry, known)
+        problem = _find_problem(entry, known)
         if problem is not None:
             details.append(problem)
             continue
-        assert isinstance(entry, dict)  # noqa: S101 -- it would be a problem otherwise
+        assert isinstance(entry, dict)  # noqa: S101 -- checked by _find_problem
         file = known[entry["id"]]
         connector = entry.get("connectorType") or entry.get("connector") or file.connector_type
         files.append(SourceFile(file.file_id, entry.get("name") or file.name, connector, file.id))
     if details:
-        raise unprocessable(call.kind.invalid_run, *details)
+        raise unprocessable(request.kind.invalid_run, *details)
     return None if given is None else files
 
 
 _ENTRY_TYPES: dict[str, type] = {"name": str, "documentAttribute": dict, "children": list}
 
 
-def _problem_of_entry(entry: object, known: Mapping[str, SourceFile]) -> dict[str, str] | None:
+def _find_problem(entry: object, known: Mapping[str, SourceFile]) -> dict[str, str] | None:
     if not isinstance(entry, dict):
         return invalid_value("sourceFiles")
     if not isinstance(entry.get("id"), str) or entry["id"] not in known:
@@ -142,7 +149,7 @@ def _problem_of_entry(entry: object, known: Mapping[str, SourceFile]) -> dict[st
     if entry.get("action") not in (None, *MANIFEST_ACTIONS):
         return invalid_value("sourceFiles.action")
     if not _is_url_or_none(entry.get("url")):
-        # Never the value itself: such a URL opens the file for whoever reads it.
+        # Without the value: a pre-signed URL is a secret.
         return invalid_value("sourceFiles.url")
     if (entry.get("connectorType") or entry.get("connector")) not in (None, *CONNECTOR_TYPES):
         return invalid_value("sourceFiles.connectorType")
@@ -166,7 +173,7 @@ def _check_export(body: dict[str, Any], code: str) -> None:
         details.append(invalid_value("exportType"))
     if body.get("ifcVersion") is not None and body["ifcVersion"] not in IFC_VERSIONS:
         details.append(invalid_value("ifcVersion"))
-    # What is in these is told only by examples, but for one list.
+    # Only one list within these objects is documented; all else appears in examples only.
     for name in ("inputOptions", "outputOptions"):
         details += [] if isinstance(body.get(name), dict | None) else [invalid_value(name)]
     options = body.get("inputOptions")

@@ -1,4 +1,4 @@
-"""Entities as the API shows them: JSON in the documented order of fields, bent by whatever oddities are on."""
+"""Entities as JSON data, with the documented order of fields and the quirks that are on."""
 
 from __future__ import annotations
 
@@ -7,52 +7,58 @@ from typing import Any
 
 from itwin_emulator.domain import ids
 from itwin_emulator.domain.clock import timestamp
-from itwin_emulator.domain.entities import Connection, IModel, ITwin, SourceFile
-from itwin_emulator.domain.quirks import Oddities
+from itwin_emulator.domain.entities import Connection, IModel, ITwin
+from itwin_emulator.domain.quirks import Quirks
 from itwin_emulator.domain.run_plans import FailingFile
-from itwin_emulator.domain.runs import Bundle, Run, Work, shown_state
+from itwin_emulator.domain.runs import FileTask, Job, Run, task_state
+from itwin_emulator.domain.source_files import SourceFile
 
 _EXTRA = {"text": "new", "number": 1.5, "flag": True, "nothing": None, "list": [1, "two"], "table": {"deep": {}}}
 
 
 @dataclass(frozen=True, slots=True)
-class Show:
-    """Prints entities for one request: as of one moment, with links to one origin."""
+class Serializer:
+    """
+    Serializes entities for one request.
+
+    :param now: time of the state to return
+    :param skew: clock skew that is added to all dates
+    :param origin: scheme, host and port of links
+    """
 
     now: float
     skew: float
     origin: str
-    """Scheme, host and port that links begin with."""
-    oddities: Oddities
+    quirks: Quirks
 
     def run(self, run: Run) -> dict[str, Any]:
-        """Print a run with everything in it."""
+        """Return a full run, with jobs and tasks."""
         export = run.kind == "export"
         active = run.is_active(self.now)
         entity: dict[str, Any] = {"id": run.id, "connectionId": run.connection_id}
-        entity["startDateTime"] = self.moment(run.started)
-        self._end(entity, None if active else run.ended)
+        entity["startDateTime"] = self.date(run.started)
+        self._add_end(entity, None if active else run.ended)
         if not export:
             entity["phase"] = run.phase(self.now)
         entity["state"] = self.state(run.state(self.now))
-        entity["result"] = self.result(self._verdict(run))
+        entity["result"] = self.result(self._result_of(run))
         if not export and not active and run.plan.error is not None:
             entity["error"] = run.plan.error.as_json()
         if run.has_jobs(self.now):
-            entity["jobs"] = [self._job(run, number, bundle) for number, bundle in enumerate(run.bundles())]
-        return self.bent(entity)
+            entity["jobs"] = [self._job(run, number, job) for number, job in enumerate(run.jobs())]
+        return self._apply_quirks(entity)
 
     def run_summary(self, run: Run) -> dict[str, Any]:
-        """Print the little of a run that ``Prefer: return=minimal`` leaves: no times."""
+        """Return the summary of a run for ``Prefer: return=minimal``, without dates."""
         summary = {
             "id": run.id,
             "state": self.state(run.state(self.now)),
-            "result": self.result(self._verdict(run)),
+            "result": self.result(self._result_of(run)),
         }
-        return self.bent(summary)
+        return self._apply_quirks(summary)
 
     def connection(self, connection: Connection, imodel: IModel, last_run: Run | None) -> dict[str, Any]:
-        """Print a connection."""
+        """Return a connection."""
         links = {
             "iModel": {"href": self.link(f"/imodels/{imodel.id}")},
             "iTwin": {"href": self.link(f"/itwins/{imodel.itwin_id}")},
@@ -66,17 +72,17 @@ class Show:
         entity["iTwinId"] = imodel.itwin_id
         entity["authenticationType"] = connection.authentication_type
         entity["_links"] = links
-        return self.bent(entity)
+        return self._apply_quirks(entity)
 
     def connection_summary(self, connection: Connection) -> dict[str, Any]:
-        """Print the little of a connection that ``Prefer: return=minimal`` leaves."""
+        """Return the summary of a connection for ``Prefer: return=minimal``."""
         entity: dict[str, Any] = {"id": connection.id}
         if connection.display_name is not None:
             entity["displayName"] = connection.display_name
-        return self.bent(entity)
+        return self._apply_quirks(entity)
 
     def source_file(self, connection: Connection, file: SourceFile, *, minimal: bool = False) -> dict[str, Any]:
-        """Print a source file; the minimal form lacks the connector."""
+        """Return a source file; the minimal form lacks the connector."""
         entity: dict[str, Any] = {"id": file.id}
         if connection.kind == "storage":
             entity["storageFileId"] = file.file_id
@@ -86,17 +92,17 @@ class Show:
             entity["_links"] = {"file": {"href": self.link(f"/files/{file.file_id}")}}
         else:
             entity["sourceFileId"] = file.file_id
-        return self.bent(entity)
+        return self._apply_quirks(entity)
 
     def imodel(self, imodel: IModel) -> dict[str, Any]:
-        """Print an iModel, as far as the links of a connection lead to it."""
+        """Return an iModel, as far as links of connections need it."""
         links = {"iTwin": {"href": self.link(f"/itwins/{imodel.itwin_id}")}}
         entity = {"id": imodel.id, "displayName": imodel.display_name, "iTwinId": imodel.itwin_id, "_links": links}
-        return self.bent({**entity, "name": imodel.display_name, "state": "initialized"})
+        return self._apply_quirks({**entity, "name": imodel.display_name, "state": "initialized"})
 
     def itwin(self, itwin: ITwin) -> dict[str, Any]:
-        """Print an iTwin, as far as the links of a connection lead to it."""
-        return self.bent(
+        """Return an iTwin, as far as links of connections need it."""
+        return self._apply_quirks(
             {
                 "id": itwin.id,
                 "class": "Endeavor",
@@ -106,10 +112,10 @@ class Show:
             }
         )
 
-    def moment(self, moment: float) -> str:
-        """Print a moment."""
+    def date(self, moment: float) -> str:
+        """Format a date."""
         text = timestamp(moment + self.skew)
-        match self.oddities.dates:
+        match self.quirks.dates:
             case "6-digits":
                 return text[:-2] + "Z"
             case "no-zone":
@@ -120,93 +126,93 @@ class Show:
                 return text
 
     def state(self, state: str) -> str:
-        """Print a state."""
-        return self.oddities.state_names.get(state, state)
+        """Return the name of a state."""
+        return self.quirks.state_names.get(state, state)
 
     def result(self, result: str) -> str:
-        """Print a result."""
-        if result in ("Canceled", "Cancelled") and result not in self.oddities.result_names:
-            # A plan may say Cancelled itself; then that is what it wants to see.
-            return result if result == "Cancelled" else self.oddities.canceled_spelling
-        return self.oddities.result_names.get(result, result)
+        """Return the name of a result."""
+        if result in ("Canceled", "Cancelled") and result not in self.quirks.result_names:
+            # A plan with the spelling "Cancelled" keeps it.
+            return result if result == "Cancelled" else self.quirks.canceled_spelling
+        return self.quirks.result_names.get(result, result)
 
     def link(self, path: str) -> str:
-        """Print an absolute link."""
-        return (self.oddities.links_host or self.origin) + path
+        """Return an absolute link."""
+        return (self.quirks.links_host or self.origin) + path
 
-    def bent(self, entity: dict[str, Any]) -> dict[str, Any]:
-        """Apply the oddities that concern any entity."""
-        odd = self.oddities
-        for name in odd.missing_fields:
+    def _apply_quirks(self, entity: dict[str, Any]) -> dict[str, Any]:
+        """Apply the quirks that concern all entities."""
+        quirks = self.quirks
+        for name in quirks.missing_fields:
             entity.pop(name, None)
-        for name in odd.null_fields:
+        for name in quirks.null_fields:
             if name in entity:
                 entity[name] = None
-        if odd.extra_fields:
+        if quirks.extra_fields:
             entity["unheardOf"] = dict(_EXTRA)
         return entity
 
-    def _verdict(self, run: Run) -> str:
+    def _result_of(self, run: Run) -> str:
         result = run.result(self.now)
-        if self.oddities.success_with_failure and result in ("Error", "PartialSuccess"):
+        if self.quirks.success_with_failure and result in ("Error", "PartialSuccess"):
             return "Success"
         return result
 
-    def _end(self, entity: dict[str, Any], ended: float | None) -> None:
+    def _add_end(self, entity: dict[str, Any], ended: float | None) -> None:
         if ended is not None:
-            entity["endDateTime"] = self.moment(ended)
-        elif self.oddities.no_end == "null":
+            entity["endDateTime"] = self.date(ended)
+        elif self.quirks.no_end == "null":
             entity["endDateTime"] = None
-        elif self.oddities.no_end == "year-1":
+        elif self.quirks.no_end == "year-1":
             entity["endDateTime"] = "0001-01-01T00:00:00"
 
-    def _job(self, run: Run, number: int, bundle: Bundle) -> dict[str, Any]:
+    def _job(self, run: Run, number: int, job: Job) -> dict[str, Any]:
         elapsed = self.now - run.started
-        state = shown_state(bundle.begins, bundle.ends, elapsed)
-        job: dict[str, Any] = {"id": ids.derived_id(run.id, number)}
+        state = task_state(job.begins, job.ends, elapsed)
+        entity: dict[str, Any] = {"id": ids.derived_id(run.id, number)}
         if state != "Queued":
-            job["startDateTime"] = self.moment(run.started + bundle.begins)
-        self._end(job, run.started + bundle.ends if state == "Completed" else None)
-        job["state"] = self.state(state)
-        job["result"] = self.result(bundle.result if state == "Completed" else "Undetermined")
+            entity["startDateTime"] = self.date(run.started + job.begins)
+        self._add_end(entity, run.started + job.ends if state == "Completed" else None)
+        entity["state"] = self.state(state)
+        entity["result"] = self.result(job.result if state == "Completed" else "Undetermined")
         if run.kind != "export":
-            job["connectorType"] = bundle.connector_type
-        job["tasks"] = [self._task(run, f"{number}/{index}", work) for index, work in enumerate(bundle.works)]
-        return self.bent(job)
+            entity["connectorType"] = job.connector_type
+        entity["tasks"] = [self._task(run, f"{number}/{index}", task) for index, task in enumerate(job.tasks)]
+        return self._apply_quirks(entity)
 
-    def _task(self, run: Run, number: str, work: Work) -> dict[str, Any]:
-        state = shown_state(work.begins, work.ends, self.now - run.started)
-        done = state == "Completed"
-        task: dict[str, Any] = {"id": ids.derived_id(run.id, number)}
+    def _task(self, run: Run, number: str, task: FileTask) -> dict[str, Any]:
+        state = task_state(task.begins, task.ends, self.now - run.started)
+        completed = state == "Completed"
+        entity: dict[str, Any] = {"id": ids.derived_id(run.id, number)}
         if run.kind == "manifest":
-            task["sourceFileId"] = work.file.file_id
+            entity["sourceFileId"] = task.file.file_id
         if state != "Queued":
-            task["startDateTime"] = self.moment(run.started + work.begins)
-        self._end(task, run.started + work.ends if done else None)
-        task["retryAttempts"] = work.failure.retry_attempts if done and work.failure else 0
+            entity["startDateTime"] = self.date(run.started + task.begins)
+        self._add_end(entity, run.started + task.ends if completed else None)
+        entity["retryAttempts"] = task.failure.retry_attempts if completed and task.failure else 0
         if run.kind == "storage":
-            task["storageFileId"] = work.file.file_id
-        task["state"] = self.state(state)
-        task["result"] = self.result(work.result if done else "Undetermined")
-        if done:
-            self._outcome(run, work, task)
-        return self.bent(task)
+            entity["storageFileId"] = task.file.file_id
+        entity["state"] = self.state(state)
+        entity["result"] = self.result(task.result if completed else "Undetermined")
+        if completed:
+            self._add_outcome(run, task, entity)
+        return self._apply_quirks(entity)
 
-    def _outcome(self, run: Run, work: Work, task: dict[str, Any]) -> None:
-        if run.kind == "export" and work.result == "Success":
-            task["exportOutputFileId"] = ids.derived_guid(run.id, "output")
-        if work.failure is not None:
-            task["error"] = work.failure.as_json()
-        elif self.oddities.success_with_error:
-            task["error"] = FailingFile(0).as_json()
+    def _add_outcome(self, run: Run, task: FileTask, entity: dict[str, Any]) -> None:
+        if run.kind == "export" and task.result == "Success":
+            entity["exportOutputFileId"] = ids.derived_guid(run.id, "output")
+        if task.failure is not None:
+            entity["error"] = task.failure.as_json()
+        elif self.quirks.success_with_error:
+            entity["error"] = FailingFile(0).as_json()
         if run.kind != "export":
-            action = "Error" if work.errors else "Warning" if work.warnings else "Info"
-            task["details"] = {
+            action = "Error" if task.errors else "Warning" if task.warnings else "Info"
+            entity["details"] = {
                 "synchronizationReport": {
                     "suggestedAction": action,
                     "message": "",
-                    "totalErrorsCount": work.errors,
-                    "totalWarningsCount": work.warnings,
-                    "totalOtherIssuesCount": work.other_issues,
+                    "totalErrorsCount": task.errors,
+                    "totalWarningsCount": task.warnings,
+                    "totalOtherIssuesCount": task.other_issues,
                 }
             }

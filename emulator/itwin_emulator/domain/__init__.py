@@ -1,1 +1,1 @@
-"""What exists on the emulated platform, how runs go, and the clock; knows nothing of HTTP."""
+"""The emulated platform: entities, runs, plans and the clock. Imports nothing of HTTP."""

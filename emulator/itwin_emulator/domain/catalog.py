@@ -1,8 +1,4 @@
-"""
-The connections of the platform, filed under whatever they are asked for by.
-
-So an answer costs the same among ten of them and among ten thousand.
-"""
+"""Index of connections. Lookups cost the same for ten connections and for ten thousand."""
 
 from __future__ import annotations
 
@@ -11,19 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
 
-from itwin_emulator.domain.entities import Connection, SourceFile
+from itwin_emulator.domain.entities import Connection
 from itwin_emulator.domain.kinds import Kind
+from itwin_emulator.domain.source_files import SourceFile
 
-_Drawer = tuple[str, str, Kind | None]
+_IndexKey = tuple[str, str, Kind | None]
 _serial = attrgetter("serial")
 
 
 class Catalog(Mapping[str, Connection]):
-    """All connections by their ids; also by kind, by iModel, by iTwin, and by the files that they have."""
+    """All connections by id; also indexed by kind, iModel, iTwin and file."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Connection] = {}
-        self._drawers: dict[_Drawer, list[Connection]] = {}
+        self._index: dict[_IndexKey, list[Connection]] = {}
         self._mapped: dict[tuple[str, Kind, str], int] = {}
         self._names: dict[str, str] = {}
         self._itwins: dict[str, str] = {}
@@ -44,43 +41,43 @@ class Catalog(Mapping[str, Connection]):
     # Connections
 
     def add(self, connection: Connection, itwin_id: str) -> None:
-        """File a connection whose iModel belongs to an iTwin."""
+        """Add a connection. ``itwin_id`` is the iTwin of its iModel."""
         self._last_serial += 1
         connection.serial = self._last_serial
         self._by_id[connection.id] = connection
         self._itwins[connection.id] = itwin_id
-        for drawer in self._drawers_of(connection):
-            self._drawers.setdefault(drawer, []).append(connection)
+        for key in self._index_keys(connection):
+            self._index.setdefault(key, []).append(connection)
         for file in connection.files:
-            self._note(connection, file, 1)
+            self._count_file(connection, file, 1)
 
     def remove(self, connection: Connection) -> None:
-        """Take a connection out."""
+        """Remove a connection."""
         for file in connection.files:
-            self._note(connection, file, -1)
-        for drawer in self._drawers_of(connection):
-            filed = self._drawers[drawer]
-            del filed[bisect_left(filed, connection.serial, key=_serial)]
-            if not filed:
-                del self._drawers[drawer]
+            self._count_file(connection, file, -1)
+        for key in self._index_keys(connection):
+            indexed = self._index[key]
+            del indexed[bisect_left(indexed, connection.serial, key=_serial)]
+            if not indexed:
+                del self._index[key]
         del self._by_id[connection.id], self._itwins[connection.id]
 
     def of_kind(self, kind: Kind) -> Sequence[Connection]:
-        """Give the connections of a kind, oldest first, as all the lists here are."""
-        return self._drawers.get(("kind", "", kind), ())
+        """Return the connections of a kind, oldest first (as all lists here)."""
+        return self._index.get(("kind", "", kind), ())
 
     def of_imodel(self, imodel_id: str, kind: Kind | None) -> Sequence[Connection]:
-        """Give the connections of an iModel, of one kind or of all."""
-        return self._drawers.get(("imodel", imodel_id, kind), ())
+        """Return the connections of an iModel, of one kind or of all kinds (None)."""
+        return self._index.get(("imodel", imodel_id, kind), ())
 
     def of_itwins(self, itwin_ids: Iterable[str], kind: Kind) -> Sequence[Connection]:
-        """Give the connections of some iTwins."""
-        parts = [part for key in itwin_ids if (part := self._drawers.get(("itwin", key, kind)))]
+        """Return the connections of several iTwins."""
+        parts = [part for key in itwin_ids if (part := self._index.get(("itwin", key, kind)))]
         if len(parts) < 2:
             return parts[0] if parts else ()
         return sorted(chain.from_iterable(parts), key=_serial)
 
-    def _drawers_of(self, connection: Connection) -> tuple[_Drawer, ...]:
+    def _index_keys(self, connection: Connection) -> tuple[_IndexKey, ...]:
         return (
             ("kind", "", connection.kind),
             ("imodel", connection.imodel_id, None),
@@ -91,30 +88,30 @@ class Catalog(Mapping[str, Connection]):
     # Files
 
     def add_file(self, connection: Connection, file: SourceFile) -> None:
-        """Give a connection another file."""
+        """Add a file to a connection."""
         connection.files.append(file)
-        self._note(connection, file, 1)
+        self._count_file(connection, file, 1)
 
     def replace_file(self, connection: Connection, old: SourceFile, new: SourceFile) -> None:
-        """Put a file in the place of another; past runs go on telling of the old one."""
+        """Replace a file; past runs keep the old one."""
         connection.files[_position(connection.files, old)] = new
-        self._note(connection, old, -1)
-        self._note(connection, new, 1)
+        self._count_file(connection, old, -1)
+        self._count_file(connection, new, 1)
 
     def remove_file(self, connection: Connection, file: SourceFile) -> None:
-        """Take a file away from a connection."""
+        """Remove a file from a connection."""
         del connection.files[_position(connection.files, file)]
-        self._note(connection, file, -1)
+        self._count_file(connection, file, -1)
 
     def is_mapped(self, imodel_id: str, kind: Kind, file_id: str) -> bool:
-        """Tell whether a connection of the iModel, of the same kind, has the file."""
+        """Return whether a connection of this iModel and kind has the file."""
         return (imodel_id, kind, file_id) in self._mapped
 
     def last_known_name(self, file_id: str) -> str | None:
-        """Give the name of a file under which it was seen last, in whatever connection."""
+        """Return the last known name of a file in any connection."""
         return self._names.get(file_id)
 
-    def _note(self, connection: Connection, file: SourceFile, by: int) -> None:
+    def _count_file(self, connection: Connection, file: SourceFile, by: int) -> None:
         key = (connection.imodel_id, connection.kind, file.file_id)
         count = self._mapped.get(key, 0) + by
         if count > 0:

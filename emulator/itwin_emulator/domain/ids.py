@@ -1,4 +1,4 @@
-"""Ids of the shapes that the real service hands out."""
+"""Ids in the formats of the real service."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ import re
 import secrets
 import uuid
 
-SOUND_PATTERN = "^[A-Za-z0-9_-]{1,128}$"
-_SOUND = re.compile(SOUND_PATTERN.strip("^$"))
+ID_PATTERN = "^[A-Za-z0-9_-]{1,128}$"
+_VALID_ID = re.compile(ID_PATTERN.strip("^$"))
 
 
 def guid() -> str:
-    """Make an id as iTwins, iModels, runs and source files have."""
+    """Generate a GUID: the id format of iTwins, iModels, runs and source files."""
     return str(uuid.uuid4())
 
 
 def opaque_id() -> str:
-    """Make an id of 43 characters, possibly with ``-`` and ``_`` in it, as connections and stored files have."""
+    """Generate an id of 43 characters, possibly with ``-`` and ``_``: the format of connections and stored files."""
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
 
 
 def derived_id(*parts: object) -> str:
-    """Make an id of 40 hexadecimal digits that is always the same for the same parts."""
+    """Derive an id of 40 hexadecimal digits; equal parts give equal ids."""
     return _digest(parts).hex()[:40]
 
 
 def derived_guid(*parts: object) -> str:
-    """Make a GUID that is always the same for the same parts."""
+    """Derive a GUID; equal parts give equal ids."""
     return str(uuid.UUID(bytes=_digest(parts)[:16], version=5))
 
 
+def is_valid(identifier: str) -> bool:
+    """Return whether the service would look up this id; it rejects others with 422."""
+    return _VALID_ID.fullmatch(identifier) is not None
+
+
 def _digest(parts: tuple[object, ...]) -> bytes:
-    # SHA-256, and not the SHA-1 of uuid5, so that the emulator runs where only approved hashes are allowed.
+    # SHA-256 instead of the SHA-1 of uuid5: SHA-1 may be disabled (FIPS mode).
     return hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-
-
-def is_sound(identifier: str) -> bool:
-    """Tell whether the service would look such an id up at all, or answer 422."""
-    return _SOUND.fullmatch(identifier) is not None

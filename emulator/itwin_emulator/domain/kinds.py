@@ -1,22 +1,20 @@
-"""The three kinds of connection, and where they differ: paths, names of errors, names of fields."""
+"""The three kinds of connection and their differences: paths, error codes, field names."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from itwin_emulator.http.errors import ApiError
-
 Kind = Literal["storage", "manifest", "export"]
 
 
 @dataclass(frozen=True, slots=True)
 class KindTraits:
-    """What is peculiar to one kind of connection."""
+    """Properties of one kind of connection."""
 
     kind: Kind
     root: str
-    """Path of the collection of connections."""
+    """Path of the collection."""
     invalid_connection: str
     invalid_connections: str
     invalid_run: str
@@ -28,19 +26,7 @@ class KindTraits:
     run_missing: tuple[str, str]
     source_file_missing: tuple[str, str]
     file_field: str | None
-    """The field of a task and of a source file that holds the file's id."""
-
-    def connection_not_found(self) -> ApiError:
-        """Refuse because there is no such connection, or none that the client may see."""
-        return ApiError(404, *self.connection_missing)
-
-    def run_not_found(self) -> ApiError:
-        """Refuse because the connection has no such run."""
-        return ApiError(404, *self.run_missing)
-
-    def source_file_not_found(self) -> ApiError:
-        """Refuse because the connection has no such source file."""
-        return ApiError(404, *self.source_file_missing)
+    """Name of the field that holds a file's id, in tasks and source files; None: the kind has no files."""
 
 
 STORAGE = KindTraits(

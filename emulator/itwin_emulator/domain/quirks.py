@@ -1,65 +1,68 @@
 """
-Liberties that the real service takes, or may take, with its own documentation: each can be switched on.
+Quirks: documented or observed deviations of the real service from its own documentation.
 
-All of them are off at first, and may be changed at any time while the emulator serves.
+All quirks are off by default. Each can be switched at any time while the emulator serves.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 
 @dataclass(slots=True)
-class Oddities:
-    """Switches; the defaults are what the newest documentation says."""
+class Quirks:
+    """Switches; the defaults follow the latest documentation."""
 
     canceled_spelling: Literal["Canceled", "Cancelled"] = "Canceled"
-    """How the API spells the result ``Canceled``: older versions of it have two l."""
+    """Spelling of the result ``Canceled``; older versions of the API use two l."""
     dates: Literal["7-digits", "6-digits", "no-zone", "no-fraction"] = "7-digits"
-    """How dates are printed: seven digits and Z, six digits and Z, seven digits and nothing, no fraction and Z."""
+    """Date format: seven digits and Z, six digits and Z, seven digits without a zone, no fraction and Z."""
     no_end: Literal["absent", "null", "year-1"] = "absent"
-    """What ``endDateTime`` says before there is one."""
+    """Value of ``endDateTime`` before the end."""
     state_names: dict[str, str] = field(default_factory=dict)
-    """Other names for states, e.g. ``{"Executing": "Pondering"}`` for a value that no client knows yet."""
+    """Replacement names of states, e.g. ``{"Executing": "Pondering"}`` to simulate a value unknown to all clients."""
     result_names: dict[str, str] = field(default_factory=dict)
-    """Other names for results."""
+    """Replacement names of results."""
     extra_fields: bool = False
-    """Add fields that no documentation mentions, of every JSON type."""
+    """Add undocumented fields of every JSON type."""
     missing_fields: tuple[str, ...] = ()
-    """Leave these fields out of every body."""
+    """Fields to leave out of every entity."""
     null_fields: tuple[str, ...] = ()
-    """Make these fields null in every body."""
+    """Fields to set to null in every entity."""
     success_with_error: bool = False
-    """Show an error object beside tasks that ended in Success, as the API's examples do."""
+    """Add an error object to tasks that succeeded, as in the API's examples."""
     success_with_failure: bool = False
-    """Let runs end in Success whose jobs and tasks ended in Error, as an example of the Export API does."""
+    """Report failed runs as ``Success`` while their jobs and tasks show the failure, as in an example of the Export API."""
     invisible_for: float = 0.0
-    """Real seconds during which a new run answers 404."""
+    """Real seconds during which a new run returns 404."""
     stale_last_run_for: float = 0.0
-    """Real seconds during which ``lastRun`` still shows the run before the newest."""
+    """Real seconds during which ``lastRun`` still links to the previous run."""
     location: Literal[
         "absolute", "relative", "other-case", "trailing-slash", "query", "missing", "foreign-host", "nonsense"
     ] = "absolute"
     """Form of the Location header of 202 and 303."""
     links_host: str | None = None
-    """Origin (``https://api.bentley.com``) that all links in bodies show instead of the emulator's own."""
+    """Origin of all links in bodies (``https://api.bentley.com``) instead of the emulator's own."""
     next_links: Literal["right", "wrong-path", "malformed", "loop", "endless", "empty-object"] = "right"
-    """Form of the paging links: right, of another path, without the ``?``, leading back to the same page, present after
+    """Form of the paging links: right, with another path, without the ``?``, linking to the same page, present after
     the last page, or ``{}`` instead of absent."""
     run_order: Literal["newest-first", "oldest-first", "shuffled"] = "newest-first"
-    """Order of the list of runs; none is documented, and it has changed before."""
+    """Order of the list of runs. The order is not documented and has changed before."""
     old_gateway_errors: bool = False
-    """Answer 401 and 429 as the gateway of 2021 did: without an ``error`` object around code and message."""
+    """Return 401 and 429 in the format of 2021: without an ``error`` object around code and message."""
     slow_start: float = 0.0
-    """Real seconds that the start of a run takes; other starts for the iModel meanwhile get 409."""
+    """Real seconds that the start of a run takes; concurrent starts for the same iModel get 409."""
     conflict_code: Literal["ConflictWithAnotherIModelRequest", "IModelAlreadyProcessingRequest"] = (
         "ConflictWithAnotherIModelRequest"
     )
-    """Code of that 409: the second one is that of 2021."""
+    """Error code of that 409; the second one is that of 2021."""
+
+    def update(self, other: Quirks) -> None:
+        """Copy all values from another object."""
+        for one in fields(Quirks):
+            setattr(self, one.name, getattr(other, one.name))
 
     def reset(self) -> None:
-        """Switch everything off."""
-        fresh = Oddities()
-        for name in self.__dataclass_fields__:
-            setattr(self, name, getattr(fresh, name))
+        """Switch all quirks off."""
+        self.update(Quirks())

@@ -1,4 +1,4 @@
-"""How a run is going to go: decided when it starts, told bit by bit as the clock moves on."""
+"""Plans of runs: states, result and failing files of a run, fixed at its start."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 RESULTS = ("Undetermined", "Success", "Error", "PartialSuccess", "Skipped", "Canceled", "Cancelled", "TimedOut")
-"""The documented results, old spelling included. A plan may name any other: new ones have appeared before."""
+"""The documented results, including the old spelling. A plan may name any other: new ones have appeared before."""
 
 STATES = ("NotStarted", "Idle", "WaitingToExecute", "WaitingToRetry", "Executing", "Finalizing", "Completed", "Queued")
 """The documented states."""
@@ -19,44 +19,43 @@ DEFAULT_STATES: tuple[tuple[str, float], ...] = (
     ("Executing", 0.84),
     ("Finalizing", 0.08),
 )
-"""What a run goes through before it is Completed, and the share of its duration that each takes."""
+"""States before ``Completed`` with their shares of the duration."""
 
-
-LONGEST_RUN = 1e9
-MOST_FILES = 100_000
+MAX_DURATION = 1e9
+MAX_FILES = 100_000
 
 
 def check_name(name: str, known: tuple[str, ...]) -> None:
-    """Refuse a name that nobody can have meant: new ones are welcome, slips of the pen are not."""
+    """Reject a misspelled name. Unknown names are allowed, names close to a known one are not."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
     if near and name not in known:
-        raise ValueError(f"{name!r} looks like a slip for {near[0]!r}")
+        raise ValueError(f"{name!r} looks like a misspelling of {near[0]!r}")
 
 
 @dataclass(frozen=True, slots=True)
 class RunError:
-    """What went wrong with a run as a whole."""
+    """The error of a run as a whole."""
 
     error_key: str
     description: str = ""
 
     def as_json(self) -> dict[str, str]:
-        """Print it as the API does."""
+        """Return the error in the format of the API."""
         return {"errorKey": self.error_key, "description": self.description}
 
 
 USER_NOT_AUTHENTICATED = RunError("UserNotAuthenticated", "User is not authenticated.")
-"""How a run of a ``User`` connection ends whose owner's stored sign-in is gone."""
+"""Error of a run of a ``User`` connection whose owner has no stored sign-in."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailingFile:
-    """A file that ends otherwise than the run's other files, and the error that the API shows for it."""
+    """A file whose result differs from that of the other files, and its error in the API."""
 
     file: str | int
-    """Name, storage file id or source file id, or position in the run from 0 on."""
+    """Name, storage file id, source file id, or zero-based position in the run."""
     result: str = "Error"
-    """Result of the task. ``"Success"`` is possible: the API's own examples show an error beside it."""
+    """Result of the task. ``"Success"`` is allowed: the API's examples show it together with an error."""
     retry_attempts: int = 0
     error_code: str = "TAE_BRG_1000"
     message: str = "Failed to process the file."
@@ -70,7 +69,7 @@ class FailingFile:
     kb_article_link: str = ""
     can_user_fix: bool = False
     errors: int = 1
-    """Number of errors in the file's synchronization report."""
+    """Number of errors in the synchronization report of the file."""
     warnings: int = 0
     other_issues: int = 0
 
@@ -78,7 +77,7 @@ class FailingFile:
         check_name(self.result, RESULTS)
 
     def as_json(self) -> dict[str, Any]:
-        """Print the error as the API does."""
+        """Return the error in the format of the API."""
         return {
             "errorCode": self.error_code,
             "message": self.message,
@@ -96,23 +95,23 @@ class FailingFile:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """Outcome and course of a run."""
+    """States and outcome of a run."""
 
     result: str = "Success"
     duration: float = 600.0
-    """Emulated seconds from the start to Completed."""
+    """Emulated seconds from the start to ``Completed``."""
     phase: str = "MasterFile"
     error: RunError | None = None
-    """Error of the run as a whole. Without failing files it means that no file was worked on."""
+    """Error of the run as a whole. Without failing files it means that no file was processed."""
     failing: tuple[FailingFile, ...] = ()
     warnings: int = 0
-    """Warnings in the synchronization reports of the files that do not fail, all together."""
+    """Total of warnings in the synchronization reports of the files that do not fail."""
     errors: int = 0
     other_issues: int = 0
     invent_files: int | None = None
-    """Work on so many invented files instead of those of the connection."""
+    """Process this number of invented files instead of the files of the connection."""
     states: tuple[tuple[str, float], ...] = DEFAULT_STATES
-    """States before Completed with their shares of the duration; any name will do."""
+    """States before ``Completed`` with their shares of the duration; any name is allowed."""
 
     def __post_init__(self) -> None:
         check_name(self.result, RESULTS)
@@ -120,9 +119,9 @@ class RunPlan:
             check_name(state, STATES)
         if self.duration < 0:
             raise ValueError("duration must not be negative")
-        if not self.duration <= LONGEST_RUN:
-            raise ValueError(f"duration must not be longer than {LONGEST_RUN:g} seconds")
-        if self.invent_files is not None and not 0 <= self.invent_files <= MOST_FILES:
-            raise ValueError(f"invent_files must be between 0 and {MOST_FILES}")
+        if not self.duration <= MAX_DURATION:
+            raise ValueError(f"duration must not be longer than {MAX_DURATION:g} seconds")
+        if self.invent_files is not None and not 0 <= self.invent_files <= MAX_FILES:
+            raise ValueError(f"invent_files must be between 0 and {MAX_FILES}")
         if not self.states or any(share < 0 for _, share in self.states) or sum(share for _, share in self.states) <= 0:
-            raise ValueError("states needs at least one state, and shares that are not negative")
+            raise ValueError("states must have at least one state and no negative share")

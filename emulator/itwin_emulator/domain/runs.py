@@ -1,7 +1,7 @@
 """
-One run: planned whole at its start, and shown as far as the clock has come.
+Runs. The whole course of a run is fixed at its start.
 
-Nothing happens in the background. Whoever asks gets what a pure function of the plan and the moment says.
+Nothing happens in the background: state, result and progress are functions of the plan and the current time.
 """
 
 from __future__ import annotations
@@ -11,19 +11,18 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from itwin_emulator.domain import ids
-from itwin_emulator.domain.entities import Connection, SourceFile
 from itwin_emulator.domain.run_plans import FailingFile, RunPlan
+from itwin_emulator.domain.source_files import SourceFile
 
-_BAD_ENDS = {"Error": "Error", "PartialSuccess": "Error", "Canceled": "Canceled", "TimedOut": "TimedOut"}
-"""How the last file of a run ended that ended badly without anybody saying why."""
-_CLOSE = 1e-6
-"""Seconds by which moments may be off that were reckoned in two ways."""
+_RESULT_OF_LAST_FILE = {"Error": "Error", "PartialSuccess": "Error", "Canceled": "Canceled", "TimedOut": "TimedOut"}
+"""Result of the last file of an unsuccessful run whose plan names no failing file."""
+_TOLERANCE = 1e-6
+"""Seconds by which two computations of the same time may differ."""
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """One file of a run: when it is worked on, and how that ends. Moments are real seconds after the run's start."""
+class FileTask:
+    """The processing of one file, called a task by the API. Times are real seconds after the start of the run."""
 
     file: SourceFile
     begins: float
@@ -36,26 +35,26 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
-    """The files of a run that one connector works on: what the API calls a job."""
+class Job:
+    """The files of a run that one connector processes."""
 
     connector_type: str
-    works: Sequence[Work]
+    tasks: Sequence[FileTask]
 
     @property
     def begins(self) -> float:
-        """When the first file is begun."""
-        return self.works[0].begins
+        """Start of the first task."""
+        return self.tasks[0].begins
 
     @property
     def ends(self) -> float:
-        """When the last file is done."""
-        return self.works[-1].ends
+        """End of the last task."""
+        return self.tasks[-1].ends
 
     @property
     def result(self) -> str:
-        """What the results of the files amount to."""
-        results = {work.result for work in self.works}
+        """The combined result of the tasks."""
+        results = {task.result for task in self.tasks}
         if len(results) == 1:
             return results.pop()
         results.discard("Skipped")
@@ -77,15 +76,10 @@ class Run:
     speed: float
     files: Sequence[SourceFile]
     ended_early: float | None = None
-    """Seconds after the start at which somebody ended it, whatever the plan was."""
-    _bundles: list[Bundle] | None = field(default=None, repr=False, compare=False)
-    _moments: list[float] | None = field(default=None, repr=False, compare=False)
-    """Seconds after the start at which it begins to look otherwise, in order."""
-
-    @classmethod
-    def begin(cls, connection: Connection, files: Sequence[SourceFile], plan: RunPlan, now: float, speed: float) -> Run:
-        """Start a run of a connection."""
-        return cls(ids.guid(), connection.id, connection.kind, connection.imodel_id, now, plan, speed, files)
+    """Seconds after the start at which it was ended explicitly, independent of the plan."""
+    _jobs: list[Job] | None = field(default=None, repr=False, compare=False)
+    _change_times: list[float] | None = field(default=None, repr=False, compare=False)
+    """Sorted times, in seconds after the start, at which its representation changes."""
 
     @property
     def duration(self) -> float:
@@ -94,15 +88,15 @@ class Run:
 
     @property
     def ended(self) -> float:
-        """Moment of the end, past or future."""
+        """Time of the end, past or future."""
         return self.started + self.duration
 
     def is_active(self, now: float) -> bool:
-        """Tell whether the run is not over yet."""
+        """Return whether the run has not ended yet."""
         return now - self.started < self.duration
 
     def state(self, now: float) -> str:
-        """Tell the state at a moment."""
+        """Return the state at a time."""
         if not self.is_active(now):
             return "Completed"
         share = (now - self.started) / self.duration * sum(weight for _, weight in self.plan.states)
@@ -113,63 +107,67 @@ class Run:
         return self.plan.states[-1][0]
 
     def result(self, now: float) -> str:
-        """Tell the result at a moment: undetermined until the end."""
+        """Return the result at a time: ``Undetermined`` until the end."""
         return "Undetermined" if self.is_active(now) else self.plan.result
 
     def phase(self, now: float) -> str:
-        """Tell what kind of files is being worked on."""
+        """Return the phase at a time: ``Preprocessor`` until the first file is processed."""
         if not self.is_active(now):
             return self.plan.phase
-        begin, _ = self._window()
+        begin, _ = self._processing_window()
         return "Preprocessor" if now - self.started < begin else self.plan.phase
 
     def has_jobs(self, now: float) -> bool:
-        """Tell whether the work has been divided up yet; before, the API shows no jobs at all."""
-        begin, _ = self._window()
+        """Return whether the work is split into jobs yet; before, the API returns no jobs."""
+        begin, _ = self._processing_window()
         return now - self.started >= begin or not self.is_active(now)
 
     def finish(self, now: float, result: str | None = None) -> None:
-        """End the run at once, with another result than planned if one is named."""
+        """
+        End the run now.
+
+        :param result: None: the planned result
+        """
         if not self.is_active(now):
             return
         if result is not None and result != self.plan.result:
-            # Whose file it was that failed belongs to the old plan; a good end has no failures to show.
-            keep = self.plan.failing if result in ("Error", "PartialSuccess") else ()
+            # The failing files belong to the old plan; a successful run has none.
+            failing = self.plan.failing if result in ("Error", "PartialSuccess") else ()
             error = self.plan.error if result not in ("Success", "Skipped") else None
-            self.plan = replace(self.plan, result=result, failing=keep, error=error)
+            self.plan = replace(self.plan, result=result, failing=failing, error=error)
         self.ended_early = now - self.started
-        self._bundles = self._moments = None
+        self._jobs = self._change_times = None
 
     def next_change(self, elapsed: float) -> float:
-        """Tell how many seconds after its start the run looks the same at least, given how it looks after ``elapsed``."""
-        if self._moments is None:
-            self._moments = sorted(self._changes())
-        # Whatever is that close to a change may look the one way or the other.
-        place = bisect_right(self._moments, elapsed - _CLOSE)
-        return self._moments[place] - _CLOSE if place < len(self._moments) else math.inf
+        """Return the time, in seconds after the start, until which the representation at ``elapsed`` stays the same."""
+        if self._change_times is None:
+            self._change_times = sorted(self._compute_change_times())
+        # Within the tolerance of a change, either representation is possible.
+        index = bisect_right(self._change_times, elapsed - _TOLERANCE)
+        return self._change_times[index] - _TOLERANCE if index < len(self._change_times) else math.inf
 
-    def _changes(self) -> set[float]:
-        whole = self.plan.duration / self.speed
+    def jobs(self) -> list[Job]:
+        """Return the jobs, one per connector: files are processed one after the other, in the order of the connection."""
+        if self._jobs is None:
+            self._jobs = self._split_into_jobs()
+        return self._jobs
+
+    def _compute_change_times(self) -> set[float]:
+        planned = self.plan.duration / self.speed
         total = sum(weight for _, weight in self.plan.states)
-        moments = {self.duration, self._window()[0]}
+        times = {self.duration, self._processing_window()[0]}
         passed = 0.0
         for _, weight in self.plan.states:
             passed += weight
-            moments.add(whole * passed / total)
-        for bundle in self.bundles():
-            for work in bundle.works:
-                moments.update((work.begins, work.ends))
-        return moments
+            times.add(planned * passed / total)
+        for job in self.jobs():
+            for task in job.tasks:
+                times.update((task.begins, task.ends))
+        return times
 
-    def bundles(self) -> list[Bundle]:
-        """Divide the work up by connector: one file after the other, in the order of the connection's files."""
-        if self._bundles is None:
-            self._bundles = self._divide()
-        return self._bundles
-
-    def _window(self) -> tuple[float, float]:
-        """Tell between which seconds files are worked on, if nobody ends the run before."""
-        whole = self.plan.duration / self.speed
+    def _processing_window(self) -> tuple[float, float]:
+        """Return the begin and end of file processing in seconds after the start, unless the run is ended early."""
+        planned = self.plan.duration / self.speed
         total = sum(weight for _, weight in self.plan.states)
         passed = 0.0
         begin: float | None = None
@@ -179,9 +177,9 @@ class Run:
                 begin = passed if begin is None else begin
                 end = passed + weight
             passed += weight
-        return whole * (begin or 0.0) / total, whole * end / total
+        return planned * (begin or 0.0) / total, planned * end / total
 
-    def _divide(self) -> list[Bundle]:
+    def _split_into_jobs(self) -> list[Job]:
         files = self.files
         if not files or (self.plan.error is not None and not self.plan.failing and self.plan.result == "Error"):
             return []
@@ -189,41 +187,41 @@ class Run:
         by_connector: dict[str, list[int]] = {}
         for index, one in enumerate(files):
             by_connector.setdefault(one.connector_type, []).append(index)
-        begin, end = self._window()
+        begin, end = self._processing_window()
         step = (end - begin) / len(files)
-        sound = len(files) - len(failures)
-        bundles, position, counted = [], 0, 0
+        successful = len(files) - len(failures)
+        jobs, position, counted = [], 0, 0
         for connector, indexes in by_connector.items():
-            works = []
+            tasks = []
             for index in indexes:
                 failure = failures.get(index)
-                # What was done before somebody ended the run stays as it was; the rest is over at once.
+                # When a run is ended early, finished tasks keep their times and all others end at once.
                 begins = min(begin + step * position, self.duration)
                 ends = min(begin + step * (position + 1), self.duration)
-                works.append(self._work(files[index], begins, ends, failure, counted, sound))
+                tasks.append(self._task(files[index], begins, ends, failure, counted, successful))
                 position += 1
                 counted += failure is None
-            bundles.append(Bundle(connector, works))
-        return bundles
+            jobs.append(Job(connector, tasks))
+        return jobs
 
-    def _work(
+    def _task(
         self, file: SourceFile, begins: float, ends: float, failure: FailingFile | None, number: int, of: int
-    ) -> Work:
-        """Make the work on one file; a sound one is the ``number``-th ``of`` so many that share the issues of the run."""
+    ) -> FileTask:
+        """Return the task of one file. Successful files share the issues of the run: this is the ``number``-th ``of`` all."""
         if failure is not None:
             issues = (failure.warnings, failure.errors, failure.other_issues)
-            return Work(file, begins, ends, failure.result, failure, *issues)
+            return FileTask(file, begins, ends, failure.result, failure, *issues)
         plan = self.plan
         warnings, errors, other = (
             total // of + (number < total % of) for total in (plan.warnings, plan.errors, plan.other_issues)
         )
         result = "Skipped" if plan.result == "Skipped" else "Success"
-        return Work(file, begins, ends, result, None, warnings, errors, other)
+        return FileTask(file, begins, ends, result, None, warnings, errors, other)
 
     def _failures(self) -> dict[int, FailingFile]:
         failing = list(self.plan.failing)
-        if not failing and self.plan.result in _BAD_ENDS:
-            failing = [FailingFile(len(self.files) - 1, result=_BAD_ENDS[self.plan.result])]
+        if not failing and self.plan.result in _RESULT_OF_LAST_FILE:
+            failing = [FailingFile(len(self.files) - 1, result=_RESULT_OF_LAST_FILE[self.plan.result])]
         names: dict[str, int] = {}
         for index, one in enumerate(self.files):
             for name in (one.name, one.file_id, one.id):
@@ -232,15 +230,15 @@ class Run:
         for failure in failing:
             index = failure.file if isinstance(failure.file, int) else names.get(failure.file, -1)
             if index < 0 or index >= len(self.files) or index in found:
-                # A name that the run does not have (it works on invented files, say) still has to fail somewhere.
+                # The run has no such file (for example, it processes invented files): another file fails instead.
                 index = next((free for free in range(len(self.files)) if free not in found), -1)
             if index >= 0:
                 found[index] = failure
         return found
 
 
-def shown_state(begins: float, ends: float, elapsed: float) -> str:
-    """Tell the state of a job or task that lasts from ``begins`` to ``ends``."""
+def task_state(begins: float, ends: float, elapsed: float) -> str:
+    """Return the state of a job or task that lasts from ``begins`` to ``ends``."""
     if elapsed >= ends:
         return "Completed"
     return "Executing" if elapsed >= begins else "Queued"

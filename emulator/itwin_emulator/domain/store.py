@@ -1,35 +1,27 @@
-"""The platform itself: what exists, who may touch it, and the one rule that shapes everything: one run per iModel."""
+"""The state of the emulated platform: entities, roles and runs. At most one run is active per iModel."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import overload
 
-from itwin_emulator.api.json_cache import RunPrints
-from itwin_emulator.api.serializers import Show
 from itwin_emulator.domain import ids
 from itwin_emulator.domain.catalog import Catalog
 from itwin_emulator.domain.clock import Clock
-from itwin_emulator.domain.entities import (
-    AUTHENTICATION_TYPES,
-    Client,
-    Connection,
-    IModel,
-    ITwin,
-    SourceFile,
-    invent_files,
-)
+from itwin_emulator.domain.entities import AUTHENTICATION_TYPES, Client, Connection, IModel, ITwin
+from itwin_emulator.domain.exceptions import StartInProgressError
 from itwin_emulator.domain.kinds import KINDS, Kind
-from itwin_emulator.domain.quirks import Oddities
+from itwin_emulator.domain.quirks import Quirks
 from itwin_emulator.domain.run_plans import USER_NOT_AUTHENTICATED, RunPlan
 from itwin_emulator.domain.runs import Run
-from itwin_emulator.http import errors
+from itwin_emulator.domain.source_files import SourceFile, invent_files
 
 
 class NewestFirst(Sequence[Run]):
-    """The first so many of a list of runs the other way round; a page of it costs no more than the page."""
+    """A reversed view of the first ``count`` runs of a list; a page of it costs no more than the page."""
 
     def __init__(self, runs: Sequence[Run], count: int) -> None:
         self._runs = runs
@@ -45,38 +37,33 @@ class NewestFirst(Sequence[Run]):
     def __getitem__(self, index: slice) -> list[Run]: ...
 
     def __getitem__(self, index: int | slice) -> Run | list[Run]:
-        places = range(self._count - 1, -1, -1)[index]
-        return self._runs[places] if isinstance(places, int) else [self._runs[place] for place in places]
+        indexes = range(self._count - 1, -1, -1)[index]
+        return self._runs[indexes] if isinstance(indexes, int) else [self._runs[one] for one in indexes]
 
 
 @dataclass(slots=True)
-class Platform:
-    """All state of the emulated service. Whoever uses it from outside its own methods holds the lock."""
+class Store:
+    """All state of the emulated service. Code outside its methods must hold :attr:`lock` while it reads or writes."""
 
     clock: Clock
-    oddities: Oddities = field(default_factory=Oddities)
-    prints: RunPrints = field(default_factory=RunPrints)
+    quirks: Quirks = field(default_factory=Quirks)
     clients: dict[str, Client] = field(default_factory=dict)
     itwins: dict[str, ITwin] = field(default_factory=dict)
     imodels: dict[str, IModel] = field(default_factory=dict)
     connections: Catalog = field(default_factory=Catalog)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _runs: dict[str, Run] = field(default_factory=dict)
-    """All runs by their ids."""
+    """All runs by id."""
     _newest: dict[str, Run] = field(default_factory=dict)
     """The newest run of each iModel, active or not."""
     _maybe_active: dict[str, Run] = field(default_factory=dict)
-    """Runs by their ids: all those at work, and some that have ended without anybody looking."""
+    """Runs by id: all active ones, and some that have ended since the last call of :meth:`active_runs`."""
     _starting: set[str] = field(default_factory=set)
 
-    def show(self, origin: str) -> Show:
-        """Give a printer of entities as they are at this moment."""
-        return Show(self.clock.now(), self.clock.skew, origin, self.oddities)
-
-    # What exists
+    # Entities
 
     def add_itwin(self, itwin_id: str | None = None, display_name: str | None = None) -> ITwin:
-        """Add an iTwin, or give the one with this id."""
+        """Add an iTwin, or return the existing one with this id."""
         with self.lock:
             key = itwin_id or ids.guid()
             return self.itwins.setdefault(key, ITwin(key, display_name or f"iTwin {len(self.itwins) + 1}"))
@@ -84,13 +71,13 @@ class Platform:
     def add_imodel(
         self, imodel_id: str | None = None, itwin_id: str | None = None, display_name: str | None = None
     ) -> IModel:
-        """Add an iModel, or give the one with this id."""
+        """Add an iModel, or return the existing one with this id."""
         with self.lock:
             if imodel_id is not None and imodel_id in self.imodels:
                 return self.imodels[imodel_id]
-            home = self.add_itwin(itwin_id or next(iter(self.itwins), None))
+            itwin = self.add_itwin(itwin_id or next(iter(self.itwins), None))
             key = imodel_id or ids.guid()
-            imodel = IModel(key, home.id, display_name or f"iModel {len(self.imodels) + 1}")
+            imodel = IModel(key, itwin.id, display_name or f"iModel {len(self.imodels) + 1}")
             self.imodels[key] = imodel
             return imodel
 
@@ -103,70 +90,70 @@ class Platform:
         authentication_type: str = "Service",
         files: Iterable[SourceFile] | None = None,
     ) -> Connection:
-        """Add a connection; without an iModel it gets one of its own."""
+        """
+        Add a connection.
+
+        :param imodel_id: None: a new iModel
+        :param files: None: invented files
+        :raises ValueError: a value is invalid, or the id exists
+        """
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
         if authentication_type not in AUTHENTICATION_TYPES:
             raise ValueError(f"authentication_type must be User or Service, not {authentication_type!r}")
         with self.lock:
             key = connection_id or ids.opaque_id()
-            if not ids.is_sound(key):
+            if not ids.is_valid(key):
                 raise ValueError(f"connection id {key!r}: only letters, digits, '-' and '_', at most 128 of them")
             if key in self.connections:
-                raise ValueError(f"there is a connection {key!r} already")
+                raise ValueError(f"connection {key!r} exists already")
             imodel = self.add_imodel(imodel_id)
             own = list(files) if files is not None else invent_files(1 if kind == "export" else 3)
             connection = Connection(key, kind, imodel.id, display_name, authentication_type, files=own)
             self.connections.add(connection, imodel.itwin_id)
             return connection
 
-    def adopt(self, connection: Connection) -> None:
-        """Take in a connection with runs of its own, from a kept state."""
+    def restore_connection(self, connection: Connection) -> None:
+        """Add a connection that already has runs, from a state file."""
         with self.lock:
             self.connections.add(connection, self.imodels[connection.imodel_id].itwin_id)
             for run in connection.runs:
-                self._file_run(run)
+                self._index_run(run)
 
     def remove_connection(self, connection: Connection) -> None:
-        """Forget a connection and its runs; one that is at work goes on and keeps the iModel busy."""
+        """Remove a connection and its runs; an active run continues and still blocks the iModel."""
         with self.lock:
             self.connections.remove(connection)
             for run in connection.runs:
                 self._runs.pop(run.id, None)
 
     def connection(self, connection_id: str) -> Connection:
-        """Give a connection by its id, of whatever kind, for the emulator's own controls."""
+        """
+        Return a connection of any kind by id, for the control API.
+
+        :raises LookupError: no such connection
+        """
         with self.lock:
             if connection_id not in self.connections:
                 raise LookupError(f"no connection {connection_id!r}")
             return self.connections[connection_id]
 
-    # Who may touch it
+    # Roles
 
     def role(self, client: Client, imodel_id: str) -> str | None:
-        """Tell a client's role where an iModel belongs, or None if it has not been invited there."""
+        """Return the role of a client in the iTwin of an iModel, or None if it has no role there."""
         if client.everywhere:
             return "owner"
         imodel = self.imodels.get(imodel_id)
         itwin = self.itwins.get(imodel.itwin_id) if imodel else None
         return itwin.members.get(client.id) if itwin else None
 
-    def visible(self, client: Client, kind: Kind, connection_id: str) -> Connection:
-        """Give the connection if the client may see it; what it may not see does not exist for it."""
-        connection = self.connections.get(connection_id)
-        if connection is None or connection.kind != kind:
-            raise KINDS[kind].connection_not_found()
-        if self.role(client, connection.imodel_id) is None:
-            # Only the pages of the Export API still promise a 403 to those who merely look.
-            raise errors.insufficient_permissions() if kind == "export" else KINDS[kind].connection_not_found()
-        return connection
-
-    def listed(self, client: Client, kind: Kind | None, imodel_id: str | None) -> Sequence[Connection]:
-        """Give the connections that a list shows to a client: of an iModel, or all of a kind that it may see."""
+    def list_connections(self, client: Client, kind: Kind | None, imodel_id: str | None) -> Sequence[Connection]:
+        """Return the connections that a client can see: those of an iModel, or all of a kind."""
         if imodel_id is not None:
             return self.connections.of_imodel(imodel_id, kind) if self.role(client, imodel_id) else ()
         if kind is None:
-            raise ValueError("either a kind or an iModel must be named")
+            raise ValueError("kind or imodel_id is required")
         if client.everywhere:
             return self.connections.of_kind(kind)
         return self.connections.of_itwins((one.id for one in self.itwins.values() if client.id in one.members), kind)
@@ -174,27 +161,64 @@ class Platform:
     # Runs
 
     def active_run(self, imodel_id: str) -> Run | None:
-        """Give the run that is at work on an iModel, whoever started it and whatever its kind."""
+        """Return the active run of an iModel, of any connection and kind, or None."""
         with self.lock:
             run = self._newest.get(imodel_id)
             return run if run is not None and run.is_active(self.clock.now()) else None
 
     def active_runs(self) -> list[Run]:
-        """Give all runs that are at work, in the order of their starts."""
+        """Return all active runs in the order of their starts."""
         with self.lock:
             now = self.clock.now()
-            over = [run.id for run in self._maybe_active.values() if not run.is_active(now)]
-            for run_id in over:
+            ended = [run.id for run in self._maybe_active.values() if not run.is_active(now)]
+            for run_id in ended:
                 del self._maybe_active[run_id]
             return list(self._maybe_active.values())
 
+    def begin_run(self, connection: Connection, files: Sequence[SourceFile] | None = None) -> tuple[Run, bool]:
+        """
+        Start a run, or return the active run of the iModel.
+
+        :param files: None: the files of the connection
+        :return: the run, and whether it is new
+        """
+        with self.lock:
+            active = self.active_run(connection.imodel_id)
+            if active is not None:
+                return active, False
+            plan = self._next_plan(connection)
+            if plan.invent_files is not None:
+                files = invent_files(plan.invent_files)
+            elif files is not None:
+                files = list(files)
+            elif connection.kind == "export":
+                files = connection.files[:1] or invent_files(1)
+            else:
+                files = list(connection.files)
+            run = self.new_run(connection, files, plan, self.clock.now())
+            self.record_run(connection, run)
+            return run, True
+
+    def new_run(self, connection: Connection, files: Sequence[SourceFile], plan: RunPlan, started: float) -> Run:
+        """Create a run of a connection without recording it."""
+        return Run(
+            id=ids.guid(),
+            connection_id=connection.id,
+            kind=connection.kind,
+            imodel_id=connection.imodel_id,
+            started=started,
+            plan=plan,
+            speed=self.clock.speed,
+            files=files,
+        )
+
     def record_run(self, connection: Connection, run: Run) -> None:
-        """Note a run of a connection, newer than those that it had before."""
+        """Add a run to a connection; it must be newer than the runs that the connection has."""
         with self.lock:
             connection.runs.append(run)
-            self._file_run(run)
+            self._index_run(run)
 
-    def _file_run(self, run: Run) -> None:
+    def _index_run(self, run: Run) -> None:
         self._runs[run.id] = run
         if run.is_active(self.clock.now()):
             self._maybe_active[run.id] = run
@@ -202,67 +226,53 @@ class Platform:
         if newest is None or newest.started <= run.started:
             self._newest[run.imodel_id] = run
 
-    def begin_run(self, connection: Connection, files: Sequence[SourceFile] | None = None) -> tuple[Run, bool]:
-        """Start a run, or give the active one of the iModel; the second value tells whether it is new."""
-        with self.lock:
-            active = self.active_run(connection.imodel_id)
-            if active is not None:
-                return active, False
-            plan = self._next_plan(connection)
-            if plan.invent_files is not None:
-                work = invent_files(plan.invent_files)
-            elif files is not None:
-                work = list(files)
-            elif connection.kind == "export":
-                work = connection.files[:1] or invent_files(1)
-            else:
-                work = list(connection.files)
-            run = Run.begin(connection, work, plan, self.clock.now(), self.clock.speed)
-            self.record_run(connection, run)
-            return run, True
+    @contextmanager
+    def start_in_progress(self, imodel_id: str) -> Iterator[None]:
+        """
+        Mark the start of a run as in progress while the context is open.
 
-    def claim_start(self, imodel_id: str) -> None:
-        """Begin the start of a run that takes a while; refuse if another is being started for the iModel."""
+        :raises StartInProgressError: another start for the iModel is in progress
+        """
         with self.lock:
             if imodel_id in self._starting:
-                raise errors.conflicting_start(self.oddities.conflict_code)
+                raise StartInProgressError(imodel_id)
             self._starting.add(imodel_id)
-
-    def release_start(self, imodel_id: str) -> None:
-        """End the start of a run."""
-        with self.lock:
-            self._starting.discard(imodel_id)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self._starting.discard(imodel_id)
 
     def run(self, connection: Connection, run_id: str) -> Run | None:
-        """Give a run by its id, or None if it does not exist or cannot be seen yet."""
+        """Return a run by id, or None if it does not exist or is not visible yet."""
         run = self._runs.get(run_id)
         return run if run is not None and run.connection_id == connection.id and self._is_visible(run) else None
 
-    def _is_visible(self, run: Run) -> bool:
-        hidden = self.oddities.invisible_for
-        return not hidden or run.started + hidden <= self.clock.now()
-
     def last_run(self, connection: Connection) -> Run | None:
-        """Give the run that the connection's ``lastRun`` shows."""
+        """Return the run that ``lastRun`` of the connection links to."""
         for run in reversed(connection.runs):
-            stale = self.oddities.stale_last_run_for
+            stale = self.quirks.stale_last_run_for
             if not stale or run.started + stale <= self.clock.now():
                 return run
         return None
 
     def ordered_runs(self, connection: Connection) -> Sequence[Run]:
-        """Give the runs of a connection in the order that the list shows them, without those that cannot be seen yet."""
+        """Return the visible runs of a connection in the order of the API's list."""
         runs = connection.runs
         visible = len(runs)
         while visible and not self._is_visible(runs[visible - 1]):
             visible -= 1
-        match self.oddities.run_order:
+        match self.quirks.run_order:
             case "oldest-first":
                 return runs[:visible]
             case "shuffled":
                 return sorted(runs[:visible], key=lambda run: ids.derived_id("shuffle", run.id))
             case _:
                 return NewestFirst(runs, visible)
+
+    def _is_visible(self, run: Run) -> bool:
+        hidden = self.quirks.invisible_for
+        return not hidden or run.started + hidden <= self.clock.now()
 
     def _next_plan(self, connection: Connection) -> RunPlan:
         if connection.next_plans:
@@ -271,4 +281,4 @@ class Platform:
         signed_in = connection.owner_signed_in or (owner is not None and owner.signed_in)
         if connection.authentication_type == "User" and not signed_in and not connection.planned:
             return RunPlan(result="Error", duration=60.0, error=USER_NOT_AUTHENTICATED)
-        return connection.usual_plan
+        return connection.default_plan

@@ -1,1 +1,1 @@
-"""HTTP: requests, responses, errors, tokens, rate limits and faults."""
+"""HTTP: responses, errors, tokens, rate limits, faults and the request log."""

@@ -1,30 +1,22 @@
-"""What the service answers with: statuses, bodies and headers, among them every documented error."""
+"""Errors of the service: statuses, codes and messages as documented."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-MEDIA_TYPE = "application/vnd.bentley.itwin-platform.v1+json"
+from itwin_emulator.domain.kinds import KindTraits
+from itwin_emulator.http.responses import Response
 
+MEDIA_TYPE = "application/vnd.bentley.itwin-platform.v1+json"
 
 OLD_UNAUTHORIZED = (
     "Access denied due to invalid access_token. Make sure to provide a valid token for this API endpoint."
 )
 
 
-@dataclass(slots=True)
-class Answer:
-    """An answer before it is put on the wire. ``body`` is JSON data, ready bytes, or None for no body at all."""
-
-    status: int
-    body: Any = None
-    headers: dict[str, str] = field(default_factory=dict)
-
-
 class ApiError(Exception):
-    """A refusal, raised where it is found out and turned into an answer at the edge."""
+    """An error response, raised where the error is detected and converted to a response by the server."""
 
     def __init__(
         self,
@@ -43,27 +35,27 @@ class ApiError(Exception):
         self.target = target
         self.headers = dict(headers or {})
 
-    def answer(self, *, old_gateway: bool = False) -> Answer:
+    def to_response(self, *, old_gateway: bool = False) -> Response:
         """
-        Give the answer that carries the error; ``details`` and ``target`` are left out when there are none.
+        Return the response for this error; ``details`` and ``target`` are left out if empty.
 
-        :param old_gateway: print 401 and 429 as the gateway of 2021 did, without the ``error`` around them
+        :param old_gateway: return 401 and 429 in the format of 2021, without the ``error`` object
         """
         if old_gateway and self.status == 401:
-            return Answer(401, {"statusCode": 401, "message": OLD_UNAUTHORIZED}, dict(self.headers))
+            return Response(401, {"statusCode": 401, "message": OLD_UNAUTHORIZED}, dict(self.headers))
         if old_gateway and self.status == 429:
             old = {"code": "TooManyRequests", "message": RATE_LIMIT_MESSAGES["TooManyRequests"]}
-            return Answer(429, old, dict(self.headers))
+            return Response(429, old, dict(self.headers))
         error: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.target is not None:
             error["target"] = self.target
         if self.details:
             error["details"] = self.details
-        return Answer(self.status, {"error": error}, dict(self.headers))
+        return Response(self.status, {"error": error}, dict(self.headers))
 
 
 def invalid_value(target: str, message: str | None = None) -> dict[str, str]:
-    """Give the detail of a 422 that says which value is wrong."""
+    """Return a detail of a 422: a value is invalid."""
     return {
         "code": "InvalidValue",
         "message": message or f"Provided {target} value is not valid.",
@@ -72,66 +64,81 @@ def invalid_value(target: str, message: str | None = None) -> dict[str, str]:
 
 
 def missing_parameter(target: str) -> dict[str, str]:
-    """Give the detail of a 422 that says which value is missing."""
+    """Return a detail of a 422: a parameter is missing."""
     return {"code": "MissingRequiredParameter", "message": f"{target} was not provided.", "target": target}
 
 
 def missing_property(target: str, of: str) -> dict[str, str]:
-    """Give the detail of a 422 that says which part of the body is missing; ``of`` says what the body describes."""
+    """Return a detail of a 422: a property is missing. ``of`` completes "a property required to ..."."""
     message = f"A property required to {of} is missing."
     return {"code": "MissingRequiredProperty", "message": message, "target": target}
 
 
 MALFORMED_BODY = {"code": "InvalidRequestBody", "message": "Error parsing JSON, malformed JSON."}
-"""The detail of a 422 for a body that is not a JSON object."""
+"""The detail of a 422: the body is not a JSON object."""
 
 
 def missing_body() -> ApiError:
-    """Refuse a request without the body that it needs."""
+    """Return the 422 for a missing body."""
     return ApiError(422, "MissingRequestBody", "Request body was not provided.")
 
 
 def already_mapped(message: str = "The SourceFile is already mapped to the iModel.") -> ApiError:
-    """Refuse a file that a connection of the iModel has already; a permanent conflict, unlike that of two starts."""
+    """Return the 409 for a file that a connection of the iModel already has. Unlike the 409 of two starts, it is permanent."""
     return ApiError(409, "FileMappingToTheIModelAlreadyExists", message)
 
 
 def imodel_not_found() -> ApiError:
-    """Refuse because there is no such iModel, or none that the client may see."""
+    """Return the 404 for an iModel that does not exist or is not visible to the client."""
     return ApiError(404, "iModelNotFound", "Requested iModel is not available.")
 
 
 def itwin_not_found() -> ApiError:
-    """Refuse because there is no such iTwin, or none that the client may see."""
+    """Return the 404 for an iTwin that does not exist or is not visible to the client."""
     return ApiError(404, "iTwinNotFound", "Requested iTwin is not available.")
 
 
+def connection_not_found(traits: KindTraits) -> ApiError:
+    """Return the 404 for a connection that does not exist or is not visible to the client."""
+    return ApiError(404, *traits.connection_missing)
+
+
+def run_not_found(traits: KindTraits) -> ApiError:
+    """Return the 404 for a run that the connection does not have."""
+    return ApiError(404, *traits.run_missing)
+
+
+def source_file_not_found(traits: KindTraits) -> ApiError:
+    """Return the 404 for a source file that the connection does not have."""
+    return ApiError(404, *traits.source_file_missing)
+
+
 def unprocessable(code: str, *details: Mapping[str, str]) -> ApiError:
-    """Refuse a request whose form is right and whose content is not."""
+    """Return the 422 for a well-formed request with invalid content."""
     return ApiError(422, code, "Cannot perform operation.", details)
 
 
 def insufficient_permissions() -> ApiError:
-    """Refuse a client that has no role where it would need one."""
+    """Return the 403 for a client without a sufficient role."""
     return ApiError(
         403, "InsufficientPermissions", "The user has insufficient permissions for the requested operation."
     )
 
 
 def conflicting_start(code: str = "ConflictWithAnotherIModelRequest") -> ApiError:
-    """Refuse all but the first of several starts that arrive at the same moment."""
+    """Return the 409 for a start while another start for the same iModel is in progress."""
     return ApiError(409, code, "The iModel is already processing this request.")
 
 
 def header_not_found() -> ApiError:
-    """Refuse a request without a token."""
+    """Return the 401 for a request without a token."""
     return ApiError(
         401, "HeaderNotFound", "Header Authorization was not found in the request. Access denied.", headers=_CHALLENGE
     )
 
 
 def invalid_scheme() -> ApiError:
-    """Refuse an Authorization header that is not a Bearer one."""
+    """Return the 401 for an Authorization header with another scheme than Bearer."""
     return ApiError(
         401,
         "InvalidAuthorizationScheme",
@@ -141,7 +148,7 @@ def invalid_scheme() -> ApiError:
 
 
 def invalid_header_value() -> ApiError:
-    """Refuse a Bearer header without anything in it that could be a token."""
+    """Return the 401 for a Bearer header without a well-formed token."""
     return ApiError(
         401,
         "InvalidHeaderValue",
@@ -151,7 +158,7 @@ def invalid_header_value() -> ApiError:
 
 
 def unauthorized() -> ApiError:
-    """Refuse a token that is expired, revoked, or not from this issuer."""
+    """Return the 401 for a token that is expired, revoked, or from another issuer."""
     return ApiError(
         401,
         "Unauthorized",
@@ -161,14 +168,14 @@ def unauthorized() -> ApiError:
 
 
 def required_scope_missing() -> ApiError:
-    """Refuse a token that is good, but not for this API."""
+    """Return the 401 for a token without the scope of the API."""
     return ApiError(
         401, "RequiredScopeMissing", "The access token does not have the required scope itwin-platform. Access denied."
     )
 
 
 def unknown_client() -> ApiError:
-    """Refuse a token of a client that the platform does not know: no new token will ever help."""
+    """Return the 401 for a token of an unregistered client; a new token does not help."""
     return ApiError(
         401,
         "Unauthorized",
@@ -181,22 +188,22 @@ RATE_LIMIT_MESSAGES = {
     "RateLimitExceeded": "The client sent more requests than allowed by this API for the current tier of the client.",
     "TooManyRequests": "More requests were received than the subscription rate-limit allows.",
 }
-"""Both spellings are documented, each with its own sentence."""
+"""The documentation has both codes, each with its own message."""
 
 
 def too_many_requests(code: str = "RateLimitExceeded", headers: Mapping[str, str] | None = None) -> ApiError:
-    """Refuse a client that asks too often."""
+    """Return the 429 for an exceeded rate limit."""
     return ApiError(429, code, RATE_LIMIT_MESSAGES[code], headers=headers)
 
 
 def not_acceptable() -> ApiError:
-    """Refuse a version of the API that does not exist. Documented nowhere: the wording is the emulator's own."""
+    """Return the 406 for an unknown API version. It is not documented; the message is the emulator's own."""
     return ApiError(406, "NotAcceptable", "The requested media type is not supported.", target="Accept")
 
 
-def no_such_resource() -> Answer:
-    """Answer for a path that belongs to no operation: the gateway in front of the APIs speaks a dialect of its own."""
-    return Answer(404, {"statusCode": 404, "message": "Resource not found"})
+def unknown_path() -> Response:
+    """Return the response to a path of no operation: the gateway in front of the APIs has its own format."""
+    return Response(404, {"statusCode": 404, "message": "Resource not found"})
 
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}

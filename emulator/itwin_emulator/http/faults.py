@@ -1,4 +1,4 @@
-"""Scripted trouble: what goes wrong, with which operation, how often."""
+"""Faults: scripted errors of the service, by operation and number of requests."""
 
 from __future__ import annotations
 
@@ -30,56 +30,56 @@ FaultKind = Literal[
 ]
 
 UNPROCESSED = frozenset({"status", "reset-before", "hang", "html", "redirect", "huge", "endless", "gzip-bomb", "empty"})
-"""Kinds that keep the request from being processed, unless ``processed`` says otherwise."""
+"""Kinds that prevent the processing of the request, unless ``processed`` is set."""
 
 KIND_NOTES: dict[str, str] = {
-    "status": "answer with `status`, `headers` and `body` (the default kind)",
-    "delay": "wait for `seconds`, then go on as usual (in addition to any other fault)",
-    "hang": "never answer (at most `seconds`, if given; else ten minutes)",
-    "reset-before": "close the connection before the request is processed",
-    "reset-after": "process the request, then close the connection without an answer",
-    "truncate": "process the request, announce the whole body and send half of it",
-    "short-length": "process the request, announce half of the body and send all of it",
-    "slow-body": "process the request, send the body in pieces over `seconds`",
-    "html": "answer with a page of HTML (502 unless `status` is given)",
-    "invalid-json": "process the request, answer with its body cut in the middle, and the right length",
-    "wrong-type": "process the request, answer with a JSON list in place of an object",
-    "wrong-content-type": "process the request, answer with its JSON as text/plain",
-    "empty": "answer with `status` (200) and no body",
-    "redirect": "answer with a redirect (302 unless `status` is given) to `location`",
-    "huge": "answer with JSON of `size` bytes (64 MiB)",
-    "endless": "answer with a body that never ends (at most 4 GiB or ten minutes)",
-    "gzip-bomb": "answer with a small gzip body that unpacks to `size` bytes (256 MiB)",
-    "bare": "process the request, answer without any header but the length: no Location, no Date, no content type",
+    "status": "respond with `status`, `headers` and `body` (the default kind)",
+    "delay": "respond after `seconds` (can be combined with another fault)",
+    "hang": "send no response; close the connection after `seconds` (default: ten minutes)",
+    "reset-before": "reset the connection without processing the request",
+    "reset-after": "process the request, then reset the connection without a response",
+    "truncate": "process the request, send half of the announced body",
+    "short-length": "process the request, announce half of the body, send all of it",
+    "slow-body": "process the request, send the body in parts over `seconds`",
+    "html": "respond with an HTML page (status 502 by default)",
+    "invalid-json": "process the request, respond with truncated JSON of the right length",
+    "wrong-type": "process the request, respond with a JSON list instead of an object",
+    "wrong-content-type": "process the request, respond with its JSON as text/plain",
+    "empty": "respond without a body (status 200 by default)",
+    "redirect": "redirect to `location` (status 302 by default)",
+    "huge": "respond with JSON of `size` bytes (default: 64 MiB)",
+    "endless": "respond with an endless body (limits: 4 GiB, ten minutes)",
+    "gzip-bomb": "respond with a small gzip body that expands to `size` bytes (default: 256 MiB)",
+    "bare": "process the request, respond with Content-Length as the only header",
 }
 
 
 @dataclass(slots=True, eq=False)
 class Fault:
-    """One scripted fault."""
+    """A scripted fault."""
 
     operation: str = "*"
     """Id of an operation, or a pattern: ``*``, ``get-*``, ``*-run``."""
     times: int | None = 1
-    """How many requests it hits; None: all, until it is healed."""
+    """Number of requests that it affects; None: all, until it is cleared."""
     kind: FaultKind = "status"
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
     body: Any = None
-    """Bytes or text as they are, anything else as JSON; None: the documented body for the status."""
+    """Bytes or str are sent unchanged, all else as JSON; None: the documented body of the status."""
     seconds: float = 0.0
     location: str | None = None
     size: int | None = None
     connection_id: str | None = None
-    """Only requests about this connection."""
+    """Affects only requests about this connection."""
     after: int = 0
-    """Let so many requests pass first."""
+    """Number of matching requests that pass first."""
     lasting: float | None = None
-    """Heals by itself after so many real seconds: an outage."""
+    """Real seconds after which it expires: an outage."""
     processed: bool | None = None
-    """Whether the request is processed although the answer is bad; None: as is usual for the kind."""
+    """Whether the request is processed in spite of the fault; None: the default of the kind."""
     until: float | None = None
-    """The moment at which it heals by itself; comes from ``lasting``."""
+    """Time at which it expires; computed from ``lasting``."""
 
     def __post_init__(self) -> None:
         if self.times is not None and self.times < 1:
@@ -87,7 +87,7 @@ class Fault:
         if self.seconds < 0 or (self.lasting is not None and self.lasting < 0):
             raise ValueError("seconds and lasting must not be negative")
         if self.kind == "redirect" and not self.location:
-            raise ValueError("a redirect needs a location")
+            raise ValueError("kind 'redirect' requires a location")
         for name, value in self.headers.items():
             if not name.isascii() or not name or any(sign in name + value for sign in "\r\n\0"):
                 raise ValueError(f"{name!r} cannot be sent as a header")
@@ -96,32 +96,32 @@ class Fault:
 
     @property
     def is_processed(self) -> bool:
-        """Whether the request is processed all the same."""
+        """Whether the request is processed in spite of the fault."""
         return self.kind not in UNPROCESSED if self.processed is None else self.processed
 
-    def concerns(self, operation: str, params: Mapping[str, str]) -> bool:
-        """Tell whether a request is one that it is meant for."""
+    def matches(self, operation: str, params: Mapping[str, str]) -> bool:
+        """Return whether the fault applies to a request."""
         if self.connection_id is not None and params.get("connectionId") != self.connection_id:
             return False
         return fnmatchcase(operation, self.operation)
 
 
-class FaultBox:
-    """The faults that wait for their requests."""
+class FaultRegistry:
+    """The scripted faults that have not expired."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
 
     def add(self, fault: Fault, now: float) -> None:
-        """Script a fault."""
+        """Add a fault."""
         if fault.lasting is not None:
             fault.until = now + fault.lasting
         with self._lock:
             self._faults.append(fault)
 
-    def heal(self, operation: str | None = None) -> int:
-        """Drop all faults, or those scripted for one operation; tell how many."""
+    def clear(self, operation: str | None = None) -> int:
+        """Remove all faults, or those with this operation or pattern, and return their number."""
         with self._lock:
             kept = [fault for fault in self._faults if operation is not None and fault.operation != operation]
             dropped = len(self._faults) - len(kept)
@@ -129,12 +129,12 @@ class FaultBox:
             return dropped
 
     def pending(self) -> list[Fault]:
-        """Give the faults that are still waiting."""
+        """Return the remaining faults."""
         with self._lock:
             return list(self._faults)
 
     def take(self, operation: str, params: Mapping[str, str], now: float) -> tuple[list[Fault], Fault | None]:
-        """Give what a request meets: any delays, and the first other fault."""
+        """Return the faults of a request: all delays, and the first other one. Counts their use."""
         if not self._faults:
             return [], None
         delays: list[Fault] = []
@@ -142,19 +142,19 @@ class FaultBox:
         with self._lock:
             self._faults = [fault for fault in self._faults if fault.until is None or now < fault.until]
             for fault in list(self._faults):
-                if not fault.concerns(operation, params) or (fault.kind != "delay" and chosen is not None):
+                if not fault.matches(operation, params) or (fault.kind != "delay" and chosen is not None):
                     continue
                 if fault.after > 0:
                     fault.after -= 1
                     continue
-                self._use(fault)
+                self._count_use(fault)
                 if fault.kind == "delay":
                     delays.append(fault)
                 else:
                     chosen = fault
         return delays, chosen
 
-    def _use(self, fault: Fault) -> None:
+    def _count_use(self, fault: Fault) -> None:
         if fault.times is not None:
             fault.times -= 1
             if fault.times == 0:

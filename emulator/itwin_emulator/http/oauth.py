@@ -1,8 +1,8 @@
 """
-The identity service (IMS): client credentials in, access tokens out.
+The identity service (IMS): issues access tokens for client credentials.
 
-Tokens look like the real ones (a JSON Web Token with ``exp``, ``scope`` and ``client_id``), and are signed with a key that
-nobody else knows.
+Tokens have the format of real ones: a JSON Web Token with ``exp``, ``scope`` and ``client_id``. A random
+key signs them.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from urllib.parse import parse_qsl, unquote_plus
 from itwin_emulator.domain.clock import Clock
 from itwin_emulator.domain.entities import Client
 from itwin_emulator.http import errors
-from itwin_emulator.http.errors import Answer
+from itwin_emulator.http.responses import Response
 
 REQUIRED_SCOPE = "itwin-platform"
 FORBIDDEN_SCOPES = frozenset({"openid", "email", "profile", "organization", "offline_access"})
-"""Scopes that only a person can give."""
-MOST_KNOWN = 4096
-"""Tokens whose signature is remembered."""
+"""Scopes that only a user can grant."""
+MAX_VERIFIED = 4096
+"""Limit of the cached verified tokens."""
 
 
 class TokenRefusedError(Exception):
-    """The token endpoint refuses; ``error`` is one of OAuth's words for why."""
+    """The token endpoint rejects a request; ``error`` is an OAuth error code."""
 
     def __init__(self, error: str, description: str, status: int = 400, client_id: str | None = None) -> None:
         super().__init__(error)
@@ -40,41 +40,41 @@ class TokenRefusedError(Exception):
         self.status = status
         self.client_id = client_id
 
-    def answer(self) -> Answer:
-        """Give the answer as RFC 6749 has it."""
+    def to_response(self) -> Response:
+        """Return the response of RFC 6749."""
         headers = {"WWW-Authenticate": 'Basic realm="token"'} if self.status == 401 else {}
-        return Answer(self.status, {"error": self.error, "error_description": self.description}, headers | _NO_STORE)
+        return Response(self.status, {"error": self.error, "error_description": self.description}, headers | _NO_STORE)
 
 
 @dataclass(slots=True)
-class TokenDesk:
-    """Issues tokens and examines those that come back."""
+class TokenService:
+    """Issues and verifies tokens."""
 
     clock: Clock
     clients: dict[str, Client]
     lifetime: float = 3600.0
-    """Real seconds that a token is good for."""
+    """Lifetime of tokens in real seconds."""
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     _generation: int = 0
-    _known: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
-    """What headers say that have come before, and whose signature was right."""
+    _verified_claims: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+    """Claims of verified Authorization headers, as a cache."""
 
     def dump(self) -> dict[str, Any]:
-        """Give what must be kept for tokens to outlive the emulator."""
+        """Return the state that keeps tokens valid after a restart."""
         return {"key": base64.b64encode(self._key).decode(), "generation": self._generation}
 
     def restore(self, data: Mapping[str, Any]) -> None:
-        """Go on where another desk stopped."""
+        """Restore the state returned by :meth:`dump`."""
         self._key = base64.b64decode(data["key"])
-        self._known.clear()
+        self._verified_claims.clear()
         self._generation = int(data["generation"])
 
     def revoke_all(self) -> None:
-        """Make every token issued so far worthless."""
+        """Invalidate all tokens issued so far."""
         self._generation += 1
 
-    def issue(self, client: Client, scopes: tuple[str, ...], issuer: str) -> Answer:
-        """Give a client a token."""
+    def _issue(self, client: Client, scopes: tuple[str, ...], issuer: str) -> Response:
+        """Return the response that contains a new token."""
         token = self.make(client.id, scopes, issuer)
         body = {
             "access_token": token,
@@ -82,11 +82,11 @@ class TokenDesk:
             "token_type": "Bearer",
             "scope": " ".join(scopes),
         }
-        return Answer(200, body, dict(_NO_STORE))
+        return Response(200, body, dict(_NO_STORE))
 
     def make(self, client_id: str, scopes: tuple[str, ...], issuer: str, lifetime: float | None = None) -> str:
-        """Make a token for a client id; a negative lifetime makes one that has expired already."""
-        now = int(self.clock.shown())
+        """Create a token for a client id; a negative lifetime creates an expired one."""
+        now = int(self.clock.service_time())
         claims = {
             "scope": list(scopes),
             "client_id": client_id,
@@ -94,33 +94,37 @@ class TokenDesk:
             "aud": [f"{issuer}/as/token.oauth2", f"{issuer}/resources", "itwin-platform"],
             "nbf": now,
             "iat": now,
-            "exp": int(self.clock.shown() + (self.lifetime if lifetime is None else lifetime)),
+            "exp": int(self.clock.service_time() + (self.lifetime if lifetime is None else lifetime)),
             "jti": secrets.token_hex(8),
             "gen": self._generation,
         }
         signed = f"{_encode({'alg': 'HS256', 'typ': 'at+jwt'})}.{_encode(claims)}"
         return f"{signed}.{self._sign(signed)}"
 
-    def grant(self, headers: Mapping[str, str], body: bytes, issuer: str) -> tuple[str | None, Answer]:
-        """Answer a request to the token endpoint; also tell which client it was."""
+    def grant(self, headers: Mapping[str, str], body: bytes, issuer: str) -> tuple[str | None, Response]:
+        """Handle a request to the token endpoint. Return the client id, if known, and the response."""
         try:
             form = _form(headers, body)
-            client = self._authenticate(headers, form)
-            return client.id, self.issue(client, self._scopes(client, form), issuer)
-        except TokenRefusedError as refusal:
-            return refusal.client_id, refusal.answer()
+            client = self._authenticate_client(headers, form)
+            return client.id, self._issue(client, self._scopes(client, form), issuer)
+        except TokenRefusedError as error:
+            return error.client_id, error.to_response()
 
-    def examine(self, authorization: str | None) -> Client:
-        """Tell whose token it is, or refuse it in the API's words."""
+    def authenticate(self, authorization: str | None) -> Client:
+        """
+        Return the client of a token.
+
+        :raises ApiError: the token is missing or invalid
+        """
         if not authorization:
             raise errors.header_not_found()
-        claims = self._known.get(authorization)
+        claims = self._verified_claims.get(authorization)
         if claims is None:
-            claims = self._verified(authorization)
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
-            self._known[authorization] = claims
-        if claims.get("exp", 0) <= self.clock.shown() or claims.get("gen") != self._generation:
+            claims = self._verify(authorization)
+            if len(self._verified_claims) >= MAX_VERIFIED:
+                self._verified_claims.clear()
+            self._verified_claims[authorization] = claims
+        if claims.get("exp", 0) <= self.clock.service_time() or claims.get("gen") != self._generation:
             raise errors.unauthorized()
         if REQUIRED_SCOPE not in claims.get("scope", ()):
             raise errors.required_scope_missing()
@@ -129,8 +133,8 @@ class TokenDesk:
             raise errors.unknown_client()
         return client
 
-    def _verified(self, authorization: str) -> dict[str, Any]:
-        """Give what a token says that is certainly one of this desk's, whether or not it is still good."""
+    def _verify(self, authorization: str) -> dict[str, Any]:
+        """Return the claims of a token with a valid signature; it may be expired or revoked."""
         scheme, _, token = authorization.strip().partition(" ")
         if scheme.lower() != "bearer":
             raise errors.invalid_scheme()
@@ -138,19 +142,19 @@ class TokenDesk:
         claims = _decode(signed.partition(".")[2])
         if claims is None:
             raise errors.invalid_header_value()
-        if not hmac.compare_digest(_octets(signature), _octets(self._sign(signed))):
+        if not hmac.compare_digest(_bytes(signature), _bytes(self._sign(signed))):
             raise errors.unauthorized()
         return claims
 
     def peek(self, authorization: str | None) -> str | None:
-        """Tell the client id that a token claims, good or not, for the journal."""
+        """Return the client id in a token, verified or not, for the request log."""
         if not authorization:
             return None
         claims = _decode(authorization.strip().partition(" ")[2].strip().rpartition(".")[0].partition(".")[2])
         client_id = (claims or {}).get("client_id")
         return client_id if isinstance(client_id, str) and client_id in self.clients else None
 
-    def _authenticate(self, headers: Mapping[str, str], form: Mapping[str, str]) -> Client:
+    def _authenticate_client(self, headers: Mapping[str, str], form: Mapping[str, str]) -> Client:
         basic = _basic(headers.get("Authorization"))
         client_id = form.get("client_id")
         if basic is not None and "client_secret" in form:
@@ -164,7 +168,7 @@ class TokenDesk:
             secret = form.get("client_secret", "")
         client = self.clients.get(client_id or "")
         known = client.id if client else None
-        if client is None or not hmac.compare_digest(_octets(client.secret), _octets(secret)):
+        if client is None or not hmac.compare_digest(_bytes(client.secret), _bytes(secret)):
             raise TokenRefusedError("invalid_client", "Invalid client or client credentials.", status, known)
         if not grant:
             raise TokenRefusedError("invalid_request", "grant_type is required.", client_id=known)
@@ -173,8 +177,8 @@ class TokenDesk:
         return client
 
     def _scopes(self, client: Client, form: Mapping[str, str]) -> tuple[str, ...]:
-        asked = tuple(dict.fromkeys(form.get("scope", "").split())) or client.scopes
-        for scope in asked:
+        requested = tuple(dict.fromkeys(form.get("scope", "").split())) or client.scopes
+        for scope in requested:
             if scope in FORBIDDEN_SCOPES or scope not in client.scopes:
                 raise TokenRefusedError(
                     "invalid_scope",
@@ -182,18 +186,18 @@ class TokenDesk:
                     400,
                     client.id,
                 )
-        return asked
+        return requested
 
     def _sign(self, signed: str) -> str:
-        return _base64(hmac.digest(self._key, _octets(signed), hashlib.sha256))
+        return _base64(hmac.digest(self._key, _bytes(signed), hashlib.sha256))
 
 
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
-def discovery(issuer: str) -> Answer:
-    """Answer a request for the OpenID configuration; all members are there that OpenID Connect Discovery 1.0 requires."""
-    return Answer(
+def discovery(issuer: str) -> Response:
+    """Return the OpenID configuration, with all members that OpenID Connect Discovery 1.0 requires."""
+    return Response(
         200,
         {
             "issuer": issuer,
@@ -210,9 +214,9 @@ def discovery(issuer: str) -> Answer:
     )
 
 
-def key_set() -> Answer:
-    """Answer a request for the keys of the issuer: there are none to show, for tokens are signed with a secret one."""
-    return Answer(200, {"keys": []})
+def key_set() -> Response:
+    """Return an empty key set: tokens are signed with a symmetric key."""
+    return Response(200, {"keys": []})
 
 
 def _form(headers: Mapping[str, str], body: bytes) -> dict[str, str]:
@@ -222,7 +226,7 @@ def _form(headers: Mapping[str, str], body: bytes) -> dict[str, str]:
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=50)
     except ValueError as error:
-        raise TokenRefusedError("invalid_request", "The request body cannot be read.") from error
+        raise TokenRefusedError("invalid_request", "The request body is not valid.") from error
     return dict(pairs)
 
 
@@ -236,13 +240,13 @@ def _basic(authorization: str | None) -> tuple[str, str] | None:
         text = base64.b64decode(value.strip(), validate=True).decode()
     except (ValueError, binascii.Error):
         return "", ""
-    # RFC 6749, 2.3.1: both halves are form-encoded before they are joined. A secret with a plus in it tells who forgot.
+    # RFC 6749, 2.3.1: both parts are form-encoded. The default secret contains a plus to detect clients that omit this.
     identifier, _, secret = text.partition(":")
     return unquote_plus(identifier), unquote_plus(secret)
 
 
-def _octets(text: str) -> bytes:
-    # Headers may contain octets that are no text.
+def _bytes(text: str) -> bytes:
+    # Headers may contain bytes that are not UTF-8.
     return text.encode(errors="surrogateescape")
 
 

@@ -1,4 +1,4 @@
-"""Rate limits: how many requests the subscription of a client allows. Off unless a tier is chosen."""
+"""Rate limits of the subscription tiers. Off unless a tier is set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOUR = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Requests allowed in any minute and in any hour; None: as many as one likes."""
+    """Requests allowed per minute and per hour (sliding windows); None: no limit."""
 
     per_minute: int | None
     per_hour: int | None = None
@@ -29,29 +29,33 @@ TIERS: dict[str, Limit] = {
     "premium": Limit(5000),
     "custom": Limit(5000),
 }
-"""Tiers under their names of 2024 and later."""
+"""The tiers, with their names since 2024."""
 
 
 class RateLimiter:
-    """Counts the requests of each client."""
+    """Counts requests per client."""
 
     def __init__(self) -> None:
         self.tier: str | None = None
-        """Tier of clients that have none of their own; None: no limit."""
+        """Tier of clients that have no tier of their own; None: no limit."""
         self.code = "RateLimitExceeded"
-        """Code of the error: ``RateLimitExceeded``, or ``TooManyRequests`` as on older pages."""
+        """Error code: ``RateLimitExceeded``, or ``TooManyRequests`` as in older documentation."""
         self.limits = dict(TIERS)
-        """What the tiers allow; may be changed, and added to."""
+        """Limits by tier; can be changed and extended."""
         self._seen: dict[str, deque[float]] = {}
         self._lock = threading.Lock()
 
-    def forget(self) -> None:
-        """Start counting anew."""
+    def reset(self) -> None:
+        """Reset all counters."""
         with self._lock:
             self._seen.clear()
 
     def check(self, client_id: str, tier: str | None, api: str, operation: str, now: float) -> None:
-        """Count a request, or refuse it if there were too many."""
+        """
+        Count a request.
+
+        :raises ApiError: the rate limit is exceeded
+        """
         chosen = tier or self.tier
         if chosen is None:
             return
@@ -64,9 +68,9 @@ class RateLimiter:
             if wait <= 0:
                 seen.append(now)
                 return
-        raise self._refusal(wait, chosen, api, operation, client_id)
+        raise self._error(wait, chosen, api, operation, client_id)
 
-    def _refusal(self, wait: float, tier: str, api: str, operation: str, client_id: str) -> ApiError:
+    def _error(self, wait: float, tier: str, api: str, operation: str, client_id: str) -> ApiError:
         headers = {
             "Retry-After": str(max(1, math.ceil(wait))),
             "ITwinPlatform-RateLimited-Tier": tier.capitalize(),
@@ -78,7 +82,7 @@ class RateLimiter:
 
 
 def _wait(seen: deque[float], allowed: int | None, window: float, now: float) -> float:
-    """Tell for how many seconds there would be too many requests in the window."""
+    """Return the seconds until the window has room for another request."""
     if allowed is None or len(seen) < allowed:
         return 0.0
     if allowed <= 0:

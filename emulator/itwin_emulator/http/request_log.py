@@ -1,4 +1,4 @@
-"""What was asked and how it was answered: what a test wants to look at afterwards. Never a secret, never a token."""
+"""The request log: requests and the status of their responses, for assertions in tests. Contains no secrets and no tokens."""
 
 from __future__ import annotations
 
@@ -11,58 +11,58 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO, overload
 
-_ASIDES = re.compile("[?#]")
+_QUERY_OR_FRAGMENT = re.compile("[?#]")
 
 HIDDEN_PARAMETERS = ("token", "secret", "password", "sig", "code", "assertion")
-"""A query parameter with one of these in its name is journaled without its value."""
+"""The value of a query parameter is hidden if its name contains one of these."""
 
 
-class JournalEntry(NamedTuple):
-    """One request."""
+class LoggedRequest(NamedTuple):
+    """A request and its response."""
 
     at: float
-    """The service's clock, in seconds since the epoch."""
+    """Time of the service's clock in seconds since the epoch."""
     method: str
     path: str
     query: dict[str, str]
     operation: str | None
-    """Id of the operation, ``"token"``, ``"discovery"``, or None for a path that belongs to none."""
+    """Id of the operation, ``"token"``, ``"discovery"``, or None for an unknown path."""
     status: int | None
-    """What was answered, or None if the connection was closed without an answer."""
+    """Status of the response, or None if the connection was closed without one."""
     client_id: str | None
     headers: dict[str, str]
-    """``accept``, ``prefer``, ``content-type``, ``user-agent`` and ``x-correlation-id``, those that came."""
+    """``accept``, ``prefer``, ``content-type``, ``user-agent`` and ``x-correlation-id``, as far as present."""
     host: str
     """The Host header."""
     authorized_host: str | None
-    """The Host header of a request with an Authorization header: where the client sent its token."""
+    """The Host header if the request has an Authorization header: the host that received the token."""
     body_size: int
-    """Bytes in the request's body."""
+    """Size of the request's body."""
     correlation_id: str
     connection_id: str | None = None
-    """The connection that the path names."""
+    """The connection in the path."""
     run_id: str | None = None
-    """The run that the path names."""
+    """The run in the path."""
     fault: str | None = None
-    """The scripted fault that this request met."""
+    """Kind of the fault that affected the request."""
     location: str | None = None
-    """The Location header of the answer, without what may be secret: a query or a fragment."""
+    """The Location header of the response, without query and fragment, which may contain secrets."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the entry as JSON data."""
+        """Return the entry as JSON data."""
         return self._asdict()
 
 
-class Journal(Sequence[JournalEntry]):
-    """The requests so far, oldest first; the oldest are dropped when there are very many."""
+class RequestLog(Sequence[LoggedRequest]):
+    """The requests, oldest first. The oldest entries are dropped beyond ``limit``."""
 
     def __init__(self, limit: int = 100_000) -> None:
-        self._entries: deque[JournalEntry] = deque(maxlen=limit)
+        self._entries: deque[LoggedRequest] = deque(maxlen=limit)
         self._lock = threading.Lock()
         self._file: TextIO | None = None
 
-    def record_to(self, path: Path) -> None:
-        """From now on append every entry to a file too, one JSON object a line."""
+    def write_to(self, path: Path) -> None:
+        """Also append every entry to a file, as JSON lines."""
         self._file = path.open("a", encoding="utf-8", buffering=1)
 
     def close(self) -> None:
@@ -72,25 +72,25 @@ class Journal(Sequence[JournalEntry]):
                 self._file.close()
                 self._file = None
 
-    def add(self, entry: JournalEntry) -> None:
-        """Note a request."""
+    def add(self, entry: LoggedRequest) -> None:
+        """Add an entry."""
         with self._lock:
             self._entries.append(entry)
             if self._file is not None:
                 self._file.write(json.dumps(entry.as_dict()) + "\n")
 
     def clear(self) -> None:
-        """Forget all requests."""
+        """Remove all entries."""
         with self._lock:
             self._entries.clear()
 
-    def snapshot(self) -> list[JournalEntry]:
-        """Give the requests so far as a list of their own."""
+    def snapshot(self) -> list[LoggedRequest]:
+        """Return a copy of the entries."""
         with self._lock:
             return list(self._entries)
 
-    def latest(self, count: int) -> list[JournalEntry]:
-        """Give the newest requests, newest first."""
+    def latest(self, count: int) -> list[LoggedRequest]:
+        """Return the newest entries, newest first."""
         with self._lock:
             return list(islice(reversed(self._entries), count))
 
@@ -98,41 +98,41 @@ class Journal(Sequence[JournalEntry]):
         return len(self._entries)
 
     @overload
-    def __getitem__(self, index: int) -> JournalEntry: ...
+    def __getitem__(self, index: int) -> LoggedRequest: ...
 
     @overload
-    def __getitem__(self, index: slice) -> list[JournalEntry]: ...
+    def __getitem__(self, index: slice) -> list[LoggedRequest]: ...
 
-    def __getitem__(self, index: int | slice) -> JournalEntry | list[JournalEntry]:
+    def __getitem__(self, index: int | slice) -> LoggedRequest | list[LoggedRequest]:
         return self.snapshot()[index]
 
-    def __iter__(self) -> Iterator[JournalEntry]:
+    def __iter__(self) -> Iterator[LoggedRequest]:
         return iter(self.snapshot())
 
     def __repr__(self) -> str:
-        return f"<Journal of {len(self)} requests>"
+        return f"<RequestLog: {len(self)} requests>"
 
 
-JOURNALED_HEADERS = ("Accept", "Prefer", "Content-Type", "User-Agent", "X-Correlation-Id")
+LOGGED_HEADERS = ("Accept", "Prefer", "Content-Type", "User-Agent", "X-Correlation-Id")
 _headers: dict[tuple[str | None, ...], dict[str, str]] = {}
-MOST_HEADERS = 1000
-"""Sets of headers that are remembered: most requests of a client have the same."""
+MAX_HEADERS = 1000
+"""Limit of the cached header sets; most requests of a client have the same headers."""
 
 
-def journaled_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Give the headers that are journaled; the same ones, in the same object, for requests that do not differ in them."""
-    key = tuple(map(headers.get, JOURNALED_HEADERS))
+def logged_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers to log. Equal headers share one dict."""
+    key = tuple(map(headers.get, LOGGED_HEADERS))
     known = _headers.get(key)
     if known is None:
-        known = {name.lower(): value for name, value in zip(JOURNALED_HEADERS, key, strict=True) if value is not None}
-        if len(_headers) >= MOST_HEADERS:
+        known = {name.lower(): value for name, value in zip(LOGGED_HEADERS, key, strict=True) if value is not None}
+        if len(_headers) >= MAX_HEADERS:
             _headers.clear()
         _headers[key] = known
     return known
 
 
-def journaled_query(query: Mapping[str, str]) -> dict[str, str]:
-    """Give the query without values that might be secret."""
+def logged_query(query: Mapping[str, str]) -> dict[str, str]:
+    """Return the query with secret values hidden."""
     if not query:
         return {}
     return {
@@ -141,9 +141,9 @@ def journaled_query(query: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def journaled_location(location: str | None) -> str | None:
-    """Give a Location without its query and fragment; that of a run has neither, and where a login goes on has tokens there."""
+def logged_location(location: str | None) -> str | None:
+    """Return a Location without query and fragment. Those of runs have neither; those of sign-in redirects may contain tokens."""
     if location is None:
         return None
-    beginning = _ASIDES.split(location, maxsplit=1)[0]
+    beginning = _QUERY_OR_FRAGMENT.split(location, maxsplit=1)[0]
     return location if beginning == location else f"{beginning}?***"

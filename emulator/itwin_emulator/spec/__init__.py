@@ -1,1 +1,1 @@
-"""The table of operations, the schemas of their bodies, and the OpenAPI document made from them."""
+"""The specification: the table of operations, their router, the schemas of bodies, and the OpenAPI document."""

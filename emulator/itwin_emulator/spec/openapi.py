@@ -1,4 +1,4 @@
-"""The emulator's description of itself, in OpenAPI 3.0: made from the same table by which it recognizes requests."""
+"""The OpenAPI 3.0 document, generated from the table of operations."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from itwin_emulator.api.json_cache import encode
-from itwin_emulator.domain.ids import SOUND_PATTERN
+from itwin_emulator.api.request import PAGE_LIMIT
+from itwin_emulator.domain.ids import ID_PATTERN
 from itwin_emulator.http.oauth import REQUIRED_SCOPE
-from itwin_emulator.http.request import PAGE_LIMIT
+from itwin_emulator.http.responses import encode
 from itwin_emulator.spec.operations import IDENTITY, OPERATIONS, Operation
-from itwin_emulator.spec.schemas import SHAPES, TEXT, Schema, ref
+from itwin_emulator.spec.schemas import SCHEMAS, STRING, Schema, ref
 
-_ALWAYS = (401, 406, 429)
-_REASONS = {
+_COMMON_ERRORS = (401, 406, 429)
+_DESCRIPTIONS = {
     200: "OK",
     201: "Created",
-    202: "Accepted: the run was started; Location names it",
+    202: "Accepted: the run is started; Location is its URL",
     204: "No Content",
-    303: "See Other: a run is at work on the iModel already; Location names it",
+    303: "See Other: the iModel has an active run; Location is its URL",
     400: "Bad Request",
-    401: "Unauthorized: no token, a bad one, or one of an unknown client",
-    403: "Forbidden: no role, or one that does not suffice",
-    404: "Not Found, or not for this client to see",
-    406: "Not Acceptable: another version of the API was asked for",
-    409: "Conflict: the file is mapped already, the connection is in use, or another start is being worked on",
-    422: "Unprocessable Entity: the details say what is wrong with the request",
+    401: "Unauthorized: the token is missing, invalid, or of an unknown client",
+    403: "Forbidden: no sufficient role",
+    404: "Not Found, or not visible to the client",
+    406: "Not Acceptable: unknown API version",
+    409: "Conflict: the file is mapped already, the connection is in use, or another start is in progress",
+    422: "Unprocessable Entity: the details list the invalid values",
     429: "Too Many Requests",
 }
 _QUERY: dict[str, tuple[str, Schema]] = {
-    "$top": ("How many entities a page has.", {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT}),
-    "$skip": ("How many entities come before the page.", {"type": "integer", "minimum": 0, "maximum": 999_999_999}),
-    "imodelId": ("Id of the iModel.", {"type": "string", "pattern": SOUND_PATTERN}),
+    "$top": ("Page size.", {"type": "integer", "minimum": 1, "maximum": PAGE_LIMIT}),
+    "$skip": ("Number of entities before the page.", {"type": "integer", "minimum": 0, "maximum": 999_999_999}),
+    "imodelId": ("Id of the iModel.", {"type": "string", "pattern": ID_PATTERN}),
     "redirectUrl": (
-        "Where to go after the sign-in.",
+        "URL to return to after the sign-in.",
         {"type": "string", "pattern": "^https?://[a-z]"},
     ),
 }
@@ -50,30 +50,30 @@ _NAMES = {
 
 
 @lru_cache(maxsize=16)
-def encoded_description(url: str) -> bytes:
-    """Give the description as JSON; ``url`` is the origin of the service."""
-    return encode(description(url))
+def openapi_json(url: str) -> bytes:
+    """Return the document as JSON; ``url`` is the origin of the service."""
+    return encode(openapi_document(url))
 
 
-def description(url: str) -> dict[str, Any]:
-    """Describe every operation of the table."""
+def openapi_document(url: str) -> dict[str, Any]:
+    """Return the document with every operation of the table."""
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.template, {})[operation.method.lower()] = _operation(operation)
-    flow = {"tokenUrl": f"{url}/connect/token", "scopes": {REQUIRED_SCOPE: "all of it"}}
+    flow = {"tokenUrl": f"{url}/connect/token", "scopes": {REQUIRED_SCOPE: "all APIs"}}
     return {
         "openapi": "3.0.3",
         "info": {
             "title": "iTwin Platform emulator",
             "version": "1",
-            "description": "The Synchronization API and the Export API of the iTwin Platform, as far as this emulator has "
-            "them, and the identity service that gives tokens for them. Not a document of Bentley's.",
+            "description": "The Synchronization API and the Export API of the iTwin Platform, as far as they are emulated, "
+            "and the identity service. Not an official document of Bentley.",
         },
         "servers": [{"url": url}],
         "tags": [{"name": name} for name in dict.fromkeys(operation.api for operation in OPERATIONS)],
         "paths": paths,
         "components": {
-            "schemas": SHAPES,
+            "schemas": SCHEMAS,
             "securitySchemes": {"serviceApplication": {"type": "oauth2", "flows": {"clientCredentials": flow}}},
         },
         "security": [{"serviceApplication": [REQUIRED_SCOPE]}],
@@ -81,7 +81,7 @@ def description(url: str) -> dict[str, Any]:
 
 
 def title(operation: Operation) -> str:
-    """Say in words what an operation does, as its documentation does."""
+    """Return the title of an operation as in its documentation."""
     words = operation.id
     for plain, name in _NAMES.items():
         words = re.sub(rf"\b{plain}(s?)\b", rf"{name}\1", words)
@@ -107,7 +107,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
 
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
     parameters: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": SOUND_PATTERN}}
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": ID_PATTERN}}
         for name in re.findall(r"\{(\w+)\}", operation.template)
     ]
     for given in operation.query:
@@ -116,9 +116,9 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         parameters.append(
             {"name": name, "in": "query", "description": text, "required": given.endswith("*"), "schema": schema}
         )
-    if len(operation.answer) > 1:
-        # A server passes over preferences that it does not know, so any text will do.
-        text = "return=minimal (as without it) or return=representation."
+    if len(operation.response) > 1:
+        # Unknown preferences are ignored, so any string is valid.
+        text = "return=minimal (default) or return=representation."
         example = "return=representation"
         parameters.append(
             {
@@ -126,7 +126,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
                 "in": "header",
                 "description": text,
                 "required": False,
-                "schema": TEXT,
+                "schema": STRING,
                 "example": example,
             }
         )
@@ -137,33 +137,33 @@ def _responses(operation: Operation) -> dict[str, Any]:
     responses = {str(operation.status): _success(operation)}
     if operation.starts_run:
         responses["303"] = _with_location(303)
-    always = () if operation.api == IDENTITY else _ALWAYS
-    for status in sorted({*operation.refusals, *always}):
-        responses[str(status)] = _refusal(operation, status)
+    common = () if operation.api == IDENTITY else _COMMON_ERRORS
+    for status in sorted({*operation.errors, *common}):
+        responses[str(status)] = _error(operation, status)
     return responses
 
 
 def _success(operation: Operation) -> dict[str, Any]:
     if operation.starts_run:
         return _with_location(operation.status)
-    described: dict[str, Any] = {"description": _REASONS[operation.status]}
-    shapes = [ref(name) for name in operation.answer]
-    if shapes:
-        schema = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
+    described: dict[str, Any] = {"description": _DESCRIPTIONS[operation.status]}
+    schemas = [ref(name) for name in operation.response]
+    if schemas:
+        schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
         described["content"] = {"application/json": {"schema": schema}}
     return described
 
 
 def _with_location(status: int) -> dict[str, Any]:
-    location = {"description": "The run, as an absolute URL.", "required": True, "schema": {**TEXT, "format": "uri"}}
-    return {"description": _REASONS[status], "headers": {"Location": location}}
+    location = {"description": "The absolute URL of the run.", "required": True, "schema": {**STRING, "format": "uri"}}
+    return {"description": _DESCRIPTIONS[status], "headers": {"Location": location}}
 
 
-def _refusal(operation: Operation, status: int) -> dict[str, Any]:
-    shape = "token-error-answer" if operation.api == IDENTITY else "error-answer"
+def _error(operation: Operation, status: int) -> dict[str, Any]:
+    name = "token-error-response" if operation.api == IDENTITY else "error-response"
     described: dict[str, Any] = {
-        "description": _REASONS[status],
-        "content": {"application/json": {"schema": ref(shape)}},
+        "description": _DESCRIPTIONS[status],
+        "content": {"application/json": {"schema": ref(name)}},
     }
     if status == 429:
         wait = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}

@@ -1,8 +1,7 @@
 """
-The shapes of bodies, as schemas in the dialect of OpenAPI 3.0: what requests may be like, and what answers are like.
+Schemas of request and response bodies, in the dialect of OpenAPI 3.0.
 
-Those of answers follow the documentation, which requires no field and allows no others. The oddities of the emulator break
-them, on purpose.
+Schemas of responses follow the documentation: no field is required, no other field is allowed. Quirks violate them on purpose.
 """
 
 from __future__ import annotations
@@ -10,115 +9,116 @@ from __future__ import annotations
 from typing import Any
 
 from itwin_emulator.api.runs import EXPORT_TYPES, IFC_VERSIONS, MANIFEST_ACTIONS
-from itwin_emulator.domain.entities import AUTHENTICATION_TYPES, CONNECTOR_TYPES
+from itwin_emulator.domain.entities import AUTHENTICATION_TYPES
 from itwin_emulator.domain.run_plans import RESULTS, STATES
+from itwin_emulator.domain.source_files import CONNECTOR_TYPES
 
 Schema = dict[str, Any]
 
-TEXT: Schema = {"type": "string"}
-NUMBER: Schema = {"type": "integer"}
-TRUTH: Schema = {"type": "boolean"}
+STRING: Schema = {"type": "string"}
+INTEGER: Schema = {"type": "integer"}
+BOOLEAN: Schema = {"type": "boolean"}
 NAME: Schema = {"type": "string", "maxLength": 255, "nullable": True}
 URL: Schema = {"type": "string", "pattern": "^https?://"}
-"""A link; what it is like beyond its beginning nobody has looked into."""
+"""A link. Only its beginning is checked."""
 
 
 def ref(name: str) -> Schema:
-    """Refer to a shape by its name."""
+    """Return a reference to a schema."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _array(items: Schema, least: int = 0) -> Schema:
-    return {"type": "array", "items": items} | ({"minItems": least} if least else {})
+def _array(items: Schema, min_items: int = 0) -> Schema:
+    return {"type": "array", "items": items} | ({"minItems": min_items} if min_items else {})
 
 
 def _enum(values: tuple[str, ...]) -> Schema:
     return {"type": "string", "enum": list(values)}
 
 
-def _or_null(schema: Schema) -> Schema:
+def _nullable(schema: Schema) -> Schema:
     if "enum" in schema:
         schema = {**schema, "enum": [*schema["enum"], None]}
     return {**schema, "nullable": True}
 
 
-def _entity(properties: dict[str, Schema], required: tuple[str, ...] = ()) -> Schema:
-    """Describe what the service sends: these properties and no others."""
-    need = {"required": list(required)} if required else {}
-    return {"type": "object", "properties": properties, **need, "additionalProperties": False}
+def _object(properties: dict[str, Schema], required: tuple[str, ...] = ()) -> Schema:
+    """Return the schema of an object in a response: no other properties are allowed."""
+    required_names = {"required": list(required)} if required else {}
+    return {"type": "object", "properties": properties, **required_names, "additionalProperties": False}
 
 
-def _wish(properties: dict[str, Schema], required: tuple[str, ...] = ()) -> Schema:
-    """Describe what a client sends: what the service does not know does no harm."""
-    need = {"required": list(required)} if required else {}
-    return {"type": "object", "properties": properties, **need}
+def _open_object(properties: dict[str, Schema], required: tuple[str, ...] = ()) -> Schema:
+    """Return the schema of an object in a request: other properties are allowed and ignored."""
+    required_names = {"required": list(required)} if required else {}
+    return {"type": "object", "properties": properties, **required_names}
 
 
-def _answer(name: str, shape: str) -> Schema:
-    return _entity({name: ref(shape)}, (name,))
+def _response(name: str, schema: str) -> Schema:
+    return _object({name: ref(schema)}, (name,))
 
 
-def _page(name: str, shape: str) -> Schema:
-    return _entity({name: _array(ref(shape)), "_links": ref("paging-links")}, (name, "_links"))
+def _page(name: str, schema: str) -> Schema:
+    return _object({name: _array(ref(schema)), "_links": ref("paging-links")}, (name, "_links"))
 
 
-_MOMENTS = {"startDateTime": TEXT, "endDateTime": TEXT}
-_COURSE = {"state": TEXT, "result": TEXT}
-_RUN = {"state": ref("execution-state"), "result": ref("execution-result")}
-_SYNCHRONIZED = {"phase": ref("job-phase"), **_RUN, "error": ref("run-error-details")}
-_TASK = {"id": TEXT, **_MOMENTS, "retryAttempts": NUMBER, **_COURSE, "error": ref("task-error")}
+_DATES = {"startDateTime": STRING, "endDateTime": STRING}
+_FREE_STATUS = {"state": STRING, "result": STRING}
+_STATUS = {"state": ref("execution-state"), "result": ref("execution-result")}
+_SYNCHRONIZED = {"phase": ref("job-phase"), **_STATUS, "error": ref("run-error-details")}
+_TASK = {"id": STRING, **_DATES, "retryAttempts": INTEGER, **_FREE_STATUS, "error": ref("task-error")}
 
 
 def _run(kind: str) -> dict[str, Schema]:
-    """Describe the runs of a kind of connection, with their jobs and tasks."""
-    run = {"id": TEXT, "connectionId": TEXT, **_MOMENTS, **(_RUN if kind == "export" else _SYNCHRONIZED)}
-    job = {"id": TEXT, **_MOMENTS, **_COURSE}
+    """Return the schemas of runs, jobs and tasks of a kind of connection."""
+    run = {"id": STRING, "connectionId": STRING, **_DATES, **(_STATUS if kind == "export" else _SYNCHRONIZED)}
+    job = {"id": STRING, **_DATES, **_FREE_STATUS}
     task = dict(_TASK)
     if kind == "export":
-        task["exportOutputFileId"] = TEXT
+        task["exportOutputFileId"] = STRING
     else:
         job["connectorType"] = ref("connector-type")
-        task["storageFileId" if kind == "storage" else "sourceFileId"] = TEXT
+        task["storageFileId" if kind == "storage" else "sourceFileId"] = STRING
         task["details"] = ref("task-details")
     return {
-        f"{kind}-run": _entity({**run, "jobs": _array(ref(f"{kind}-job"))}),
-        f"{kind}-job": _entity({**job, "tasks": _array(ref(f"{kind}-task"))}),
-        f"{kind}-task": _entity(task),
-        f"{kind}-run-answer": _answer("run", f"{kind}-run"),
+        f"{kind}-run": _object({**run, "jobs": _array(ref(f"{kind}-job"))}),
+        f"{kind}-job": _object({**job, "tasks": _array(ref(f"{kind}-task"))}),
+        f"{kind}-task": _object(task),
+        f"{kind}-run-response": _response("run", f"{kind}-run"),
         f"{kind}-runs-page": _page("runs", f"{kind}-run"),
     }
 
 
-_ANSWERS: dict[str, Schema] = {
+_RESPONSES: dict[str, Schema] = {
     **_run("storage"),
     **_run("manifest"),
     **_run("export"),
-    "run-summary": _entity({"id": TEXT, **_RUN}),
+    "run-summary": _object({"id": STRING, **_STATUS}),
     "runs-summary-page": _page("runs", "run-summary"),
-    "run-error-details": {**_entity({"errorKey": TEXT, "description": TEXT}), "nullable": True},
-    "task-error": _entity(
+    "run-error-details": {**_object({"errorKey": STRING, "description": STRING}), "nullable": True},
+    "task-error": _object(
         {
-            "errorCode": TEXT,
-            "message": TEXT,
-            "details": TEXT,
-            "bridgeExitCode": NUMBER,
-            "system": TEXT,
-            "phase": TEXT,
-            "category": TEXT,
-            "descriptionKey": TEXT,
-            "description": TEXT,
-            "kbArticleLink": TEXT,
-            "canUserFix": TRUTH,
+            "errorCode": STRING,
+            "message": STRING,
+            "details": STRING,
+            "bridgeExitCode": INTEGER,
+            "system": STRING,
+            "phase": STRING,
+            "category": STRING,
+            "descriptionKey": STRING,
+            "description": STRING,
+            "kbArticleLink": STRING,
+            "canUserFix": BOOLEAN,
         }
     ),
-    "task-details": _entity({"synchronizationReport": ref("synchronization-report")}),
-    "synchronization-report": _entity(
+    "task-details": _object({"synchronizationReport": ref("synchronization-report")}),
+    "synchronization-report": _object(
         {
             "suggestedAction": _enum(("Error", "Warning", "Info")),
-            "message": TEXT,
-            "totalErrorsCount": NUMBER,
-            "totalWarningsCount": NUMBER,
-            "totalOtherIssuesCount": NUMBER,
+            "message": STRING,
+            "totalErrorsCount": INTEGER,
+            "totalWarningsCount": INTEGER,
+            "totalOtherIssuesCount": INTEGER,
         }
     ),
     "job-phase": _enum(("Preprocessor", "MasterFile", "ReferenceFile")),
@@ -126,78 +126,82 @@ _ANSWERS: dict[str, Schema] = {
     "execution-result": _enum(tuple(result for result in RESULTS if result != "Cancelled")),
     "connector-type": _enum(CONNECTOR_TYPES),
     "authentication-type": _enum(AUTHENTICATION_TYPES),
-    "link": _entity({"href": TEXT}),
-    "paging-links": _entity({"self": ref("link"), "prev": ref("link"), "next": ref("link")}),
-    "connection": _entity(
+    "link": _object({"href": STRING}),
+    "paging-links": _object({"self": ref("link"), "prev": ref("link"), "next": ref("link")}),
+    "connection": _object(
         {
-            "id": TEXT,
-            "displayName": TEXT,
-            "iModelId": TEXT,
-            "iTwinId": TEXT,
+            "id": STRING,
+            "displayName": STRING,
+            "iModelId": STRING,
+            "iTwinId": STRING,
             "authenticationType": ref("authentication-type"),
-            "_links": _entity({"iModel": ref("link"), "iTwin": ref("link"), "lastRun": ref("link")}),
+            "_links": _object({"iModel": ref("link"), "iTwin": ref("link"), "lastRun": ref("link")}),
         }
     ),
-    "connection-summary": _entity({"id": TEXT, "displayName": TEXT}),
-    "connection-answer": _answer("connection", "connection"),
+    "connection-summary": _object({"id": STRING, "displayName": STRING}),
+    "connection-response": _response("connection", "connection"),
     "connections-page": _page("connections", "connection"),
     "connections-summary-page": _page("connections", "connection-summary"),
-    "storage-sourcefile": _entity(
+    "storage-sourcefile": _object(
         {
-            "id": TEXT,
-            "storageFileId": TEXT,
+            "id": STRING,
+            "storageFileId": STRING,
             "connectorType": ref("connector-type"),
-            "lastKnownFileName": TEXT,
-            "_links": _entity({"file": ref("link")}),
+            "lastKnownFileName": STRING,
+            "_links": _object({"file": ref("link")}),
         }
     ),
-    "storage-sourcefile-summary": _entity(
-        {"id": TEXT, "storageFileId": TEXT, "lastKnownFileName": TEXT, "_links": _entity({"file": ref("link")})}
+    "storage-sourcefile-summary": _object(
+        {"id": STRING, "storageFileId": STRING, "lastKnownFileName": STRING, "_links": _object({"file": ref("link")})}
     ),
-    "storage-sourcefile-answer": _answer("sourceFile", "storage-sourcefile"),
+    "storage-sourcefile-response": _response("sourceFile", "storage-sourcefile"),
     "storage-sourcefiles-page": _page("sourceFiles", "storage-sourcefile"),
     "storage-sourcefiles-summary-page": _page("sourceFiles", "storage-sourcefile-summary"),
-    "manifest-sourcefile": _entity({"id": TEXT, "sourceFileId": TEXT}),
-    "manifest-sourcefile-answer": _answer("sourceFile", "manifest-sourcefile"),
+    "manifest-sourcefile": _object({"id": STRING, "sourceFileId": STRING}),
+    "manifest-sourcefile-response": _response("sourceFile", "manifest-sourcefile"),
     "manifest-sourcefiles-page": _page("sourceFiles", "manifest-sourcefile"),
-    "authorization-information-answer": _entity(
+    "authorization-information-response": _object(
         {
-            "authorizationInformation": _entity(
-                {"isUserAuthorized": TRUTH, "_links": _entity({"authorizationUrl": ref("link")})}
+            "authorizationInformation": _object(
+                {"isUserAuthorized": BOOLEAN, "_links": _object({"authorizationUrl": ref("link")})}
             )
         },
         ("authorizationInformation",),
     ),
-    # Of these two only what the links of a connection lead to: the APIs that they belong to tell more.
-    "imodel-answer": _wish({"iModel": _wish({"id": TEXT, "displayName": TEXT, "iTwinId": TEXT})}, ("iModel",)),
-    "itwin-answer": _wish({"iTwin": _wish({"id": TEXT, "displayName": TEXT})}, ("iTwin",)),
-    "error-answer": _entity({"error": ref("error")}, ("error",)),
+    # Only the properties that links of connections need; the real APIs return more.
+    "imodel-response": _open_object(
+        {"iModel": _open_object({"id": STRING, "displayName": STRING, "iTwinId": STRING})}, ("iModel",)
+    ),
+    "itwin-response": _open_object({"iTwin": _open_object({"id": STRING, "displayName": STRING})}, ("iTwin",)),
+    "error-response": _object({"error": ref("error")}, ("error",)),
     "error": {
-        **_wish(
+        **_open_object(
             {
-                "code": TEXT,
-                "message": TEXT,
-                "target": {**TEXT, "nullable": True},
-                "details": _array(_wish({"code": TEXT, "message": TEXT, "target": TEXT}, ("code", "message"))),
+                "code": STRING,
+                "message": STRING,
+                "target": {**STRING, "nullable": True},
+                "details": _array(
+                    _open_object({"code": STRING, "message": STRING, "target": STRING}, ("code", "message"))
+                ),
             },
             ("code", "message"),
         ),
         "additionalProperties": True,
     },
-    "token-answer": _wish(
-        {"access_token": TEXT, "expires_in": NUMBER, "token_type": _enum(("Bearer",)), "scope": TEXT},
+    "token-response": _open_object(
+        {"access_token": STRING, "expires_in": INTEGER, "token_type": _enum(("Bearer",)), "scope": STRING},
         ("access_token", "token_type"),
     ),
-    "token-error-answer": _wish({"error": TEXT, "error_description": TEXT}, ("error",)),
-    "discovery-answer": _wish(
+    "token-error-response": _open_object({"error": STRING, "error_description": STRING}, ("error",)),
+    "discovery-response": _open_object(
         {
-            "issuer": TEXT,
-            "authorization_endpoint": TEXT,
-            "token_endpoint": TEXT,
-            "jwks_uri": TEXT,
-            "response_types_supported": _array(TEXT, 1),
-            "subject_types_supported": _array(TEXT, 1),
-            "id_token_signing_alg_values_supported": _array(TEXT, 1),
+            "issuer": STRING,
+            "authorization_endpoint": STRING,
+            "token_endpoint": STRING,
+            "jwks_uri": STRING,
+            "response_types_supported": _array(STRING, 1),
+            "subject_types_supported": _array(STRING, 1),
+            "id_token_signing_alg_values_supported": _array(STRING, 1),
         },
         (
             "issuer",
@@ -209,62 +213,62 @@ _ANSWERS: dict[str, Schema] = {
             "id_token_signing_alg_values_supported",
         ),
     ),
-    "jwks-answer": _wish({"keys": _array({"type": "object"})}, ("keys",)),
+    "jwks-response": _open_object({"keys": _array({"type": "object"})}, ("keys",)),
 }
 
-_STORAGE_FILE = _wish(
-    {"storageFileId": {**TEXT, "minLength": 1}, "connectorType": ref("connector-type")},
+_STORAGE_FILE = _open_object(
+    {"storageFileId": {**STRING, "minLength": 1}, "connectorType": ref("connector-type")},
     ("storageFileId", "connectorType"),
 )
-_MANIFEST_FILE = _wish({"sourceFileId": {**TEXT, "minLength": 1}}, ("sourceFileId",))
-_SETTINGS = {"displayName": NAME, "authenticationType": _or_null(_enum(AUTHENTICATION_TYPES))}
-_NEW_CONNECTION = {"iModelId": TEXT, **_SETTINGS}
+_MANIFEST_FILE = _open_object({"sourceFileId": {**STRING, "minLength": 1}}, ("sourceFileId",))
+_SETTINGS = {"displayName": NAME, "authenticationType": _nullable(_enum(AUTHENTICATION_TYPES))}
+_NEW_CONNECTION = {"iModelId": STRING, **_SETTINGS}
 
 
 def _new_connection(file: Schema) -> Schema:
-    return _wish({**_NEW_CONNECTION, "sourceFiles": _array(file, 1)}, ("iModelId", "sourceFiles"))
+    return _open_object({**_NEW_CONNECTION, "sourceFiles": _array(file, 1)}, ("iModelId", "sourceFiles"))
 
 
 _REQUESTS: dict[str, Schema] = {
     "create-storage-connection": _new_connection(_STORAGE_FILE),
     "create-manifest-connection": _new_connection(_MANIFEST_FILE),
-    "create-export-connection": _wish(_NEW_CONNECTION, ("iModelId",)),
-    "update-connection": _wish(_SETTINGS),
+    "create-export-connection": _open_object(_NEW_CONNECTION, ("iModelId",)),
+    "update-connection": _open_object(_SETTINGS),
     "storage-sourcefile-body": _STORAGE_FILE,
     "manifest-sourcefile-body": _MANIFEST_FILE,
-    "create-manifest-run": _wish(
-        {"documentAttributeSchemaUrl": _or_null(URL), "sourceFiles": _or_null(_array(ref("manifest-entry")))}
+    "create-manifest-run": _open_object(
+        {"documentAttributeSchemaUrl": _nullable(URL), "sourceFiles": _nullable(_array(ref("manifest-entry")))}
     ),
-    "manifest-entry": _wish(
+    "manifest-entry": _open_object(
         {
-            "id": TEXT,
-            "name": _or_null(TEXT),
-            "action": _or_null(_enum(MANIFEST_ACTIONS)),
-            "url": _or_null(URL),
-            "connectorType": _or_null(_enum(CONNECTOR_TYPES)),
-            "documentAttribute": _or_null({"type": "object"}),
-            "children": _or_null(_array({})),
+            "id": STRING,
+            "name": _nullable(STRING),
+            "action": _nullable(_enum(MANIFEST_ACTIONS)),
+            "url": _nullable(URL),
+            "connectorType": _nullable(_enum(CONNECTOR_TYPES)),
+            "documentAttribute": _nullable({"type": "object"}),
+            "children": _nullable(_array({})),
         },
         ("id",),
     ),
-    "create-export-run": _wish(
+    "create-export-run": _open_object(
         {
             "exportType": _enum(EXPORT_TYPES),
-            "ifcVersion": _or_null(_enum(IFC_VERSIONS)),
-            "inputOptions": _or_null(_wish({"modelIds": _or_null(_array(TEXT, 1))})),
-            "outputOptions": _or_null({"type": "object"}),
+            "ifcVersion": _nullable(_enum(IFC_VERSIONS)),
+            "inputOptions": _nullable(_open_object({"modelIds": _nullable(_array(STRING, 1))})),
+            "outputOptions": _nullable({"type": "object"}),
         },
         ("exportType",),
     ),
-    "token-form": _wish(
+    "token-form": _open_object(
         {
             "grant_type": _enum(("client_credentials",)),
-            "client_id": TEXT,
-            "client_secret": TEXT,
-            "scope": TEXT,
+            "client_id": STRING,
+            "client_secret": STRING,
+            "scope": STRING,
         },
         ("grant_type",),
     ),
 }
 
-SHAPES: dict[str, Schema] = {**_ANSWERS, **_REQUESTS}
+SCHEMAS: dict[str, Schema] = {**_RESPONSES, **_REQUESTS}

@@ -13,11 +13,11 @@ import pytest
 
 from airflow_provider_itwin.api.async_client import AsyncITwinClient
 from airflow_provider_itwin.api.client import ITwinClient
-from airflow_provider_itwin.api.client_pool import lent_client
+from airflow_provider_itwin.api.client_pool import shared_client
 from airflow_provider_itwin.api.errors import ITwinAuthenticationError, ITwinServerError
 from airflow_provider_itwin.api.http import account_state
 from airflow_provider_itwin.api.http.account_state import (
-    REFUSAL_IS_REMEMBERED_FOR,
+    REFUSAL_LIFETIME,
     AccountState,
     state_of,
 )
@@ -63,7 +63,7 @@ def test_who_shares_a_token_and_a_budget(other: Account, shares: bool) -> None:
     state = state_of(USUAL)
 
     assert (state_of(other) is state) is shares
-    assert (ITwinClient(other)._budget is ITwinClient(USUAL)._budget) is shares
+    assert (ITwinClient(other)._driver.state is ITwinClient(USUAL)._driver.state) is shares
 
 
 def test_a_state_ends_with_its_last_client() -> None:
@@ -85,7 +85,7 @@ async def test_connections_that_differ_in_network_settings_spend_one_token(world
     world.emulator.add_connection(connection_id="c1")
     accounts = [world.account(network=Network(timeout=timeout)) for timeout in (5.0, 6.0, 7.0)]
 
-    async with lent_client(accounts[0]) as one, lent_client(accounts[1]) as other:
+    async with shared_client(accounts[0]) as one, shared_client(accounts[1]) as other:
         assert one is not other, "each has a session of its own"
         await asyncio.gather(*(client.call(LOOK) for client in (one, other) for _ in range(5)))
         with ITwinClient(accounts[2], world.sleep) as third:
@@ -105,7 +105,7 @@ async def test_connections_that_differ_in_network_settings_spend_one_budget(worl
                 await second.call(LOOK)
                 await asyncio.to_thread(third.call, LOOK)
 
-    looks = [entry for entry in world.emulator.journal if entry.operation == "get-storage-connection"]
+    looks = [entry for entry in world.emulator.request_log if entry.operation == "get-storage-connection"]
     assert len(looks) == 30
     assert sum(world.pauses) >= 120.0, "thirty requests at ten a minute"
 
@@ -139,9 +139,9 @@ def test_a_thousand_waits_under_a_rotated_secret_ask_twice_a_minute(world: World
                 asyncio.create_task(client.wait(WaitSpec(STORAGE, *one, began=world.clock.now())))
                 for one in zip(runs, names, strict=True)
             ]
-            while len(world.emulator.journal) < 1001:  # noqa: ASYNC110 (the emulator has no event for it)
+            while len(world.emulator.request_log) < 1001:  # noqa: ASYNC110 (the emulator has no event for it)
                 await asyncio.sleep(0.01)
-            world.emulator.platform.clients[world.emulator.client_id].secret = "rotated"
+            world.emulator.store.clients[world.emulator.client_id].secret = "rotated"
             world.emulator.revoke_tokens()
             world.operations()
             began = world.clock.now()
@@ -154,7 +154,7 @@ def test_a_thousand_waits_under_a_rotated_secret_ask_twice_a_minute(world: World
 
     assert {outcome.end for outcome in outcomes} == {WaitEnd.REFUSED}
     assert all(isinstance(outcome.error, ITwinAuthenticationError) for outcome in outcomes)
-    assert world.operations().count("token") <= 1 + took[0] / REFUSAL_IS_REMEMBERED_FOR
+    assert world.operations().count("token") <= 1 + took[0] / REFUSAL_LIFETIME
 
 
 @pytest.mark.parametrize("name", DRIVERS)
@@ -169,8 +169,8 @@ def test_a_refusal_counts_for_all_and_for_a_while(world: World, name: str) -> No
                 call(made, LOOK)
         assert world.operations() == ["token"]
 
-        world.clock.advance(REFUSAL_IS_REMEMBERED_FOR)
-        world.emulator.platform.clients[world.emulator.client_id].secret = "wrong"
+        world.clock.advance(REFUSAL_LIFETIME)
+        world.emulator.store.clients[world.emulator.client_id].secret = "wrong"
         assert call(other, LOOK).id == "c1", "a refusal that has passed is forgotten"
         assert call(one, LOOK).id == "c1"
     assert world.operations().count("token") == 1
@@ -187,7 +187,7 @@ def test_an_api_that_refuses_every_token_is_no_reason_to_fetch_many(world: World
                 call(made, LOOK)
         assert world.operations().count("token") == 2
 
-        world.clock.advance(REFUSAL_IS_REMEMBERED_FOR)
+        world.clock.advance(REFUSAL_LIFETIME)
         with pytest.raises(ITwinAuthenticationError):
             call(made, LOOK)
         assert world.operations().count("token") == 1
@@ -276,9 +276,9 @@ def test_a_remembered_refusal_says_what_the_first_one_said(remembered: Callable[
     state = AccountState(replace(USUAL, clock=lambda: 0.0))
 
     def fetch() -> Token:
-        raise remembered("refused", status=401, code="invalid_client", hint="Look at login.")
+        raise remembered("refused", status=401, code="invalid_client", hint="Check login.")
 
     for _ in range(2):
         with pytest.raises(ITwinAuthenticationError) as caught:
             state.obtain(None, fetch)
-        assert (caught.value.status, caught.value.code, caught.value.hint) == (401, "invalid_client", "Look at login.")
+        assert (caught.value.status, caught.value.code, caught.value.hint) == (401, "invalid_client", "Check login.")

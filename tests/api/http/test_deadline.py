@@ -1,4 +1,4 @@
-"""A request has one deadline from connect to the last byte, in both clients, whatever the other side sends meanwhile."""
+"""A request has one deadline from connect to the last byte, in both clients, whatever the server sends."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from airflow_provider_itwin.api.runs import endpoints, start
 from tests.api.drivers import DRIVERS, Driver, World, call, driver
 from tests.api.raw_server import Peer, serving
 
-LOOK = endpoints.get_connection(ConnectionKind.STORAGE, "c1")
+GET_CONNECTION = endpoints.get_connection(ConnectionKind.STORAGE, "c1")
 BODY = b'{"connection":{"id":"c1"}}'
 TIMEOUT = 0.6
-GENEROUSLY = 3.0
-"""Seconds within which the request must have ended; what it is tested against would last half a minute or for ever."""
+LONGEST_TEST = 3.0
+"""Seconds within which the request must end; without a deadline it would take half a minute or longer."""
 
 Handler: TypeAlias = Callable[[Peer], None]
 
 
 def after_request(*sends: tuple[str, bytes]) -> Handler:
-    """Read the request, then send these: each at once, dripping, or as a flood."""
+    """Read the request, then send each of these: at once, slowly, or repeatedly."""
 
     def handle(peer: Peer) -> None:
         peer.request()
@@ -70,7 +70,7 @@ ENDLESS: dict[str, Handler] = {
 
 
 @contextmanager
-def reaching(name: str, environment: Environment, network: Network) -> Iterator[Driver]:
+def connected(name: str, environment: Environment, network: Network) -> Iterator[Driver]:
     world = World()
     with driver(name, world, world.account(ReadyToken("t0ken"), network, environment)) as made:
         yield made
@@ -78,10 +78,10 @@ def reaching(name: str, environment: Environment, network: Network) -> Iterator[
 
 def ends_in_time(made: Driver) -> None:
     began = time.monotonic()
-    # The standard library takes an answer 103 for the final one, which it cannot be: that is an end, too.
+    # The standard library reads a 103 as the final response, which is a protocol error.
     with pytest.raises((ITwinConnectionError, ITwinProtocolError)):
-        call(made, LOOK, retry_budget=0.0)
-    assert time.monotonic() - began < GENEROUSLY
+        call(made, GET_CONNECTION, retry_budget=0.0)
+    assert time.monotonic() - began < LONGEST_TEST
 
 
 @pytest.fixture(params=DRIVERS)
@@ -90,10 +90,10 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.parametrize("handle", ENDLESS.values(), ids=ENDLESS)
-def test_an_answer_without_an_end_is_given_up_at_the_deadline(name: str, handle: Handler) -> None:
+def test_an_endless_response_is_aborted_at_the_deadline(name: str, handle: Handler) -> None:
     with (
         serving(handle) as port,
-        reaching(name, Environment.of(f"http://127.0.0.1:{port}"), Network(TIMEOUT)) as made,
+        connected(name, Environment.of(f"http://127.0.0.1:{port}"), Network(TIMEOUT)) as made,
     ):
         ends_in_time(made)
 
@@ -106,10 +106,10 @@ HANDSHAKES: dict[str, Handler] = {
 
 
 @pytest.mark.parametrize("handle", HANDSHAKES.values(), ids=HANDSHAKES)
-def test_a_tls_handshake_without_an_end_is_given_up_at_the_deadline(name: str, handle: Handler) -> None:
+def test_an_endless_tls_handshake_is_aborted_at_the_deadline(name: str, handle: Handler) -> None:
     with (
         serving(handle) as port,
-        reaching(name, Environment.of(f"https://127.0.0.1:{port}"), Network(TIMEOUT)) as made,
+        connected(name, Environment.of(f"https://127.0.0.1:{port}"), Network(TIMEOUT)) as made,
     ):
         ends_in_time(made)
 
@@ -124,26 +124,26 @@ TUNNELS: dict[str, Handler] = {
 
 
 @pytest.mark.parametrize("handle", TUNNELS.values(), ids=TUNNELS)
-def test_a_tunnel_through_a_proxy_without_an_end_is_given_up_at_the_deadline(name: str, handle: Handler) -> None:
+def test_an_endless_proxy_tunnel_is_aborted_at_the_deadline(name: str, handle: Handler) -> None:
     with serving(handle) as port:
         network = Network(TIMEOUT, proxies=(("https", f"http://127.0.0.1:{port}"),))
-        with reaching(name, Environment("https://itwin.example", "https://ims.itwin.example"), network) as made:
+        with connected(name, Environment("https://itwin.example", "https://ims.itwin.example"), network) as made:
             ends_in_time(made)
 
 
-def test_a_connect_that_nobody_answers_is_given_up_at_the_deadline(name: str) -> None:
+def test_an_unanswered_connect_is_aborted_at_the_deadline(name: str) -> None:
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         address = listener.getsockname()
-        for _ in range(4):  # a queue that is full takes no further connections, and refuses none
+        for _ in range(4):  # a full queue neither accepts nor refuses further connections
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(address)
-        with reaching(name, Environment.of(f"http://127.0.0.1:{address[1]}"), Network(TIMEOUT)) as made:
+        with connected(name, Environment.of(f"http://127.0.0.1:{address[1]}"), Network(TIMEOUT)) as made:
             ends_in_time(made)
 
 
-def test_a_body_that_nobody_reads_is_given_up_at_the_deadline(name: str) -> None:
+def test_an_unread_request_body_is_aborted_at_the_deadline(name: str) -> None:
     body = {"sourceFiles": [{"id": "x" * 1000}] * 30_000}
     world = World()
     with serving(lambda peer: peer.hold()) as port:
@@ -152,10 +152,10 @@ def test_a_body_that_nobody_reads_is_given_up_at_the_deadline(name: str) -> None
             began = time.monotonic()
             with pytest.raises(ITwinConnectionError):
                 call(made, endpoints.start_run(ConnectionKind.MANIFEST, "c1", body), retry_budget=0.0)
-    assert time.monotonic() - began < GENEROUSLY
+    assert time.monotonic() - began < LONGEST_TEST
 
 
-def test_the_next_request_on_the_same_connection_has_a_deadline_of_its_own(name: str) -> None:
+def test_each_request_on_a_connection_has_its_own_deadline(name: str) -> None:
     def handle(peer: Peer) -> None:
         while True:
             peer.request()
@@ -164,22 +164,22 @@ def test_the_next_request_on_the_same_connection_has_a_deadline_of_its_own(name:
 
     with (
         serving(handle) as port,
-        reaching(name, Environment.of(f"http://127.0.0.1:{port}"), Network(TIMEOUT)) as made,
+        connected(name, Environment.of(f"http://127.0.0.1:{port}"), Network(TIMEOUT)) as made,
     ):
         for _ in range(3):
-            assert call(made, LOOK, retry_budget=0.0).id == "c1"
+            assert call(made, GET_CONNECTION, retry_budget=0.0).id == "c1"
 
 
-def test_a_slow_answer_within_the_deadline_is_taken(name: str) -> None:
+def test_a_slow_response_within_the_deadline_is_returned(name: str) -> None:
     with (
         serving(after_request(("send", OK + b"Content-Length: 26\r\n\r\n"), ("drip", BODY))) as port,
-        reaching(name, Environment.of(f"http://127.0.0.1:{port}"), Network(10.0)) as made,
+        connected(name, Environment.of(f"http://127.0.0.1:{port}"), Network(10.0)) as made,
     ):
-        assert call(made, LOOK, retry_budget=0.0).id == "c1"
+        assert call(made, GET_CONNECTION, retry_budget=0.0).id == "c1"
 
 
-def test_addresses_share_the_time_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the synchronous client asks the resolver itself; the other's connector has one limit for all addresses."""
+def test_all_addresses_of_a_host_share_the_time_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the synchronous client resolves names itself; aiohttp has one limit for all addresses."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         for _ in range(4):
@@ -197,16 +197,16 @@ def test_addresses_share_the_time_to_connect(monkeypatch: pytest.MonkeyPatch) ->
         found = [silent, good]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
         environment = Environment.of(f"http://localhost:{port}")
-        made = stack.enter_context(reaching("sync", environment, Network(TIMEOUT)))
+        made = stack.enter_context(connected("sync", environment, Network(TIMEOUT)))
 
-        assert call(made, LOOK, retry_budget=0.0).id == "c1"
+        assert call(made, GET_CONNECTION, retry_budget=0.0).id == "c1"
         made.close()
 
         found[:] = [silent] * 12
         ends_in_time(made)
 
 
-def test_a_deadline_by_its_clock() -> None:
+def test_a_deadline_follows_its_clock() -> None:
     now = [100.0]
     limit = Deadline(5.0, 10, clock=lambda: now[0])
 
@@ -219,21 +219,21 @@ def test_a_deadline_by_its_clock() -> None:
         limit.left()
 
 
-def test_a_deadline_counts_the_bytes_of_the_answer() -> None:
+def test_a_deadline_limits_the_bytes_of_the_response() -> None:
     limit = Deadline(5.0, 10)
 
     limit.count(10)
-    with pytest.raises(OSError, match="too many bytes"):
+    with pytest.raises(OSError, match="are too large"):
         limit.count(1)
 
 
 @pytest.mark.parametrize("kind", list(ConnectionKind))
-def test_the_start_of_a_run_keeps_to_the_deadline_too(name: str, kind: ConnectionKind) -> None:
+def test_the_start_of_a_run_has_the_deadline_too(name: str, kind: ConnectionKind) -> None:
     with (
         serving(ENDLESS["headers"]) as port,
-        reaching(name, Environment.of(f"http://127.0.0.1:{port}"), Network(TIMEOUT)) as made,
+        connected(name, Environment.of(f"http://127.0.0.1:{port}"), Network(TIMEOUT)) as made,
     ):
         began = time.monotonic()
         with pytest.raises(ITwinConnectionError):
-            made.run_flow(start.start_run(made.account, kind, "c1", {"exportType": "IFC"}, retry_budget=0.0))
-    assert time.monotonic() - began < GENEROUSLY
+            made.run_flow(start.ensure_run(made.account, kind, "c1", {"exportType": "IFC"}, retry_budget=0.0))
+    assert time.monotonic() - began < LONGEST_TEST

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from airflow_provider_itwin.api import errors
 from airflow_provider_itwin.api.errors import ErrorDetail, ITwinError
 from airflow_provider_itwin.api.http.auth import Credentials, ReadyToken
-from airflow_provider_itwin.api.http.error_mapping import refusal
+from airflow_provider_itwin.api.http.error_mapping import map_error
 from airflow_provider_itwin.api.http.messages import Request, Response
 from tests.api.responses import DATA, documented, response
 from tests.api.scripted_service import CREDENTIALS
@@ -43,7 +43,7 @@ DOCUMENTED = [
 
 
 def made(answer: Response, credentials: Credentials = CREDENTIALS) -> ITwinError:
-    return refusal(answer, REQUEST, "get-storage-connections", credentials)
+    return map_error(answer, REQUEST, "get-storage-connections", credentials)
 
 
 @pytest.mark.parametrize(("operation", "status"), DOCUMENTED)
@@ -67,14 +67,14 @@ def test_the_text_of_a_refusal_in_full() -> None:
     error = made(documented("get-export-connection-run", 422, x_correlation_id="4bf9-e1"))
 
     assert str(error) == (
-        "get-storage-connections was answered with 422. "
-        "The service said InvalidConnectionRunRequest: Cannot perform operation. "
+        "get-storage-connections returned 422. "
+        "The service returned InvalidConnectionRunRequest: Cannot perform operation. "
         "Details: MissingRequiredParameter (target imodelId): imodelId was not provided; "
         "InvalidValue (target imodelId): Provided imodelId value is not valid; "
         "InvalidValue (target connectionId): Provided connectionId value is not valid. "
         "Request: GET https://api.bentley.com/synchronization/imodels/storageconnections. "
         "Correlation id: 4bf9-e1. "
-        "Look at the ids and the body that the task was given."
+        "Check the ids and the body in the parameters of the task."
     )
 
 
@@ -82,7 +82,7 @@ def test_the_text_of_a_refusal_in_full() -> None:
 def test_the_address_that_may_lack_a_role_is_named(status: int) -> None:
     text = str(made(documented("run-storage-connection", status)))
 
-    assert "service-a1@apps.imsoidc.bentley.com may lack a role in its iTwin" in text
+    assert "service-a1@apps.imsoidc.bentley.com may have no role in its iTwin" in text
 
 
 @pytest.mark.parametrize("status", [403, 404])
@@ -93,7 +93,7 @@ def test_no_address_is_named_for_a_token_of_somebody_else(status: int) -> None:
 
 
 def test_a_refused_token_hints_at_the_environments() -> None:
-    assert "tokens of one environment are refused by another" in str(made(documented("run-storage-connection", 401)))
+    assert "an environment refuses tokens of another one" in str(made(documented("run-storage-connection", 401)))
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_a_huge_error_makes_a_short_text_in_no_time(unit: bytes) -> None:
 def test_half_a_surrogate_pair_does_not_hide_what_is_said() -> None:
     body = rb'{"error":{"code":"RunNotFound","message":"No \ud83d run.","details":[{"code":"\udc00"}]}}'
 
-    error = refusal(Response(404, {}, body), REQUEST, "get-a-run", CREDENTIALS)
+    error = map_error(Response(404, {}, body), REQUEST, "get-a-run", CREDENTIALS)
 
     assert (error.code, error.message) == ("RunNotFound", "No \ufffd run.")
     assert [detail.code for detail in error.details] == ["\ufffd"]

@@ -16,7 +16,7 @@ from airflow_provider_itwin.api.errors import (
     ITwinPermissionError,
     ITwinProtocolError,
 )
-from airflow_provider_itwin.api.http.error_mapping import refusal
+from airflow_provider_itwin.api.http.error_mapping import map_error
 from airflow_provider_itwin.api.http.messages import Request, Response
 from airflow_provider_itwin.api.http.request_flow import obtain_token, perform_call
 from airflow_provider_itwin.api.models.enums import ConnectionKind
@@ -77,7 +77,7 @@ def body_of(name: str) -> bytes:
 
 @pytest.mark.parametrize("status", REFUSALS)
 def test_an_error_of_the_services_own_shape_is_a_refusal(status: int) -> None:
-    error = refusal(response(status, {"error": {"code": "SomeCode"}}), REQUEST, "get", CREDENTIALS)
+    error = map_error(response(status, {"error": {"code": "SomeCode"}}), REQUEST, "get", CREDENTIALS)
 
     assert type(error) is REFUSALS[status]
     assert not error.transient
@@ -85,7 +85,7 @@ def test_an_error_of_the_services_own_shape_is_a_refusal(status: int) -> None:
 
 @pytest.mark.parametrize("status", REFUSALS)
 def test_only_a_401_may_lack_the_error_object_as_it_did_in_2021(status: int) -> None:
-    error = refusal(response(status, {"code": "HeaderNotFound", "message": "m"}), REQUEST, "get", CREDENTIALS)
+    error = map_error(response(status, {"code": "HeaderNotFound", "message": "m"}), REQUEST, "get", CREDENTIALS)
 
     assert type(error) is (ITwinAuthenticationError if status == 401 else ITwinProtocolError)
 
@@ -93,11 +93,11 @@ def test_only_a_401_may_lack_the_error_object_as_it_did_in_2021(status: int) -> 
 @pytest.mark.parametrize("name", FOREIGN)
 @pytest.mark.parametrize("status", REFUSALS)
 def test_any_other_answer_passes(status: int, name: str) -> None:
-    error = refusal(response(status, body_of(name)), REQUEST, "get", CREDENTIALS)
+    error = map_error(response(status, body_of(name)), REQUEST, "get", CREDENTIALS)
 
     assert type(error) is ITwinProtocolError
     assert error.transient
-    assert "a gateway, a proxy or a sign-in page in between seems to have answered" in str(error)
+    assert "a gateway, a proxy or a sign-in page may have responded" in str(error)
 
 
 @pytest.mark.parametrize("name", FOREIGN)
@@ -128,7 +128,7 @@ def test_the_issuer_refuses_in_the_shape_of_oauth_or_in_that_of_the_api(status: 
 
 
 def test_the_api_does_not_refuse_in_the_shape_of_oauth() -> None:
-    error = refusal(response(403, {"error": "forbidden"}), REQUEST, "get", CREDENTIALS)
+    error = map_error(response(403, {"error": "forbidden"}), REQUEST, "get", CREDENTIALS)
 
     assert type(error) is ITwinProtocolError
 
@@ -159,4 +159,4 @@ def test_a_401_of_any_shape_is_answered_with_a_new_token_once(name: str) -> None
 
 def test_an_answer_that_is_not_the_services_own_leaves_doubt_about_a_start() -> None:
     answer: Response = response(403, b"<html>")
-    assert refusal(answer, REQUEST, "run-storage-connection", CREDENTIALS).transient
+    assert map_error(answer, REQUEST, "run-storage-connection", CREDENTIALS).transient

@@ -59,7 +59,7 @@ with Emulator() as emulator:
     emulator.add_connection(connection_id="c1", files=["a.dgn"])
     account = Account(Environment.of(emulator.url), ClientCredentials(emulator.client_id, emulator.client_secret))
     with ITwinClient(account) as client:
-        client.start_run("c1")
+        client.ensure_run("c1")
         assert list(client.list_source_files("c1"))
 """,
 }

@@ -1,4 +1,4 @@
-"""What either client puts on the wire, and through which proxies and authorities; nothing of the machine's interferes."""
+"""What either client sends, and through which proxies and authorities, whatever the machine is configured for."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.api.recorder import Recorder
 CONNECTION = endpoints.get_connection(ConnectionKind.STORAGE, "c1")
 PATH = "/synchronization/imodels/storageconnections/c1"
 SOMEWHERE = Environment("http://itwin.example", "http://ims.itwin.example")
-"""Not on this machine, so that proxies and .netrc files could matter; only ever reached through a proxy on loopback."""
+"""Not on this machine, so that proxies and .netrc files apply; reached only through a proxy on loopback."""
 
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -58,19 +58,19 @@ def to(recorder: Recorder) -> Environment:
     return Environment(recorder.url, recorder.url)
 
 
-def made(name: str, environment: Environment, network: Network | None = None) -> AbstractContextManager[Driver]:
+def make_client(name: str, environment: Environment, network: Network | None = None) -> AbstractContextManager[Driver]:
     world = World()
     credentials = ClientCredentials("service-a1", "s3cret+of/a1=")
     return driver(name, world, world.account(credentials, network, environment))
 
 
-def look(client: Driver) -> None:
+def get_connection(client: Driver) -> None:
     call(client, CONNECTION, retry_budget=0.0)
 
 
-def test_a_get_has_the_headers_that_it_needs_and_no_others(name: str, recorder: Recorder) -> None:
-    with made(name, to(recorder)) as client:
-        look(client)
+def test_a_get_has_only_the_necessary_headers(name: str, recorder: Recorder) -> None:
+    with make_client(name, to(recorder)) as client:
+        get_connection(client)
 
     got = recorder.received[-1]
     assert (got.method, got.target, got.body) == ("GET", PATH, b"")
@@ -82,9 +82,9 @@ def test_a_get_has_the_headers_that_it_needs_and_no_others(name: str, recorder: 
     assert set(headers) <= {"accept-encoding", "connection"}
 
 
-def test_the_start_of_a_storage_run_has_no_body_and_says_so(name: str, recorder: Recorder) -> None:
-    with made(name, to(recorder)) as client:
-        started = client.run_flow(start.start_run(client.account, ConnectionKind.STORAGE, "c1"))
+def test_the_start_of_a_storage_run_has_an_empty_body(name: str, recorder: Recorder) -> None:
+    with make_client(name, to(recorder)) as client:
+        started = client.run_flow(start.ensure_run(client.account, ConnectionKind.STORAGE, "c1"))
 
     got = recorder.received[-1]
     assert started.created
@@ -93,10 +93,10 @@ def test_the_start_of_a_storage_run_has_no_body_and_says_so(name: str, recorder:
     assert got.headers["content-length"] == "0"
 
 
-def test_the_start_of_a_manifest_run_has_a_body_of_json(name: str, recorder: Recorder) -> None:
+def test_the_start_of_a_manifest_run_has_a_json_body(name: str, recorder: Recorder) -> None:
     body = {"sourceFiles": [{"id": "f1", "url": "https://blob.net/Grundriß.dgn?sig=a%2Bb"}]}
-    with made(name, to(recorder)) as client:
-        client.run_flow(start.start_run(client.account, ConnectionKind.MANIFEST, "c1", body))
+    with make_client(name, to(recorder)) as client:
+        client.run_flow(start.ensure_run(client.account, ConnectionKind.MANIFEST, "c1", body))
 
     got = recorder.received[-1]
     assert got.target == "/synchronization/imodels/manifestconnections/c1/runs"
@@ -105,8 +105,8 @@ def test_the_start_of_a_manifest_run_has_a_body_of_json(name: str, recorder: Rec
 
 
 def test_the_request_for_a_token_carries_no_other_credentials(name: str, recorder: Recorder) -> None:
-    with made(name, to(recorder)) as client:
-        look(client)
+    with make_client(name, to(recorder)) as client:
+        get_connection(client)
 
     got = recorder.received[0]
     assert got.target == "/connect/token"
@@ -117,7 +117,7 @@ def test_the_request_for_a_token_carries_no_other_credentials(name: str, recorde
 
 def test_ids_are_quoted_once(name: str, recorder: Recorder) -> None:
     recorder.answer = lambda got: (200, {}, b'{"access_token":"t","connection":{},"connections":[]}')
-    with made(name, to(recorder)) as client:
+    with make_client(name, to(recorder)) as client:
         call(client, endpoints.get_connection(ConnectionKind.STORAGE, "a+b=ü~"), retry_budget=0.0)
         call(client, endpoints.get_connections(ConnectionKind.STORAGE, "m&1", 10, 20), retry_budget=0.0)
 
@@ -127,9 +127,9 @@ def test_ids_are_quoted_once(name: str, recorder: Recorder) -> None:
 
 def test_cookies_are_not_kept(name: str, recorder: Recorder) -> None:
     recorder.answer = lambda got: (200, {"Set-Cookie": "a=b; Path=/"}, b'{"access_token":"t","connection":{}}')
-    with made(name, to(recorder)) as client:
-        look(client)
-        look(client)
+    with make_client(name, to(recorder)) as client:
+        get_connection(client)
+        get_connection(client)
 
     assert "cookie" not in recorder.received[-1].headers
 
@@ -137,11 +137,11 @@ def test_cookies_are_not_kept(name: str, recorder: Recorder) -> None:
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("target", ["/elsewhere", "https://elsewhere.example/x", "//elsewhere.example/x"])
 def test_redirects_are_not_followed(name: str, recorder: Recorder, status: int, target: str) -> None:
-    with made(name, to(recorder)) as client:
-        look(client)
+    with make_client(name, to(recorder)) as client:
+        get_connection(client)
         recorder.answer = lambda got: (status, {"Location": target}, b"")
         with pytest.raises(ITwinError):
-            look(client)
+            get_connection(client)
 
     assert len(recorder.received) == 3
 
@@ -155,8 +155,8 @@ def test_a_netrc_file_does_not_replace_the_token(
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.setenv("http_proxy", recorder.url)
 
-    with made(name, SOMEWHERE) as client:
-        look(client)
+    with make_client(name, SOMEWHERE) as client:
+        get_connection(client)
 
     assert recorder.targets == ["POST http://ims.itwin.example/connect/token", f"GET http://itwin.example{PATH}"]
     assert "authorization" not in recorder.received[0].headers
@@ -168,8 +168,8 @@ def test_proxies_of_the_machine_are_used_for_other_machines(
 ) -> None:
     monkeypatch.setenv("http_proxy", recorder.url)
 
-    with made(name, SOMEWHERE) as client:
-        look(client)
+    with make_client(name, SOMEWHERE) as client:
+        get_connection(client)
 
     assert recorder.targets[-1] == f"GET http://itwin.example{PATH}"
 
@@ -180,8 +180,8 @@ def test_proxies_of_the_machine_are_not_used_for_loopback(
 ) -> None:
     monkeypatch.setenv(variable, f"http://127.0.0.1:{closed_port}")
 
-    with made(name, to(recorder)) as client:
-        look(client)
+    with make_client(name, to(recorder)) as client:
+        get_connection(client)
 
     assert recorder.targets[-1] == f"GET {PATH}"
 
@@ -193,40 +193,40 @@ def test_proxies_of_the_connection_come_before_those_of_the_machine(
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port}")
     environment = Environment(SOMEWHERE.api, SOMEWHERE.api)
 
-    with made(name, environment, Network(5.0, proxies=((key, recorder.url),))) as client:
-        look(client)
+    with make_client(name, environment, Network(5.0, proxies=((key, recorder.url),))) as client:
+        get_connection(client)
 
     assert recorder.targets[-1] == f"GET http://itwin.example{PATH}"
 
 
-def test_the_password_of_a_proxy_is_sent_to_it_and_told_to_nobody(
+def test_the_password_of_a_proxy_is_sent_to_the_proxy_only(
     name: str, recorder: Recorder, closed_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with made(
+    with make_client(
         name, SOMEWHERE, Network(5.0, proxies=(("http", f"http://me:hunter2@127.0.0.1:{recorder.port}"),))
     ) as client:
-        look(client)
+        get_connection(client)
         assert recorder.received[-1].headers["proxy-authorization"] == "Basic bWU6aHVudGVyMg=="
         assert "hunter2" not in repr(client.account)
 
     with (
-        made(
+        make_client(
             name, SOMEWHERE, Network(5.0, proxies=(("http", f"http://me:hunter2@127.0.0.1:{closed_port}"),))
         ) as client,
         pytest.raises(ITwinConnectionError) as caught,
     ):
-        look(client)
+        get_connection(client)
     assert "hunter2" not in f"{caught.value}{caught.value!r}{caplog.text}"
 
 
-def test_nobody_listens(name: str, closed_port: int) -> None:
+def test_a_refused_connection_is_a_connection_error(name: str, closed_port: int) -> None:
     url = f"http://127.0.0.1:{closed_port}"
     with (
-        made(name, Environment(url, url)) as client,
-        pytest.raises(ITwinConnectionError, match="got no complete answer"),
+        make_client(name, Environment(url, url)) as client,
+        pytest.raises(ITwinConnectionError, match="got no complete response"),
     ):
-        look(client)
+        get_connection(client)
 
 
 @pytest.fixture(scope="module")
@@ -242,15 +242,15 @@ def secure(certificate: Path) -> Iterator[Recorder]:
 
 def test_an_unknown_authority_is_not_trusted(name: str, secure: Recorder) -> None:
     with (
-        made(name, to(secure)) as client,
+        make_client(name, to(secure)) as client,
         pytest.raises(ITwinConnectionError, match=r"(?i)certificate"),
     ):
-        look(client)
+        get_connection(client)
     assert secure.received == []
 
 
 @pytest.mark.parametrize("bundle_of_the_machine", [False, True])
-def test_an_authority_of_ones_own_is_trusted(
+def test_a_configured_authority_is_trusted(
     name: str,
     secure: Recorder,
     certificate: Path,
@@ -261,15 +261,15 @@ def test_an_authority_of_ones_own_is_trusted(
     if bundle_of_the_machine:
         other = self_signed(tmp_path / "other.pem")
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(other))
-    with made(name, to(secure), Network(5.0, verify=str(certificate))) as client:
-        look(client)
+    with make_client(name, to(secure), Network(5.0, verify=str(certificate))) as client:
+        get_connection(client)
 
     assert len(secure.received) == 2
 
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 @pytest.mark.parametrize("folder", [False, True])
-async def test_authorities_that_the_machine_trusts_are_trusted_by_both_clients(
+async def test_both_clients_trust_the_authorities_of_the_machine(
     certificate: Path, monkeypatch: pytest.MonkeyPatch, variable: str, folder: bool
 ) -> None:
     monkeypatch.setenv(variable, str(certificate.parent if folder else certificate))
@@ -287,19 +287,19 @@ def bundle_of(environment: Environment, network: Network) -> bool | str:
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-async def test_a_bundle_that_cannot_be_read_is_a_mistake_in_the_settings(tmp_path: Path, content: str | None) -> None:
+async def test_an_unreadable_bundle_is_a_configuration_error(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "authorities.pem"
     if content is not None:
         path.write_text(content)
 
-    with pytest.raises(ValueError, match=r"verify names '.*authorities\.pem', which is no bundle"):
+    with pytest.raises(ValueError, match=r"verify is '.*authorities\.pem', which is not a CA bundle"):
         async with AsyncITwinClient(World().account(None, Network(verify=str(path)))):
             pass
 
 
 @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 def test_verification_can_be_switched_off(name: str, secure: Recorder) -> None:
-    with made(name, to(secure), Network(5.0, verify=False)) as client:
-        look(client)
+    with make_client(name, to(secure), Network(5.0, verify=False)) as client:
+        get_connection(client)
 
     assert len(secure.received) == 2

@@ -49,7 +49,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[Lines]:
             return True
 
     caplog.set_level(logging.INFO)
-    note, names = Note(), ("throttling", "poll_queue", "poller", "waiting")
+    note, names = Note(), ("http.rate_limit", "wait.poll_queue", "wait.poller", "wait.waiter")
     loggers = [logging.getLogger(f"airflow_provider_itwin.api.{name}") for name in names]
     for logger in loggers:
         logger.addFilter(note)

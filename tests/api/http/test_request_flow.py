@@ -1,8 +1,8 @@
 """
-Conversations as state machines: whatever the service answers, in whatever order, they keep their promises.
+State machines for flows: the rules that hold whatever the service answers, in any order.
 
-They end within their patience, send a token to one host and the secret to another, and a run is started once at most, however
-many answers to the wish for one are lost.
+A flow ends within its retry budget, sends the token to one host and the secret to another, and starts at most one run, however
+many responses are lost.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from airflow_provider_itwin.api.errors import ITwinError
 from airflow_provider_itwin.api.http.auth import Credentials, ReadyToken
-from airflow_provider_itwin.api.http.backoff import LONGEST_OBEDIENCE
+from airflow_provider_itwin.api.http.backoff import LONGEST_RETRY_AFTER
 from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.http.messages import (
     Authorize,
@@ -37,7 +37,7 @@ from airflow_provider_itwin.api.http.request_flow import (
 )
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.runs import endpoints, start
-from airflow_provider_itwin.api.runs.start import StartedRun
+from airflow_provider_itwin.api.runs.start import StartResult
 from tests.api.scripted_service import CREDENTIALS, PRODUCTION, WALL
 
 SECRET = "s3cret%2Bof%2Fa1%3D"
@@ -110,12 +110,12 @@ _STATUSES = st.sampled_from(
         599,
     )
 )
-NONSENSE = st.builds(Response, _STATUSES, _HEADERS, _BODIES)
-TROUBLE = st.builds(Response, st.sampled_from((408, 425, 429, 500, 502, 503, 504)), _HEADERS, st.just(b""))
+ANY_RESPONSE = st.builds(Response, _STATUSES, _HEADERS, _BODIES)
+TRANSIENT_ERROR = st.builds(Response, st.sampled_from((408, 425, 429, 500, 502, 503, 504)), _HEADERS, st.just(b""))
 
 
-class _Conversation(RuleBasedStateMachine):
-    """Carries a conversation on, one wish at a time, and sees what is wished for."""
+class _FlowMachine(RuleBasedStateMachine):
+    """Drives a flow one step at a time, and checks each step."""
 
     credentials: ClassVar[list[Credentials]] = [CREDENTIALS, READY]
 
@@ -145,13 +145,13 @@ class _Conversation(RuleBasedStateMachine):
 
     def begin(self, flow: Flow[Any]) -> None:
         self._flows = [flow]
-        self._go_on(None)
+        self._resume(None)
 
-    def _go_on(self, outcome: Any, error: ITwinError | None = None) -> None:
-        """Give the conversation what came of its wish, and take the next that is not about a token at hand."""
+    def _resume(self, outcome: Any, error: ITwinError | None = None) -> None:
+        """Send the outcome of a step to the flow, until its next step that is not a token at hand."""
         while True:
             self.steps += 1
-            assert self.steps < MOST_STEPS, "the conversation has no end"
+            assert self.steps < MOST_STEPS, "the flow has no end"
             try:
                 want = self._flows[-1].send(outcome) if error is None else self._flows[-1].throw(error)
             except StopIteration as end:
@@ -189,7 +189,7 @@ class _Conversation(RuleBasedStateMachine):
 
     def _check(self, want: Send | Pause) -> None:
         if isinstance(want, Pause):
-            assert 0 <= want.seconds <= LONGEST_OBEDIENCE * 1.1
+            assert 0 <= want.seconds <= LONGEST_RETRY_AFTER * 1.1
             return
         request = want.request
         body = (request.body or b"").decode()
@@ -204,7 +204,7 @@ class _Conversation(RuleBasedStateMachine):
     def response(self, outcome: Response | NoResponse, takes: float = 0.0) -> None:
         self.sent += 1
         self.now += takes
-        self._go_on(outcome)
+        self._resume(outcome)
 
     @property
     def request(self) -> Request | None:
@@ -221,7 +221,7 @@ class _Conversation(RuleBasedStateMachine):
         self.chance = chance
         self.paused += self.want.seconds
         self.now += self.want.seconds
-        self._go_on(None)
+        self._resume(None)
 
     @precondition(lambda self: self.is_about_token)
     @rule(lifetime=st.sampled_from([3600, 1, "300", 0, None]))
@@ -232,21 +232,21 @@ class _Conversation(RuleBasedStateMachine):
 
     @precondition(lambda self: self.request is not None)
     @rule(takes=st.sampled_from([0.0, 1.0, 60.0]))
-    def nothing_comes(self, takes: float) -> None:
+    def no_response_comes(self, takes: float) -> None:
         self.response(NoResponse("connection reset"), takes)
 
     @precondition(lambda self: self.want is None)
     @rule()
     def it_has_ended(self) -> None:
-        """Nothing is wished for any more."""
+        """There is no further step."""
 
-    def lasting_trouble(self) -> None:
-        """Let nothing come any more, until the conversation has an end."""
+    def end_without_responses(self) -> None:
+        """Answer nothing until the flow ends."""
         while self.want is not None:
             if isinstance(self.want, Pause):
                 self.time_passes(0.5)
             else:
-                self.nothing_comes(0.0)
+                self.no_response_comes(0.0)
 
     def check_end(self) -> None:
         assert (self.error is None) or isinstance(self.error, ITwinError)
@@ -255,14 +255,14 @@ class _Conversation(RuleBasedStateMachine):
             assert "token-" not in str(self.error)
 
 
-class OneCall(_Conversation):
-    """A single call, and a service that may answer anything at all."""
+class OneCall(_FlowMachine):
+    """A single call, and a service that may answer anything."""
 
     retry_budget = 0.0
 
     @initialize(
         retry_budget=st.sampled_from([0.0, 10.0, 120.0, 900.0]),
-        credentials=st.sampled_from(_Conversation.credentials),
+        credentials=st.sampled_from(_FlowMachine.credentials),
         call=st.sampled_from(
             [
                 endpoints.get_run(ConnectionKind.STORAGE, "c1", "r1"),
@@ -280,25 +280,25 @@ class OneCall(_Conversation):
         self.begin(perform_call(self.account, call, retry_budget))
 
     @precondition(lambda self: self.request is not None)
-    @rule(answer=NONSENSE | TROUBLE, takes=st.sampled_from([0.0, 0.1, 30.0]))
-    def something_comes(self, answer: Response, takes: float) -> None:
+    @rule(answer=ANY_RESPONSE | TRANSIENT_ERROR, takes=st.sampled_from([0.0, 0.1, 30.0]))
+    def any_response_comes(self, answer: Response, takes: float) -> None:
         if self.is_about_token and answer.status == 200 and b'"access_token":"t"' in answer.body:
             takes = 0.0
         self.response(answer, takes)
 
     def teardown(self) -> None:
-        self.lasting_trouble()
+        self.end_without_responses()
         self.check_end()
         assert self.paused <= self.retry_budget + 1e-6
-        # Two for each try: a refused token is renewed once.
+        # Two for each attempt: a refused token is renewed once.
         assert self.sent <= 4 * (2 + self.paused)
 
 
-class Starting(_Conversation):
+class Starting(_FlowMachine):
     """
-    The wish for a run, and a service that tells the truth whenever its answer arrives, and does as it is told.
+    The start of a run, and a service whose responses are true but can be lost, also after it has started a run.
 
-    Its answers get lost, also those to requests that it has carried out; runs come and go; and its clock is not ours.
+    Runs begin and end, and the clock of the service differs from ours.
     """
 
     skew = 0.0
@@ -311,20 +311,20 @@ class Starting(_Conversation):
         ran_before=st.booleans(),
         named=st.booleans(),
     )
-    def a_run_is_wished_for(
+    def a_run_is_requested(
         self, kind: ConnectionKind, retry_budget: float, skew: float, ran_before: bool, named: bool
     ) -> None:
         self.kind, self.retry_budget, self.skew, self.named = kind, retry_budget, skew, named
         self.path = endpoints.start_run(kind, "c1").path.rpartition("/")[0]
         self.runs: list[tuple[str, float]] = [("old", self._service_time() - 500.0)] if ran_before else []
         self.active: str | None = None
-        self.begin(start.start_run(self.account, kind, "c1", retry_budget=retry_budget))
+        self.begin(start.ensure_run(self.account, kind, "c1", retry_budget=retry_budget))
 
     def _service_time(self) -> float:
         return WALL + self.now + self.skew
 
     def _serve(self) -> Response:
-        """Do what is asked for, and say so."""
+        """Carry out the request, and return the true response."""
         request = self.request
         assert request is not None
         headers = {"date": format_datetime(datetime.fromtimestamp(int(self._service_time()), UTC), usegmt=True)}
@@ -361,13 +361,13 @@ class Starting(_Conversation):
         ),
         takes=st.sampled_from([0.0, 30.0]),
     )
-    def it_is_served_but_the_answer_is_lost(self, lost: Response | NoResponse, takes: float) -> None:
+    def it_is_served_but_the_response_is_lost(self, lost: Response | NoResponse, takes: float) -> None:
         self._serve()
         self.response(lost, takes)
 
     @precondition(lambda self: self.request is not None)
     @rule(status=st.sampled_from([408, 429, 502, 503]), wait=st.sampled_from([None, "5", "200"]))
-    def it_is_turned_away(self, status: int, wait: str | None) -> None:
+    def it_is_rejected(self, status: int, wait: str | None) -> None:
         self.response(Response(status, {"retry-after": wait} if wait else {}))
 
     @precondition(lambda self: self.request is not None and not self.is_about_token)
@@ -380,15 +380,15 @@ class Starting(_Conversation):
         self.active = None
 
     def teardown(self) -> None:
-        self.lasting_trouble()
+        self.end_without_responses()
         self.check_end()
         begun = [run for run, _ in self.runs if run != "old"]
-        assert len(begun) <= 1, "the service was made to start two runs"
+        assert len(begun) <= 1, "two runs were started"
         if self.result is not None:
-            assert isinstance(self.result, StartedRun)
+            assert isinstance(self.result, StartResult)
             assert [self.result.ref.run_id] == begun
             assert self.result.ref.connection_id == "c1"
-        # The wish itself, the look before it, and those that find out what came of it.
+        # The request itself, the one before it, and those that find its run.
         assert self.paused <= 3 * self.retry_budget + 10 * DEFAULT_RETRY_BUDGET + 60.0
 
 

@@ -1,4 +1,4 @@
-"""Which trouble an exchange rides out, for how long, and with which pauses."""
+"""Which errors a call retries, for how long, and with which pauses."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_trouble_that_does_not_pass_is_raised_when_patience_ends(failure: Answer
     assert type(raised) is meaning
     assert raised.transient
     assert script.passed == pytest.approx(100.0)
-    assert f"({len(script.requests)} times, until patience ran out)" in str(raised)
+    assert f"(gave up after {len(script.requests)} attempts in 100 s)" in str(raised)
     assert (raised.method, raised.url) == (
         "GET",
         "https://api.bentley.com/synchronization/imodels/storageconnections/c1/runs/r1",
@@ -206,7 +206,7 @@ def test_the_reason_for_no_answer_is_told() -> None:
     raised = failed(script, LOOK, retry_budget=0.0)
 
     assert str(raised) == (
-        "get-storage-connection-run got no complete answer: ConnectTimeout: no route. Request: GET "
+        "get-storage-connection-run got no complete response: ConnectTimeout: no route. Request: GET "
         "https://api.bentley.com/synchronization/imodels/storageconnections/c1/runs/r1."
     )
 
@@ -217,4 +217,4 @@ def test_an_unreadable_answer_is_located() -> None:
     raised = failed(script, LOOK, retry_budget=0.0)
 
     assert (raised.status, raised.correlation_id, raised.method) == (200, "0af7-71", "GET")
-    assert "has not the expected content (run)" in str(raised)
+    assert "without the expected content (run)" in str(raised)

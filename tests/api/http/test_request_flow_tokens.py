@@ -1,4 +1,4 @@
-"""How an exchange comes by its token, and what it does when the service does not take it."""
+"""How a call gets its token, and what it does when the service refuses it."""
 
 from __future__ import annotations
 
@@ -200,12 +200,16 @@ def test_patience_with_the_issuer_ends(failure: Response, meaning: type[ITwinErr
         (
             400,
             {"error": "invalid_client", "error_description": "Invalid client or client credentials."},
-            "Look at login",
+            "Check login",
         ),
-        (401, {"error": "invalid_client"}, "Look at login (client id) and password (client secret)"),
-        (400, {"error": "invalid_scope"}, "Look at scope in the extra of the Airflow connection: 'itwin-platform'"),
-        (400, {"error": "unsupported_grant_type"}, "Look at login, password and scope"),
-        (400, {"error": {"code": "invalid_client", "message": "nested"}}, "Look at login"),
+        (401, {"error": "invalid_client"}, "Check login (client id) and password (client secret)"),
+        (
+            400,
+            {"error": "invalid_scope"},
+            "Check scope in the extra of the Airflow connection; the request had 'itwin-platform'",
+        ),
+        (400, {"error": "unsupported_grant_type"}, "Check login, password and scope"),
+        (400, {"error": {"code": "invalid_client", "message": "nested"}}, "Check login"),
     ],
 )
 def test_a_refused_client_is_told_what_to_look_at(status: int, body: object, hint: str) -> None:

@@ -1,4 +1,4 @@
-"""Whatever the service echoes, and wherever, no secret gets into an exception, a log or a repr."""
+"""No secret that the service echoes gets into an exception, a log or a repr."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzY29wZSI6Iml0d2luIn0.c2lnbmF0dXJl"
 SIGNED = "https://blob.net/Master.dgn?sv=2020&sig=s1gnatur3%2Bx&se=2026"
 HIDDEN = (SECRET, "hunter2%2Bof%2Fa1%3D", OPAQUE, JWT, "s1gnatur3")
 
-LOOK = endpoints.get_run(ConnectionKind.STORAGE, "c1", "r1")
+GET_RUN = endpoints.get_run(ConnectionKind.STORAGE, "c1", "r1")
 CLIENT = ClientCredentials("service-a1", SECRET)
 
 EVERYTHING = f"secret {SECRET} (hunter2%2Bof%2Fa1%3D), Bearer {OPAQUE}, {JWT}, url {SIGNED}, sig=s1gnatur3%2Bx"
 WITH_TOKEN = f"{EVERYTHING}, token {OPAQUE}"
-"""The same, and the token that was sent, without a word beside it by which it could be known."""
+"""The same, and the token that was sent, without a word beside it that marks it."""
 
 
 def in_message(text: str) -> Any:
@@ -69,7 +69,7 @@ BODIES: list[Callable[[str], Any]] = [
 
 
 def everything_of(error: BaseException) -> str:
-    """All that anybody might print of an exception."""
+    """Return every form in which an exception can be printed."""
     parts = [str(error), repr(error), str(error.args), repr(vars(error)), str(pickle.loads(pickle.dumps(error)))]
     parts.append(repr(pickle.dumps(error)))
     parts += traceback.format_exception(error)
@@ -79,23 +79,23 @@ def everything_of(error: BaseException) -> str:
 
 
 def leaks(text: str) -> list[str]:
-    """What of the secrets is in a text: whole, or the better half."""
+    """Return the secrets of which a str has more than half."""
     return [secret for secret in HIDDEN if secret in text or secret[: len(secret) // 2 + 1] in text]
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 409, 422, 429, 500])
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("credentials", [CLIENT, ReadyToken(OPAQUE)], ids=["client", "ready"])
-def test_a_call_whose_answer_echoes_secrets(
+def test_a_response_that_echoes_secrets_does_not_leak_them(
     status: int, body: Callable[[str], Any], credentials: Credentials, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    said = WITH_TOKEN if isinstance(credentials, ClientCredentials) else WITH_TOKEN.replace("hunter2", "h")
-    answer = response(status, body(said), x_correlation_id=said, location=SIGNED, content_type=said)
+    echoed = WITH_TOKEN if isinstance(credentials, ClientCredentials) else WITH_TOKEN.replace("hunter2", "h")
+    answer = response(status, body(echoed), x_correlation_id=echoed, location=SIGNED, content_type=echoed)
     script = ScriptedService(always=answer, tokens=[Token(OPAQUE, renew_at=9e9 if credentials is CLIENT else None)] * 3)
 
     with pytest.raises(ITwinError) as caught:
-        script.play(perform_call(script.account(credentials=credentials), LOOK, retry_budget=5.0))
+        script.play(perform_call(script.account(credentials=credentials), GET_RUN, retry_budget=5.0))
 
     assert leaks(everything_of(caught.value)) == []
     assert leaks(caplog.text) == []
@@ -105,7 +105,7 @@ def test_a_call_whose_answer_echoes_secrets(
 
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 429, 500])
 @pytest.mark.parametrize("body", BODIES)
-def test_a_token_endpoint_that_echoes_secrets(status: int, body: Callable[[str], Any]) -> None:
+def test_a_token_endpoint_that_echoes_secrets_does_not_leak_them(status: int, body: Callable[[str], Any]) -> None:
     script = ScriptedService(always=response(status, body(EVERYTHING), x_correlation_id=EVERYTHING, location=SIGNED))
 
     with pytest.raises(ITwinError) as caught:
@@ -123,7 +123,7 @@ def test_a_token_endpoint_that_echoes_secrets(status: int, body: Callable[[str],
         b'{"access_token":"' + OPAQUE.encode() + b'"',
     ],
 )
-def test_a_token_that_cannot_be_used_is_not_shown(body: Any) -> None:
+def test_an_invalid_token_is_not_shown(body: Any) -> None:
     script = ScriptedService(always=response(200, body))
 
     with pytest.raises(ITwinError) as caught:
@@ -132,15 +132,15 @@ def test_a_token_that_cannot_be_used_is_not_shown(body: Any) -> None:
     assert leaks(everything_of(caught.value)) == []
 
 
-def test_a_wait_that_ends_with_secrets_in_the_answer(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_wait_that_ends_with_secrets_in_the_response_does_not_leak_them(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     script = ScriptedService(always=response(500, in_message(WITH_TOKEN)), tokens=[Token(OPAQUE, renew_at=9e9)])
     spec = WaitSpec(ConnectionKind.STORAGE, "c1", "r1", began=WALL)
 
-    outcome = script.play(wait(script.account(credentials=CLIENT), spec))
+    result = script.play(wait(script.account(credentials=CLIENT), spec))
 
-    assert outcome.end is WaitEnd.OUTAGE
-    assert leaks(repr(outcome.as_event(spec))) == []
+    assert result.end is WaitEnd.OUTAGE
+    assert leaks(repr(result.as_event())) == []
     assert leaks(caplog.text) == []
 
 
@@ -164,5 +164,5 @@ def test_the_url_in_an_error_has_no_query() -> None:
         endpoints.start_run(ConnectionKind.MANIFEST, "c1", {"sourceFiles": [{"url": SIGNED}]}),
     ],
 )
-def test_what_goes_over_the_wire_is_not_shown(shown: object) -> None:
+def test_messages_do_not_show_their_content(shown: object) -> None:
     assert leaks(repr(shown)) == []

@@ -1,4 +1,4 @@
-"""The token goes to the host of the account and to no other, whatever a location, a lastRun or a next link says."""
+"""The token is sent to the host of the account only, whatever a location, a lastRun or a next link says."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_itwin.api.errors import ITwinError, ITwinProtocolError
 from airflow_provider_itwin.api.http.config import Environment
+from airflow_provider_itwin.api.http.request_flow import perform_call
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.runs import endpoints, start
@@ -23,19 +24,20 @@ STORAGE = ConnectionKind.STORAGE
 
 @pytest.fixture
 def elsewhere() -> Iterator[Recorder]:
-    """Another server; nothing may ever reach it."""
+    """Another server, which must receive no request."""
     with Recorder().serving() as recorder:
         yield recorder
     assert recorder.received == []
 
 
 @pytest.mark.parametrize("skew", [0.0, 3600.0])
-def test_links_to_elsewhere_lead_nowhere(world: World, client: Driver, elsewhere: Recorder, skew: float) -> None:
+def test_links_to_another_host_are_not_followed(world: World, client: Driver, elsewhere: Recorder, skew: float) -> None:
     emulator = world.emulator
     world.clock.skew = skew
     emulator.add_connection(connection_id="c1", imodel_id="m", files=150)
-    emulator.oddities.links_host = elsewhere.url
-    location = f"{elsewhere.url}/synchronization/imodels/storageconnections/c1/runs/r1"
+    emulator.quirks.links_host = elsewhere.url
+    active = emulator.start_run("c1")
+    location = f"{elsewhere.url}/synchronization/imodels/storageconnections/c1/runs/{active}"
     account = client.account
     pages = Pages(
         lambda top, skip: endpoints.get_source_files(STORAGE, "c1", top, skip),
@@ -43,24 +45,27 @@ def test_links_to_elsewhere_lead_nowhere(world: World, client: Driver, elsewhere
     )
 
     emulator.fail("run-storage-connection", status=303, headers={"Location": location})
-    named = client.run_flow(start.start_run(account, STORAGE, "c1"))
+    named = client.run_flow(start.ensure_run(account, STORAGE, "c1"))
+    emulator.finish_run("c1")
     emulator.fail(
         "run-storage-connection", status=202, headers={"Location": location.replace("c1", "c2")}, processed=True
     )
-    started = client.run_flow(start.start_run(account, STORAGE, "c1"))
-    outcome = client.wait(WaitSpec(STORAGE, "c1", started.ref.run_id, began=world.clock.now()))
+    started = client.run_flow(start.ensure_run(account, STORAGE, "c1"))
+    result = client.wait(WaitSpec(STORAGE, "c1", started.ref.run_id, began=world.clock.now()))
     newest = client.wait(WaitSpec(STORAGE, "c1", started_after="2020-01-01", began=world.clock.now()))
     while not pages.is_done:
         client.run_flow(pages.next_page(account))
 
-    assert named.ref == RunRef(STORAGE, "c1", "r1")
-    assert started.ref.run_id == emulator.runs("c1")[0]["id"]
-    assert outcome.end is newest.end is WaitEnd.FINISHED
-    assert {entry.authorized_host for entry in emulator.journal} == {f"127.0.0.1:{emulator.port}", None}
+    assert named.ref == RunRef(STORAGE, "c1", active)
+    assert [active, started.ref.run_id] == [run["id"] for run in emulator.runs("c1")]
+    assert result.end is newest.end is WaitEnd.FINISHED
+    assert {entry.authorized_host for entry in emulator.request_log} == {f"127.0.0.1:{emulator.port}", None}
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirects_elsewhere_are_not_followed(world: World, client: Driver, elsewhere: Recorder, status: int) -> None:
+def test_redirects_to_another_host_are_not_followed(
+    world: World, client: Driver, elsewhere: Recorder, status: int
+) -> None:
     world.emulator.fail(
         "get-storage-connection", times=None, kind="redirect", status=status, location=f"{elsewhere.url}/x"
     )
@@ -79,7 +84,7 @@ def test_a_start_is_not_redirected(world: World, client: Driver, elsewhere: Reco
     )
 
     with pytest.raises(ITwinProtocolError):
-        client.run_flow(start.start_run(client.account, STORAGE, "c1"))
+        client.run_flow(start.ensure_run(client.account, STORAGE, "c1"))
 
     assert world.emulator.runs("c1") == []
 
@@ -95,10 +100,10 @@ def test_the_secret_is_not_redirected(world: World, client: Driver, elsewhere: R
 
 
 @pytest.mark.parametrize("name", DRIVERS)
-def test_the_issuer_gets_the_secret_and_the_api_the_token(world: World, name: str) -> None:
+def test_the_secret_is_sent_to_the_issuer_and_the_token_to_the_api(world: World, name: str) -> None:
     world.emulator.add_connection(connection_id="c1")
     with Recorder().serving() as issuer:
-        token = world.emulator.desk.make(world.emulator.client_id, ("itwin-platform",), "issuer")
+        token = world.emulator.tokens.make(world.emulator.client_id, ("itwin-platform",), "issuer")
         issuer.answer = lambda got: (200, {}, f'{{"access_token":"{token}"}}'.encode())
         environment = Environment(world.emulator.url, issuer.url)
         with driver(name, world, world.account(environment=environment)) as made:
@@ -106,7 +111,7 @@ def test_the_issuer_gets_the_secret_and_the_api_the_token(world: World, name: st
 
     assert [got.target for got in issuer.received] == ["/connect/token"]
     assert "authorization" not in issuer.received[0].headers
-    assert [entry.operation for entry in world.emulator.journal] == ["get-storage-connection"]
+    assert [entry.operation for entry in world.emulator.request_log] == ["get-storage-connection"]
 
 
 @pytest.mark.parametrize(
@@ -126,19 +131,19 @@ def test_the_issuer_gets_the_secret_and_the_api_the_token(world: World, name: st
         "",
     ],
 )
-def test_no_redirect_is_followed_and_every_one_passes(location: str) -> None:
+def test_no_redirect_is_followed_and_each_is_retried(location: str) -> None:
     script = ScriptedService(response(302, location=location), connection("r1"))
 
-    assert script.play(start.take_baseline(script.account(), STORAGE, "c1")).last_run is not None
+    assert script.play(perform_call(script.account(), endpoints.get_connection(STORAGE, "c1"))).id == "c1"
     assert len(set(script.lines)) == 1
 
 
-def test_an_account_of_another_platform_stays_there() -> None:
+def test_an_account_of_another_host_sends_all_requests_there() -> None:
     environment = Environment.of("https://gateway.example:8443/itwin", "https://login.example")
     production = "https://api.bentley.com/synchronization/imodels/storageconnections/c1/runs/new"
     script = ScriptedService(connection("old"), accepted(None), connection(production))
 
-    started = script.play(start.start_run(script.account(environment, CREDENTIALS), STORAGE, "c1"))
+    started = script.play(start.ensure_run(script.account(environment, CREDENTIALS), STORAGE, "c1"))
 
     assert started.ref.run_id == "new"
     root = "https://gateway.example:8443/itwin/synchronization/imodels/storageconnections/c1"

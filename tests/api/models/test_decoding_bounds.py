@@ -21,7 +21,7 @@ from airflow_provider_itwin.api.http.auth import (
     read_token,
 )
 from airflow_provider_itwin.api.http.config import Environment, Network
-from airflow_provider_itwin.api.http.error_mapping import refusal
+from airflow_provider_itwin.api.http.error_mapping import map_error
 from airflow_provider_itwin.api.http.messages import Request, Response
 from airflow_provider_itwin.api.models import decoding
 from airflow_provider_itwin.api.models.decoding import (
@@ -108,7 +108,7 @@ def test_too_many_values_are_refused_before_they_are_decoded(hostile: str) -> No
     small = refused_as_too_large(lambda: read_json(body))
     assert f"{len(body):,} bytes" in small
     token = refused_as_too_large(lambda: read_token(Response(200, {}, body), 0.0))
-    assert "The answer of the token endpoint is too large" in token
+    assert "The response of the token endpoint is too large" in token
     assert "t0ken" not in token
 
 
@@ -117,7 +117,7 @@ def test_an_error_that_is_too_large_is_not_decoded(status: int) -> None:
     body = HOSTILE["an error"]()
     tracemalloc.start()
     try:
-        error = refusal(Response(status, {}, body), Request("GET", "https://api/x", {}), "get", ReadyToken("t0ken"))
+        error = map_error(Response(status, {}, body), Request("GET", "https://api/x", {}), "get", ReadyToken("t0ken"))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_itwin.api.models.durations import spoken_duration
+from airflow_provider_itwin.api.models.durations import format_duration
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.report import (
     FailingTask,
@@ -301,4 +301,4 @@ def test_names_of_files_are_put_in_where_they_are_known() -> None:
     ],
 )
 def test_durations_as_people_say_them(seconds: float, text: str) -> None:
-    assert spoken_duration(seconds) == text
+    assert format_duration(seconds) == text

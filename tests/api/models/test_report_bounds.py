@@ -1,4 +1,4 @@
-"""However large or nasty a run is, its report stays small, is JSON, and can be read back."""
+"""The report of any run is small, is JSON, and can be read back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from airflow_provider_itwin.api.models.resources import (
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.wait.models import (
     WaitEnd,
-    WaitEvent,
     WaitResult,
     WaitSpec,
 )
@@ -28,7 +27,7 @@ from airflow_provider_itwin.api.wait.models import (
 REF = RunRef(
     ConnectionKind.STORAGE, "MWplZe9Uf0iR1IDMqyOMLqBN0_wHEVBGg_CzJmXdmE4", "a1ecbdc8-c4f6-1730-04f9-f881914a57c5"
 )
-ORDER = WaitSpec(REF.kind, REF.connection_id, REF.run_id)
+SPEC = WaitSpec(REF.kind, REF.connection_id, REF.run_id)
 LARGEST_REPORT = 14 * 1024
 LARGEST_EVENT = 16 * 1024
 
@@ -86,7 +85,7 @@ def many(count: int, text: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "text", ["Failed to process the file.", "x" * 400, "ü" * 400, "図" * 400, "\\" * 400, "\n" * 400]
 )
-def test_five_thousand_failing_files(text: str) -> None:
+def test_the_report_of_five_thousand_failing_files_is_bounded(text: str) -> None:
     run = read(many(5000, text))
     began = time.process_time()
 
@@ -94,21 +93,22 @@ def test_five_thousand_failing_files(text: str) -> None:
 
     assert time.process_time() - began < 5.0
     assert report.totals.tasks_by_result == {"Error": 5000}
-    assert report.failing_tasks, "at least one file is told"
+    assert report.failing_tasks, "at least one file is listed"
     assert len(report.failing_tasks) + report.more_failing_tasks == 5000
 
 
 @pytest.mark.parametrize("text", ["x" * 100_000, "図" * 10_000, "a b " * 10_000])
-def test_files_that_fail_with_many_words(text: str) -> None:
+def test_long_error_messages_leave_at_least_one_failing_file(text: str) -> None:
     assert check(read(many(20, text))).failing_tasks
 
 
-def test_texts_that_take_twelve_bytes_a_character() -> None:
+def test_characters_of_twelve_bytes_do_not_exceed_the_bound() -> None:
     check(read(many(20, "😀" * 1000)))
 
 
-def test_the_event_of_five_thousand_failing_files() -> None:
-    outcome = WaitResult(WaitEnd.FINISHED, REF, "Completed", read(many(5000, "😀" * 300)), elapsed=1234.5, polls=99)
+def test_the_event_of_five_thousand_failing_files_is_bounded() -> None:
+    run = read(many(5000, "😀" * 300))
+    result = WaitResult(SPEC, WaitEnd.FINISHED, REF, "Completed", run, elapsed=1234.5, polls=99)
     memo = {
         "asked_at": 1.0,
         "own": REF.as_dict(),
@@ -116,15 +116,15 @@ def test_the_event_of_five_thousand_failing_files() -> None:
         "x": "y" * 400,
     }
 
-    event = outcome.as_event(ORDER, memo)
+    event = result.as_event(memo)
 
     assert size(event) <= LARGEST_EVENT
-    again = WaitEvent.read(json.loads(json.dumps(event)))
+    again = WaitResult.from_event(json.loads(json.dumps(event)))
     assert again.report is not None
     assert again.report.totals.tasks == 5000
 
 
-def test_names_of_files_do_not_burst_the_report() -> None:
+def test_file_names_do_not_exceed_the_bound() -> None:
     report = RunReport.of(REF, read(many(5000, "x" * 300)))
     names = {task.file_id or "": "😀" * 200 for task in report.failing_tasks}
 
@@ -135,14 +135,14 @@ def test_names_of_files_do_not_burst_the_report() -> None:
     assert len(named.failing_tasks) + named.more_failing_tasks == 5000
 
 
-def test_numbers_without_end_do_not_burst_the_report() -> None:
+def test_very_large_numbers_do_not_exceed_the_bound() -> None:
     counts = dict.fromkeys(("totalErrorsCount", "totalWarningsCount", "totalOtherIssuesCount"), int("9" * 4000))
     tasks = [{"result": "Success", "details": {"synchronizationReport": counts}}] * 20
 
     check(read({"jobs": [{"tasks": tasks}]}))
 
 
-def test_a_text_that_takes_long_to_search_does_not() -> None:
+def test_a_text_with_many_links_is_searched_fast() -> None:
     began = time.process_time()
 
     check(read(many(20, "http://" * 100_000)))
@@ -200,10 +200,9 @@ _RUN = st.fixed_dictionaries(
 
 
 @given(_RUN)
-def test_nasty_runs(run: dict[str, Any]) -> None:
+def test_the_report_and_the_event_of_any_run_are_bounded_and_can_be_read(run: dict[str, Any]) -> None:
     report = check(read(run))
 
-    outcome = WaitResult(WaitEnd.FINISHED, REF, run.get("state"), read(run))
-    event = outcome.as_event(ORDER)
+    event = WaitResult(SPEC, WaitEnd.FINISHED, REF, run.get("state"), read(run)).as_event()
     assert size(event) <= LARGEST_EVENT
-    assert WaitEvent.read(json.loads(json.dumps(event))).report == report
+    assert WaitResult.from_event(json.loads(json.dumps(event))).report == report

@@ -73,14 +73,14 @@ def test_a_failing_run_in_full() -> None:
     assert report.text("its result is PartialSuccess") == (
         "PartialSuccess: 4 files in 25 min (2 Error, 1 Success, 1 Skipped), 1 error, 7 warnings, 1 other issue. "
         "Run r1 of storage connection c1: its result is PartialSuccess.\n"
-        "The run's own error: UserNotAuthenticated: User is not authenticated. "
-        "The connection runs in the name of a user whose sign-in is missing or has expired (30 days): the owner signs in again, "
-        "or the connection's authenticationType is changed to Service.\n"
-        "  1. Structure.dgn (MSTN, file id f2): Error; TAE_BRG_1000, Failed to process the file. Failed to orchestrate Run. "
-        "Error exit code received from bridge wrapper; not for you to fix: ask Bentley's support.\n"
-        "  2. file f3 (DWG): Error; TAE_BRG_2000, The reference is missing; you can fix this; "
-        "read https://kb.example/KB1?x=1.\n"
-        "  3. file of unknown id (DWG): Skipped."
+        "Error of the run: UserNotAuthenticated: User is not authenticated. "
+        "The connection runs in the name of a user whose sign-in is missing or older than 30 days. Ask its owner to sign in "
+        "again, or change its authenticationType to Service.\n"
+        "  1. Structure.dgn (Error, MSTN, TAE_BRG_1000, file id f2): Failed to process the file. Failed to orchestrate Run. "
+        "Error exit code received from bridge wrapper. You cannot fix this: contact Bentley support.\n"
+        "  2. file f3 (Error, DWG, TAE_BRG_2000): The reference is missing. You can fix this. "
+        "See https://kb.example/KB1?x=1\n"
+        "  3. file with unknown id (Skipped, DWG)"
     )
 
 
@@ -102,9 +102,9 @@ def test_a_clean_run_in_full() -> None:
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        ({"errorKey": "Quota"}, "The run's own error: Quota."),
-        ({"description": "Full."}, "The run's own error: Full."),
-        ({"errorKey": "Quota", "description": "Full"}, "The run's own error: Quota: Full."),
+        ({"errorKey": "Quota"}, "Error of the run: Quota."),
+        ({"description": "Full."}, "Error of the run: Full."),
+        ({"errorKey": "Quota", "description": "Full"}, "Error of the run: Quota: Full."),
     ],
 )
 def test_an_error_of_the_run(error: dict[str, str], text: str) -> None:
@@ -116,12 +116,10 @@ def test_files_that_are_left_out_are_counted() -> None:
 
     lines = made({"jobs": [{"connectorType": "IFC", "tasks": tasks}]}).text("x").splitlines()
 
-    assert lines[1] == "  1. file f0 (IFC): Error."
-    assert lines[20] == "  20. file f19 (IFC): Error."
-    assert lines[21:] == ["  … and 3 more files like these."]
+    assert lines[1] == "  1. file f0 (Error, IFC)"
+    assert lines[20] == "  20. file f19 (Error, IFC)"
+    assert lines[21:] == ["  … and 3 more failing files."]
 
 
 def test_a_file_of_which_nothing_is_known() -> None:
-    assert made({"jobs": [{"tasks": [{}]}]}).text("x").splitlines()[1] == (
-        "  1. file of unknown id (unknown connector): no result."
-    )
+    assert made({"jobs": [{"tasks": [{}]}]}).text("x").splitlines()[1] == ("  1. file with unknown id (no result)")

@@ -123,7 +123,7 @@ def test_what_is_no_json_is_an_error_of_the_protocol_or_nothing(shape: type[Any]
 @pytest.mark.parametrize("body", [b"[]", b"null", b"5", b'"run"', b"true", b'["run"]', b"[{}]"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_what_is_no_object_is_an_error_of_the_protocol(shape: type[Any], body: bytes) -> None:
-    with pytest.raises(ITwinProtocolError, match="has not the expected content"):
+    with pytest.raises(ITwinProtocolError, match="without the expected content"):
         decoded(body, shape)
 
 

@@ -102,7 +102,7 @@ def test_what_cannot_be_an_id_is_refused_by_its_name(bad: Any) -> None:
 
 @pytest.mark.parametrize("bad", [None, "", "None"])
 def test_what_an_xcom_or_a_template_left_empty_is_explained(bad: Any) -> None:
-    with pytest.raises(ValueError, match="check that the task it is pulled from has pushed it"):
+    with pytest.raises(ValueError, match="check that the upstream task has pushed it"):
         checked_id(bad, "run_id")
 
 
@@ -281,7 +281,7 @@ def test_results_in_any_case_and_either_spelling(text: str | None, result: Execu
     assert known_result(text) is result
 
 
-@pytest.mark.parametrize("module", ["vocabulary", "verdict", "plan"])
+@pytest.mark.parametrize("module", ["models.enums", "runs.result_policy", "runs.active_run_policy"])
 def test_what_dag_files_reach_is_light(module: str) -> None:
     code = (
         "import sys; before = set(sys.modules)\n"

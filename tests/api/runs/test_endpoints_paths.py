@@ -1,4 +1,4 @@
-"""No id leaves the segment of the path that it is meant for, in neither client."""
+"""No id leaves its segment of the path, in either client."""
 
 from __future__ import annotations
 
@@ -70,6 +70,6 @@ def test_no_id_adds_to_a_query(imodel_id: str) -> None:
 
 
 @pytest.mark.parametrize("half", ["\ud800", "a\udc00"])
-def test_half_a_letter_is_refused(half: str) -> None:
-    with pytest.raises(ValueError, match="cannot be an id"):
+def test_an_id_with_a_lone_surrogate_is_refused(half: str) -> None:
+    with pytest.raises(ValueError, match="is not a valid id"):
         endpoints.get_run(ConnectionKind.STORAGE, half, "r1")

@@ -1,4 +1,4 @@
-"""Reading long lists page after page: all of it, once, and to an end, whatever the links say."""
+"""Reading long lists page by page: every entry once, and to an end, whatever the links say."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def query(skip: int) -> str:
     return f"GET {FILES}?$top=100&$skip={skip}"
 
 
-def test_the_documented_page() -> None:
+def test_the_documented_page_is_read() -> None:
     script = ScriptedService(documented("get-storage-connection-sourcefiles", 200), page(2, 0))
 
     assert read(script) == ["297c8ab9-53a3-4fe5-adf8-79b4c1a95cbb", "5d22aa94-cde5-48ec-afcc-6c4aca67d51b"]
     assert script.lines == [query(0), query(2)]
 
 
-def test_full_pages_are_followed_by_others() -> None:
+def test_a_full_page_is_followed_by_the_next() -> None:
     script = ScriptedService(page(0, 100, "x"), page(100, 100, "x"), page(200, 7))
 
     assert read(script) == ids(207)
@@ -66,7 +66,7 @@ def test_full_pages_are_followed_by_others() -> None:
     assert all(request.headers["prefer"] == "return=representation" for request in script.requests)
 
 
-def test_a_full_last_page_costs_one_more_look() -> None:
+def test_a_full_last_page_takes_one_more_request() -> None:
     assert read(ScriptedService(page(0, 100), page(100, 0))) == ids(100)
 
 
@@ -85,22 +85,22 @@ def test_a_short_page_without_a_link_is_the_last(link: Any) -> None:
         "http://[",
     ],
 )
-def test_a_short_page_with_a_link_is_followed_by_another_that_we_count_ourselves(link: str) -> None:
+def test_a_short_page_with_a_link_is_followed_by_the_next_by_number(link: str) -> None:
     script = ScriptedService(page(0, 50, link), page(50, 50, link), page(100, 1))
 
     assert read(script) == ids(101)
     assert script.lines == [query(0), query(50), query(100)]
 
 
-def test_links_that_promise_more_forever_end_with_an_empty_page() -> None:
+def test_an_empty_page_ends_the_list_whatever_its_link() -> None:
     assert read(ScriptedService(page(0, 100, "x"), page(100, 3, "x"), page(103, 0, "x"))) == ids(103)
 
 
-def test_a_service_that_gives_the_same_page_forever() -> None:
+def test_a_repeated_page_ends_the_list() -> None:
     assert read(ScriptedService(page(0, 100, "x"), always=page(0, 100, "x"))) == ids(100)
 
 
-def test_a_service_that_gives_the_same_entries_forever_although_they_change() -> None:
+def test_repeated_ids_end_the_list_although_the_entries_change() -> None:
     calls = iter(range(100))
 
     def answer(_: Request) -> Response:
@@ -121,7 +121,7 @@ def test_entries_without_ids_are_compared_whole() -> None:
     assert read(script, pages) == [None] * 4
 
 
-def test_a_service_that_gives_everything_at_once() -> None:
+def test_a_page_with_more_entries_than_requested_is_read() -> None:
     assert read(ScriptedService(page(0, 250), page(250, 0))) == ids(250)
 
 
@@ -134,17 +134,17 @@ def test_a_service_that_gives_everything_at_once() -> None:
         {"sourceFiles": [], "_links": None},
     ],
 )
-def test_there_is_nothing(body: Any) -> None:
+def test_a_list_can_be_empty(body: Any) -> None:
     assert read(ScriptedService(response(200, body))) == []
 
 
 @pytest.mark.parametrize("body", [{}, {"sourceFiles": 5}, {"files": []}, {"sourceFiles": {}, "_links": "none"}])
-def test_what_is_no_page_is_not_taken_for_the_end_of_the_list(body: Any) -> None:
+def test_an_invalid_page_is_not_the_end_of_the_list(body: Any) -> None:
     script = ScriptedService(always=first(page(0, 100), response(200, body), then=page(100, 1)))
 
     assert read(script) == ids(101)
     assert len(script.pauses) == 1
-    with pytest.raises(ITwinProtocolError, match="has not the expected content"):
+    with pytest.raises(ITwinProtocolError, match="without the expected content"):
         read(ScriptedService(always=response(200, body)))
 
 
@@ -171,7 +171,7 @@ KINDS = ConnectionKind
         ),
     ],
 )
-def test_each_kind_of_list_asks_for_what_it_can(call: Call[Any], path: str, prefers: bool) -> None:
+def test_each_list_has_its_path_and_prefers_details_where_possible(call: Call[Any], path: str, prefers: bool) -> None:
     assert call.path == path
     assert ("prefer" in call.headers) is prefers
     assert dict(call.query)["$top"] == "100"

@@ -1,4 +1,4 @@
-"""The body of a run: what is sent of it, and what is shown of it."""
+"""The body of a request for a run: how it is sent, and how it is shown."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Lazy(Sequence[Any]):
 
 @dataclass
 class Entry:
-    """A file of a manifest, as somebody might write it."""
+    """A file of a manifest, as a user can write it."""
 
     id: str
     url: str
@@ -101,7 +101,7 @@ REDUCED: dict[str, tuple[Any, Any]] = {
 
 
 @pytest.mark.parametrize(("value", "plain"), REDUCED.values(), ids=REDUCED)
-def test_what_has_one_form_in_json_is_sent_in_it(value: Any, plain: Any) -> None:
+def test_values_with_one_json_form_are_sent_in_it(value: Any, plain: Any) -> None:
     reduced = plain_body({"sourceFiles": [value]})
 
     assert reduced == {"sourceFiles": [plain]}
@@ -137,8 +137,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "secret key": ({SIGNED: object()}, r"body\.sourceFiles\[0\]\.\*\*\* is of type object"),
     "not a number": (float("nan"), "not a finite number"),
     "infinity": (float("-inf"), "not a finite number"),
-    "surrogate": ("\ud800", "half a surrogate pair"),
-    "surrogate in a key": ({"\ud800": 1}, "half a surrogate pair"),
+    "surrogate": ("\ud800", "lone surrogate"),
+    "surrogate in a key": ({"\ud800": 1}, "lone surrogate"),
     "cycle": (CYCLE, "contains itself"),
     "wide cycle": (WIDE_CYCLE, "more than 1,000,000 values|contains itself"),
     "many": (range(1_000_001), "more than 1,000,000 values"),
@@ -158,13 +158,13 @@ def test_long_texts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_body, "LARGEST_BODY", 100)
 
     assert plain_body({"a": "x" * 99})
-    with pytest.raises(BodyError, match="longer than 100 characters"):
+    with pytest.raises(BodyError, match="more than 100 characters"):
         plain_body({"a": "x" * 60, "b": "x" * 60})
 
 
 @pytest.mark.parametrize("body", [None, "body", [], 42, SIGNED], ids=repr)
 def test_a_body_is_an_object(body: Any) -> None:
-    with pytest.raises(BodyError, match=f"body must be an object.*not {type(body).__name__}"):
+    with pytest.raises(BodyError, match=f"body must be a mapping.*not {type(body).__name__}"):
         plain_body(body)
 
 
@@ -191,11 +191,11 @@ DOCUMENTED = {
 }
 
 
-def test_what_the_service_documents_is_shown() -> None:
+def test_documented_members_are_shown() -> None:
     assert masked(plain_body(DOCUMENTED)) == DOCUMENTED
 
 
-def test_addresses_are_shown_without_what_opens_them() -> None:
+def test_addresses_are_shown_without_their_query() -> None:
     assert masked(plain_body({"sourceFiles": [Entry("a", SIGNED)]})) == {
         "sourceFiles": [{"id": "a", "url": "https://blob.example/files/Tower.dgn?***", "children": []}]
     }
@@ -265,7 +265,7 @@ RANDOM = (HIDING_PLACES["random text"], HIDING_PLACES["hex"])
 
 @pytest.mark.parametrize("value", HIDING_PLACES.values(), ids=HIDING_PLACES)
 @pytest.mark.parametrize("key", ["url", "name", "anything", "id"])
-def test_a_secret_is_masked_wherever_it_stands(key: str, value: Any) -> None:
+def test_a_secret_is_masked_at_any_place(key: str, value: Any) -> None:
     if key == "id" and value in RANDOM:
         pytest.skip("ids of the service are random text, too")
     shown = json.dumps(masked(plain_body({"sourceFiles": [{key: value}]})))
@@ -280,7 +280,7 @@ def test_a_secret_is_masked_wherever_it_stands(key: str, value: Any) -> None:
     [object(), SIGNED.encode(), {1, 2}, Lazy(SIGNED), Entry("a", SIGNED), ValueError(SIGNED)],
     ids=lambda one: type(one).__name__,
 )
-def test_what_is_no_plain_json_is_hidden_whole(value: Any) -> None:
+def test_a_value_that_is_not_json_is_hidden(value: Any) -> None:
     assert masked(value) == "***"
     assert masked({"a": value}) == {"a": "***"}
 
@@ -337,7 +337,7 @@ def test_a_plain_body_is_sent_as_it_is(body: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("unit", ["%25", "&amp;", "\\u0025", "{", "[", '"', "a=", "a1", "aA", "x?", "!a", "a-"])
-def test_no_text_takes_long(unit: str) -> None:
+def test_any_text_is_masked_fast(unit: str) -> None:
     began = time.process_time()
 
     masked_text(unit * (4096 // len(unit)))

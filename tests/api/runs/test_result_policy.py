@@ -1,4 +1,4 @@
-"""What the result of a finished run means, for every result and every way to say what should fail."""
+"""What the result of a finished run means, for every result and every policy."""
 
 from __future__ import annotations
 
@@ -41,19 +41,21 @@ POLICIES: dict[str, tuple[ResultPolicy, tuple[Outcome, ...]]] = {
         for result, outcome in zip(RESULTS, outcomes, strict=True)
     ],
 )
-def test_every_result_under_every_policy(policy: ResultPolicy, result: str | None, outcome: Outcome) -> None:
+def test_each_policy_has_an_outcome_for_every_result(
+    policy: ResultPolicy, result: str | None, outcome: Outcome
+) -> None:
     assert policy.judge(result).outcome is outcome
 
 
 @pytest.mark.parametrize("result", ["Cancelled", "canceled", "CANCELLED", "Canceled"])
-def test_canceled_in_either_spelling_and_any_case(result: str) -> None:
+def test_canceled_is_read_in_either_spelling_and_any_case(result: str) -> None:
     assert ResultPolicy.of().judge(result).outcome is FAIL
     assert ResultPolicy.of(fail_on="Canceled").judge(result).reason == "its result is Canceled"
     assert ResultPolicy.of((), (result,)).judge("Canceled").outcome is SKIP
 
 
 @pytest.mark.parametrize("result", ["success", "SUCCESS", "Success "])
-def test_success_in_any_case(result: str) -> None:
+def test_success_is_read_in_any_case(result: str) -> None:
     assert ResultPolicy.of().judge(result).outcome is PASS
 
 
@@ -62,11 +64,11 @@ def test_success_in_any_case(result: str) -> None:
     [
         (ResultPolicy.of(), "Success", "its result is Success"),
         (ResultPolicy.of(), "error", "its result is Error"),
-        (ResultPolicy.of(), "PartialSuccess", "its result is PartialSuccess, which fail_on does not name"),
-        (ResultPolicy.of((), "Skipped"), "Skipped", "its result is Skipped, and skip_on names that"),
-        (ResultPolicy.of(), "Exploded", "it ended with result 'Exploded', which is none that this provider knows"),
-        (ResultPolicy.of(), None, "it ended with no result, which is none that this provider knows"),
-        (ResultPolicy.of(), "", "it ended with no result, which is none that this provider knows"),
+        (ResultPolicy.of(), "PartialSuccess", "its result is PartialSuccess, which is not in fail_on"),
+        (ResultPolicy.of((), "Skipped"), "Skipped", "its result is Skipped, which is in skip_on"),
+        (ResultPolicy.of(), "Exploded", "its result 'Exploded' is unknown"),
+        (ResultPolicy.of(), None, "it has no result"),
+        (ResultPolicy.of(), "", "it has no result"),
     ],
 )
 def test_the_reason_is_a_clause(policy: ResultPolicy, result: str | None, reason: str) -> None:
@@ -76,11 +78,11 @@ def test_the_reason_is_a_clause(policy: ResultPolicy, result: str | None, reason
 @pytest.mark.parametrize("parameter", ["fail_on", "skip_on"])
 @pytest.mark.parametrize("typo", ["Eror", "", "None", "Failed", None, 5, b"Error", ("Error",)])
 def test_a_typo_is_refused(parameter: str, typo: Any) -> None:
-    with pytest.raises(ValueError, match=f"{parameter} names .*the results are Success, PartialSuccess"):
+    with pytest.raises(ValueError, match=f"invalid {parameter} .*expected one of Success, PartialSuccess"):
         ResultPolicy.of(**{parameter: ("Success", typo)})  # type: ignore[arg-type]
 
 
-def test_a_single_text_is_one_result_and_not_its_letters() -> None:
+def test_a_str_is_one_result() -> None:
     assert ResultPolicy.of("Error").fail_on == {ExecutionResult.ERROR}
 
 
@@ -92,8 +94,8 @@ def test_a_single_text_is_one_result_and_not_its_letters() -> None:
         (("Error", "Success"), ("Success", "error"), "Error, Success"),
     ],
 )
-def test_what_fails_cannot_skip(fail_on: Any, skip_on: Any, both: str) -> None:
-    with pytest.raises(ValueError, match=f"^{both} cannot stand in both fail_on and skip_on$"):
+def test_a_result_cannot_both_fail_and_skip(fail_on: Any, skip_on: Any, both: str) -> None:
+    with pytest.raises(ValueError, match=f"^{both} cannot be in both fail_on and skip_on$"):
         ResultPolicy.of(fail_on, skip_on)
 
 
@@ -112,14 +114,14 @@ def test_what_fails_cannot_skip(fail_on: Any, skip_on: Any, both: str) -> None:
         ("Exploded", ("Success",), FAIL, FAIL),
     ],
 )
-def test_a_success_whose_parts_have_failed(
+def test_a_success_with_failed_parts_warns_or_fails_if_strict(
     result: str, parts: tuple[str, ...], usual: Outcome, strict: Outcome
 ) -> None:
     assert ResultPolicy.of().judge(result, parts).outcome is usual
     assert ResultPolicy.of(strict=True).judge(result, parts).outcome is strict
 
 
-def test_skipping_comes_before_the_parts() -> None:
+def test_skip_on_precedes_the_failed_parts() -> None:
     assert ResultPolicy.of(skip_on="Skipped", strict=True).judge("Skipped", ("Error",)).outcome is SKIP
 
 

@@ -1,4 +1,4 @@
-"""What a wait is for and what it ends with, on the way between a task and a trigger: nothing strange passes for ours."""
+"""The spec and the result of a wait, as JSON between a task and its trigger: an invalid event never counts as a success."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_itwin.api.errors import ErrorDetail, ITwinServerError
+from airflow_provider_itwin.api.errors import ErrorDetail, ITwinInputError, ITwinServerError
 from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.report import RunReport
 from airflow_provider_itwin.api.models.resources import (
     Job,
     Run,
@@ -20,24 +21,23 @@ from airflow_provider_itwin.api.models.resources import (
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.wait.models import (
     WaitEnd,
-    WaitEvent,
     WaitResult,
     WaitSpec,
 )
 
 REF = RunRef(ConnectionKind.STORAGE, "c1", "r1")
-ORDER = WaitSpec(REF.kind, REF.connection_id, REF.run_id, deadline=1e9, began=5.0)
+SPEC = WaitSpec(REF.kind, REF.connection_id, REF.run_id, deadline=1e9, began=5.0)
 RUN = Run(
     state="Completed",
     result="Error",
     jobs=[Job(connector_type="DWG", tasks=[Task(result="Error", error=TaskError(error_code="TAE", message="oops"))])],
 )
-FINISHED = WaitResult(WaitEnd.FINISHED, REF, "Completed", RUN, elapsed=1500.5, polls=80)
+FINISHED = WaitResult(SPEC, WaitEnd.FINISHED, REF, "Completed", RUN, elapsed=1500.5, polls=80)
 MEMO = {"asked_at": 1.5, "own": None, "list": [1, "two"]}
 
 
 def event(**changes: Any) -> dict[str, Any]:
-    return FINISHED.as_event(ORDER, MEMO) | changes
+    return FINISHED.as_event(MEMO) | changes
 
 
 def only_plain(value: Any) -> bool:
@@ -48,37 +48,39 @@ def only_plain(value: Any) -> bool:
     return value is None or type(value) in (str, int, float, bool)
 
 
-OUTCOMES = [
+NEWEST = WaitSpec(ConnectionKind.STORAGE, "c1", started_after="2026-01-01")
+
+RESULTS = [
     FINISHED,
-    WaitResult(WaitEnd.DEADLINE, REF, "Executing", elapsed=3600.0, polls=3),
-    WaitResult(WaitEnd.DEADLINE, None, elapsed=3600.0, polls=3),
-    WaitResult(WaitEnd.REFUSED, REF, error=ITwinServerError("It failed", status=500)),
-    WaitResult(WaitEnd.OUTAGE, None, error=ITwinServerError("It failed", status=500)),
-    WaitResult(WaitEnd.UNSEEN, REF, "Queued"),
+    WaitResult(SPEC, WaitEnd.DEADLINE, REF, "Executing", elapsed=3600.0, polls=3),
+    WaitResult(NEWEST, WaitEnd.DEADLINE, None, elapsed=3600.0, polls=3),
+    WaitResult(SPEC, WaitEnd.REFUSED, REF, error=ITwinServerError("It failed", status=500)),
+    WaitResult(NEWEST, WaitEnd.OUTAGE, None, error=ITwinServerError("It failed", status=500)),
+    WaitResult(SPEC, WaitEnd.UNSEEN, REF, "Queued"),
 ]
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES)
+@pytest.mark.parametrize("result", RESULTS)
 @pytest.mark.parametrize("memo", [None, MEMO])
-def test_an_outcome_arrives_as_it_was_sent(outcome: WaitResult, memo: Any) -> None:
-    spec = ORDER if outcome.ref else WaitSpec(ConnectionKind.STORAGE, "c1", started_after="2026-01-01")
-    sent = outcome.as_event(spec, memo)
+def test_a_result_is_read_from_its_event(result: WaitResult, memo: Any) -> None:
+    sent = result.as_event(memo)
 
     assert only_plain(sent), "Airflow takes plain JSON values only"
-    read = WaitEvent.read(json.loads(json.dumps(sent)))
+    read = WaitResult.from_event(json.loads(json.dumps(sent)))
 
-    assert (read.end, read.ref, read.state) == (outcome.end, outcome.ref, outcome.state)
-    assert (read.spec, read.memo) == (spec, memo)
-    assert (read.elapsed, read.polls) == (outcome.elapsed, outcome.polls)
-    assert read.error == (str(outcome.error) if outcome.error else None)
-    assert (read.report is not None) == (outcome.end is WaitEnd.FINISHED)
+    assert (read.end, read.ref, read.state) == (result.end, result.ref, result.state)
+    assert (read.spec, read.memo) == (result.spec, memo)
+    assert (read.elapsed, read.polls) == (result.elapsed, result.polls)
+    assert (read.error and str(read.error)) == (result.error and str(result.error))
+    assert read.report == (RunReport.of(REF, RUN) if result.run else None)
+    assert read.run is None, "the whole run stays in the process that polled it"
 
 
-def test_what_is_read_was_never_a_run_that_goes_on() -> None:
-    going_on = WaitResult(None, REF, "Executing").as_event(ORDER)
+def test_an_event_of_a_wait_that_continues_is_invalid() -> None:
+    going_on = WaitResult(SPEC, None, REF, "Executing").as_event()
 
-    with pytest.raises(ValueError, match="cannot be understood"):
-        WaitEvent.read(going_on)
+    with pytest.raises(ValueError, match="is invalid"):
+        WaitResult.from_event(going_on)
 
 
 @pytest.mark.parametrize(
@@ -122,34 +124,34 @@ def test_what_is_read_was_never_a_run_that_goes_on() -> None:
         {"memo": "text"},
     ],
 )
-def test_a_finished_event_with_anything_strange_in_it_is_refused(changes: dict[str, Any]) -> None:
-    WaitEvent.read(event())
+def test_a_finished_event_with_an_invalid_member_is_refused(changes: dict[str, Any]) -> None:
+    WaitResult.from_event(event())
 
     with pytest.raises(ValueError, match="The trigger's event"):
-        WaitEvent.read(event(**changes))
+        WaitResult.from_event(event(**changes))
 
 
 def test_the_report_of_another_run_is_refused() -> None:
-    other = WaitResult(WaitEnd.FINISHED, RunRef(ConnectionKind.STORAGE, "c1", "another"), "Completed", RUN)
+    other = RunReport.of(RunRef(ConnectionKind.STORAGE, "c1", "another"), RUN)
 
     with pytest.raises(ValueError, match="contradicts itself"):
-        WaitEvent.read(event(report=other.as_event(ORDER)["report"]))
+        WaitResult.from_event(event(report=other.as_dict()))
 
 
 DECIDING = ("end", "spec", "ref", "report")
 
 
 @pytest.mark.parametrize("missing", sorted(event()))
-def test_only_what_decides_must_be_there(missing: str) -> None:
+def test_an_event_needs_only_what_decides(missing: str) -> None:
     sent = event()
     del sent[missing]
 
     if missing in DECIDING:
-        with pytest.raises(ValueError, match="cannot be understood"):
-            WaitEvent.read(sent)
+        with pytest.raises(ValueError, match="is invalid"):
+            WaitResult.from_event(sent)
     else:
-        read = WaitEvent.read(sent)
-        assert (read.end, read.report) == (WaitEnd.FINISHED, WaitEvent.read(event()).report)
+        read = WaitResult.from_event(sent)
+        assert (read.end, read.report) == (WaitEnd.FINISHED, WaitResult.from_event(event()).report)
 
 
 @pytest.mark.parametrize("missing", sorted(event()["report"]))
@@ -158,25 +160,25 @@ def test_a_report_needs_only_what_decides(missing: str) -> None:
     sent["report"] = {name: value for name, value in sent["report"].items() if name != missing}
 
     if missing in ("ref", "result", "totals"):
-        with pytest.raises(ValueError, match="cannot be understood"):
-            WaitEvent.read(sent)
+        with pytest.raises(ValueError, match="is invalid"):
+            WaitResult.from_event(sent)
     else:
-        assert WaitEvent.read(sent).end is WaitEnd.FINISHED
+        assert WaitResult.from_event(sent).end is WaitEnd.FINISHED
 
 
 @pytest.mark.parametrize("version", [0, -1, "1", 1.5, True, None, [1]])
 def test_an_event_of_an_invalid_version_is_refused(version: Any) -> None:
     with pytest.raises(ValueError, match="invalid"):
-        WaitEvent.read(event() | {"version": version})
+        WaitResult.from_event(event() | {"version": version})
 
 
 def test_an_event_of_a_newer_version_names_both_versions_and_what_to_do() -> None:
     with pytest.raises(ValueError, match=r"has version 2, but airflow-provider-itwin .* reads versions up to 1 only"):
-        WaitEvent.read(event() | {"version": 2, "report": "in a form of its own"})
+        WaitResult.from_event(event() | {"version": 2, "report": "in a form of its own"})
 
 
 PARTS = ("totals", "failing_tasks", "more_failing_tasks", "result", "duration", "error", "ref")
-STRANGE: tuple[Any, ...] = ({"x": object}, "text", [[]], 1.5, True)
+WRONG: tuple[Any, ...] = ({"x": object}, "text", [[]], 1.5, True)
 
 
 @pytest.mark.parametrize(
@@ -184,24 +186,24 @@ STRANGE: tuple[Any, ...] = ({"x": object}, "text", [[]], 1.5, True)
     [
         (part, value)
         for part in PARTS
-        for value in STRANGE
+        for value in WRONG
         if (part, value) not in (("result", "text"), ("duration", 1.5), ("error", {"x": object}))
     ],
 )
-def test_nothing_in_the_report_may_be_of_another_type(part: str, value: Any) -> None:
+def test_a_report_with_a_member_of_another_type_is_refused(part: str, value: Any) -> None:
     sent = event()
     sent["report"] = sent["report"] | {part: value}
 
     with pytest.raises(ValueError, match="The trigger's event"):
-        WaitEvent.read(sent)
+        WaitResult.from_event(sent)
 
 
 @pytest.mark.parametrize(
-    "strange", [None, True, 1, "", "finished", [], ["finished"], {}, {"status": "success"}, object(), b"{}"]
+    "value", [None, True, 1, "", "finished", [], ["finished"], {}, {"status": "success"}, object(), b"{}"]
 )
-def test_what_is_no_event_at_all_is_refused(strange: Any) -> None:
+def test_a_value_that_is_no_event_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="The trigger's event"):
-        WaitEvent.read(strange)
+        WaitResult.from_event(value)
 
 
 _JSON = st.recursive(
@@ -212,7 +214,7 @@ _JSON = st.recursive(
 
 
 @given(st.data())
-def test_no_change_of_an_event_breaks_the_reader(data: st.DataObject) -> None:
+def test_a_changed_event_is_refused_or_read_as_the_same_run(data: st.DataObject) -> None:
     sent: Any = json.loads(json.dumps(event()))
     target, key = sent, data.draw(st.sampled_from(sorted(sent)))
     for _ in range(data.draw(st.integers(0, 3))):
@@ -221,7 +223,7 @@ def test_no_change_of_an_event_breaks_the_reader(data: st.DataObject) -> None:
     target[key] = data.draw(_JSON)
 
     try:
-        read = WaitEvent.read(sent)
+        read = WaitResult.from_event(sent)
     except ValueError:
         return
     assert read.report is not None
@@ -231,18 +233,18 @@ def test_no_change_of_an_event_breaks_the_reader(data: st.DataObject) -> None:
 
 
 @given(_JSON)
-def test_no_value_breaks_the_reader(value: Any) -> None:
+def test_any_other_json_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="The trigger's event"):
-        WaitEvent.read(value)
+        WaitResult.from_event(value)
 
 
-def test_a_very_deep_event_does_not_break_the_reader() -> None:
+def test_a_very_deep_event_is_refused() -> None:
     deep: Any = []
     for _ in range(20_000):
         deep = [deep]
 
     with pytest.raises((ValueError, RecursionError)):
-        WaitEvent.read(event(end=deep))
+        WaitResult.from_event(event(end=deep))
 
 
 @pytest.mark.parametrize("message", ["m" * 600, "ü" * 600, "図" * 600, "😀" * 600, '"\\' * 300])
@@ -250,15 +252,15 @@ def test_an_event_with_a_long_error_is_small(message: str) -> None:
     details = tuple(ErrorDetail(message, message, message) for _ in range(20))
     error = ITwinServerError("It failed", code=message, message=message, details=details)
 
-    sent = WaitResult(WaitEnd.OUTAGE, REF, "😀" * 500, error=error).as_event(ORDER, {"x": "y" * 800})
+    sent = WaitResult(SPEC, WaitEnd.OUTAGE, REF, "😀" * 500, error=error).as_event({"x": "y" * 800})
 
     assert len(json.dumps(sent)) <= 16 * 1024
-    assert sent["error"].startswith("It failed. The service said ")
+    assert sent["error"].startswith("It failed. The service returned ")
     assert sent["error"].endswith("…")
 
 
 @pytest.mark.parametrize(
-    ("changes", "complaint"),
+    ("changes", "message"),
     [
         ({"kind": "parcel"}, "parcel"),
         ({"connection_id": ""}, "connection_id"),
@@ -274,36 +276,61 @@ def test_an_event_with_a_long_error_is_small(message: str) -> None:
         ({"poll_interval": float("inf")}, "poll_interval"),
     ],
 )
-def test_an_order_that_makes_no_sense_is_refused(changes: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
-        WaitSpec(**{"kind": "storage", "connection_id": "c1", "run_id": "r1"} | changes)
+def test_an_invalid_spec_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        WaitSpec.from_dict({"kind": "storage", "connection_id": "c1", "run_id": "r1"} | changes)
 
 
-def test_an_order_can_be_written_down() -> None:
-    written = ORDER.as_dict()
+def test_a_spec_is_restored_from_json() -> None:
+    stored = SPEC.as_dict()
 
-    assert only_plain(written)
-    assert WaitSpec(**json.loads(json.dumps(written))) == ORDER
+    assert only_plain(stored)
+    assert WaitSpec.from_dict(json.loads(json.dumps(stored))) == SPEC
 
 
-def test_an_order_says_what_is_waited_for() -> None:
+def test_unknown_members_of_a_stored_spec_are_ignored() -> None:
+    assert WaitSpec.from_dict(SPEC.as_dict() | {"added_later": 5}) == SPEC
+
+
+def test_a_spec_is_also_read_from_itself() -> None:
+    assert WaitSpec.from_dict(SPEC) is SPEC
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (None, "needs a mapping of parameters, not None"),
+        ("storage", "needs a mapping of parameters, not 'storage'"),
+        ([], "needs a mapping of parameters"),
+        ({}, "are incomplete"),
+        ({"kind": "storage"}, "are incomplete: .*connection_id"),
+    ],
+)
+def test_a_stored_spec_that_is_no_mapping_or_incomplete_is_refused(values: Any, message: str) -> None:
+    with pytest.raises(ITwinInputError, match=message):
+        WaitSpec.from_dict(values)
+
+
+def test_the_spec_for_a_run_has_its_reference_and_the_other_parameters() -> None:
+    assert WaitSpec.for_run(REF, deadline=1e9, began=5.0) == SPEC
+
+
+def test_the_target_of_a_spec_names_the_run_or_the_connection() -> None:
     newest = WaitSpec(ConnectionKind.EXPORT, "c1", started_after="2026-01-01T00:00:00Z")
 
-    assert ORDER.target == "run r1 of storage connection c1"
-    assert ORDER.ref == REF
+    assert SPEC.target == "run r1 of storage connection c1"
+    assert SPEC.ref == REF
     assert newest.target == "a run of export connection c1 that began at or after 2026-01-01T00:00:00Z"
     assert newest.ref is None
 
 
-def test_which_runs_an_order_concerns() -> None:
-    newest = WaitSpec(ConnectionKind.STORAGE, "c1", started_after="2026-01-01")
-
-    assert ORDER.concerns(REF)
-    assert newest.concerns(REF)
+def test_a_spec_matches_its_run_or_any_run_of_its_connection() -> None:
+    assert SPEC.matches(REF)
+    assert NEWEST.matches(REF)
     for other in (
         RunRef(ConnectionKind.MANIFEST, "c1", "r1"),
         RunRef(ConnectionKind.STORAGE, "c2", "r1"),
     ):
-        assert not ORDER.concerns(other)
-        assert not newest.concerns(other)
-    assert not ORDER.concerns(RunRef(ConnectionKind.STORAGE, "c1", "r2"))
+        assert not SPEC.matches(other)
+        assert not NEWEST.matches(other)
+    assert not SPEC.matches(RunRef(ConnectionKind.STORAGE, "c1", "r2"))

@@ -42,7 +42,7 @@ FOR_EVER = 1e9
 
 class Service:
     """
-    A service that takes some time for each run, in a time that passes only when nobody has anything to do.
+    A service that takes some time for each run; the time passes only while no task can run.
 
     :param timeout: seconds after which a poll without an answer fails, as a client's request does
     """
@@ -80,7 +80,7 @@ class Service:
     async def wait(
         self, run_id: str, deadline: float | None = None, interval: float | None = 10.0, tolerance: float = 900.0
     ) -> tuple[WaitResult, float]:
-        """Return the outcome, and the moment at which it was known."""
+        """Return the result and the time at which it was known."""
         spec = WaitSpec(
             ConnectionKind.STORAGE,
             "c",
@@ -126,7 +126,7 @@ def test_runs_that_never_answer_do_not_hold_up_polls_of_others(hanging: int, tim
     assert service.most[True] <= MOST_SLOW + MOST_WORKERS_BESIDE_SLOW
 
 
-def test_nor_do_those_that_stop_answering_later() -> None:
+def test_runs_that_stop_answering_later_do_not_hold_up_polls_of_others() -> None:
     async def play() -> Service:
         service = Service()
         usual = service.takes
@@ -138,13 +138,13 @@ def test_nor_do_those_that_stop_answering_later() -> None:
 
     service = faketime.run(play())
     longest = max(max(gaps(service.answered[f"runs-{number}"])) for number in range(20))
-    # All of them hang at once, and none has hung before: each has to be found out.
+    # All of them hang at once, and none has hung before: each has to be detected.
     assert longest < 15.0
     late = [gap for number in range(20) for gap in gaps([at for at in service.answered[f"runs-{number}"] if at > 180])]
     assert max(late) < 5.0
 
 
-def test_newcomers_are_polled_at_once_beside_those_that_are_known_to_hang() -> None:
+def test_new_waits_are_polled_at_once_beside_runs_that_are_known_to_hang() -> None:
     async def play() -> float:
         service = Service()
         stuck = [asyncio.create_task(service.wait(f"hangs-{number}")) for number in range(1000)]
@@ -166,27 +166,27 @@ def test_deadlines_are_judged_on_time_while_a_thousand_polls_hang() -> None:
         healthy = [service.wait(f"runs-{number}", 300.0 + number) for number in range(100)]
         return await service.all_of(*stuck, *healthy)
 
-    outcomes = faketime.run(play())
-    assert {outcome.end for outcome, _ in outcomes} == {WaitEnd.DEADLINE}
-    late_when_hanging = [at - 300.0 - number / 10 for number, (_, at) in enumerate(outcomes[:1000])]
-    late_when_healthy = [at - 300.0 - number for number, (_, at) in enumerate(outcomes[1000:])]
+    results = faketime.run(play())
+    assert {result.end for result, _ in results} == {WaitEnd.DEADLINE}
+    late_when_hanging = [at - 300.0 - number / 10 for number, (_, at) in enumerate(results[:1000])]
+    late_when_healthy = [at - 300.0 - number for number, (_, at) in enumerate(results[1000:])]
     assert min(late_when_hanging) >= 0
     assert max(late_when_hanging) < DEADLINE_GRACE + 2.0
     assert min(late_when_healthy) >= 0
     assert max(late_when_healthy) < 2.0
-    assert all(outcome.error is not None for outcome, _ in outcomes[:1000])
-    assert {outcome.state for outcome, _ in outcomes[1000:]} == {"Executing"}
+    assert all(result.error is not None for result, _ in results[:1000])
+    assert {result.state for result, _ in results[1000:]} == {"Executing"}
 
 
-def test_a_deadline_says_what_was_seen_last() -> None:
+def test_a_deadline_reports_the_last_known_state() -> None:
     async def play() -> tuple[WaitResult, float]:
         service = Service(timeout=FOR_EVER)
         service.takes = lambda _: 0.1 if faketime.now() < 50.0 else FOR_EVER * 2
-        (outcome,) = await service.all_of(service.wait("a", deadline=100.0))
-        return outcome
+        (result,) = await service.all_of(service.wait("a", deadline=100.0))
+        return result
 
-    outcome, at = faketime.run(play())
-    assert (outcome.end, outcome.state) == (WaitEnd.DEADLINE, "Executing")
+    result, at = faketime.run(play())
+    assert (result.end, result.state) == (WaitEnd.DEADLINE, "Executing")
     assert at == pytest.approx(100.0 + DEADLINE_GRACE, abs=2.0)
 
 
@@ -209,32 +209,32 @@ def test_an_outage_is_judged_on_time_though_its_poll_has_no_worker() -> None:
         service = Service()
         return await service.all_of(*(service.wait(f"hangs-{number}", tolerance=600.0) for number in range(500)))
 
-    outcomes = faketime.run(play())
-    assert {outcome.end for outcome, _ in outcomes} == {WaitEnd.OUTAGE}
-    assert min(at for _, at in outcomes) >= 600.0
+    results = faketime.run(play())
+    assert {result.end for result, _ in results} == {WaitEnd.OUTAGE}
+    assert min(at for _, at in results) >= 600.0
     # Each was found to hang within 500 s / 30, or one timeout.
-    assert max(at for _, at in outcomes) < 600.0 + DEADLINE_GRACE + 80.0
+    assert max(at for _, at in results) < 600.0 + DEADLINE_GRACE + 80.0
 
 
-def test_a_service_that_takes_its_time_for_all_is_not_one_that_hangs() -> None:
+def test_a_service_that_is_slow_for_all_runs_does_not_count_as_hanging() -> None:
     async def play() -> Service:
         service = Service()
         service.takes = lambda _: 5.0
         service.ends = {str(number): 300.0 for number in range(200)}
-        outcomes = await service.all_of(*(service.wait(str(number), interval=60.0) for number in range(200)))
-        assert {outcome.end for outcome, _ in outcomes} == {WaitEnd.FINISHED}
+        results = await service.all_of(*(service.wait(str(number), interval=60.0) for number in range(200)))
+        assert {result.end for result, _ in results} == {WaitEnd.FINISHED}
         return service
 
     service = faketime.run(play())
     asked = sum(map(len, service.polled.values()))
     answered = sum(map(len, service.answered.values()))
-    # Only until it is known how long answers take, some polls are given up.
+    # Some polls are cancelled until the usual time of a response is known.
     assert asked - answered <= 10 * MOST_WORKERS
     late = [at for moments in service.polled.values() for at in moments if at > 60.0]
     assert len(late) == sum(at > 65.0 for moments in service.answered.values() for at in moments)
 
 
-def test_a_run_that_answers_again_is_polled_like_any_other_again() -> None:
+def test_a_run_that_answers_again_is_polled_as_often_as_any_other() -> None:
     async def play() -> Service:
         service = Service()
         usual = service.takes
@@ -262,13 +262,13 @@ def test_a_run_that_takes_a_few_seconds_is_found_among_a_thousand_that_never_ans
     assert max(gaps(answered)) < 60.0
 
 
-def test_a_run_that_needs_all_the_time_that_a_request_has_is_seen_while_others_leave_room() -> None:
+def test_a_poll_may_take_the_whole_request_timeout_while_workers_are_free() -> None:
     async def play() -> Service:
         service = Service()
         service.takes = lambda _: 55.0
         service.ends = {str(number): 0.0 for number in range(MOST_SLOW)}
-        outcomes = await service.all_of(*(service.wait(run_id) for run_id in service.ends))
-        assert {(outcome.end, outcome.polls) for outcome, _ in outcomes} == {(WaitEnd.FINISHED, 1)}
+        results = await service.all_of(*(service.wait(run_id) for run_id in service.ends))
+        assert {(result.end, result.polls) for result, _ in results} == {(WaitEnd.FINISHED, 1)}
         return service
 
     faketime.run(play())
@@ -285,14 +285,14 @@ def test_waiting_for_its_turn_does_not_make_a_poll_slow() -> None:
 
         service.poller = Poller(service.account, poll)
         service.ends = {str(number): 0.0 for number in range(MOST_WORKERS + MOST_SLOW + 50)}
-        outcomes = await service.all_of(*(service.wait(run_id) for run_id in service.ends))
-        assert {(outcome.end, outcome.polls) for outcome, _ in outcomes} == {(WaitEnd.FINISHED, 1)}
+        results = await service.all_of(*(service.wait(run_id) for run_id in service.ends))
+        assert {(result.end, result.polls) for result, _ in results} == {(WaitEnd.FINISHED, 1)}
         return service
 
     faketime.run(play())
 
 
-def test_a_slow_poll_that_nobody_waits_for_any_more_is_given_up() -> None:
+def test_a_slow_poll_without_waits_is_cancelled() -> None:
     async def play() -> int:
         service = Service()
         task = asyncio.create_task(service.wait("hangs"))
@@ -309,11 +309,11 @@ def test_a_slow_poll_that_nobody_waits_for_any_more_is_given_up() -> None:
     assert faketime.run(play()) == 0
 
 
-# What is broken
+# Broken parts of the poller
 
 
 class _Deadlock(BaseException):
-    """As Airflow raises one."""
+    """Like the exception of this kind that Airflow raises."""
 
 
 async def _cancel_the_clock(poller: Poller) -> None:
@@ -346,7 +346,7 @@ BREAKS = [_cancel_the_clock, _break_the_heap, _break_the_sleep, _break_the_sleep
 
 
 @pytest.mark.parametrize("break_it", BREAKS, ids=lambda one: one.__name__)
-def test_when_the_clock_stops_all_who_wait_get_an_error_and_the_next_wait_starts_another(
+def test_when_the_clock_task_stops_all_waits_fail_and_the_next_wait_starts_another(
     break_it: Callable[[Poller], Awaitable[None]], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def play() -> list[object]:
@@ -360,9 +360,9 @@ def test_when_the_clock_stops_all_who_wait_get_an_error_and_the_next_wait_starts
         service.poller._sleep = sleep
         service.ends["a"] = 0.0
         async with asyncio.timeout(30.0):
-            outcome, _ = await service.wait("a")
+            result, _ = await service.wait("a")
         await service.poller.close()
-        return [*ended, outcome.end]
+        return [*ended, result.end]
 
     *ended, end = faketime.run(play())
     assert [type(one) for one in ended] == [RuntimeError] * 3
@@ -372,7 +372,7 @@ def test_when_the_clock_stops_all_who_wait_get_an_error_and_the_next_wait_starts
 
 
 @pytest.mark.parametrize("breaks_with", [ZeroDivisionError("a bug"), _Deadlock(), asyncio.CancelledError()], ids=repr)
-def test_when_a_worker_stops_those_for_whom_it_polled_get_an_error_and_nobody_else(breaks_with: BaseException) -> None:
+def test_when_a_worker_stops_only_the_waits_for_its_run_fail(breaks_with: BaseException) -> None:
     async def play() -> list[Any]:
         service = Service()
         answer = service.poll
@@ -400,7 +400,7 @@ def test_when_a_worker_stops_those_for_whom_it_polled_get_an_error_and_nobody_el
     assert other[0].end is again[0].end is WaitEnd.FINISHED
 
 
-def test_an_orderly_end_is_no_breakdown(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_regular_shutdown_logs_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     async def play() -> None:
         service = Service()
         for run_id in ("a", "hangs"):

@@ -1,4 +1,4 @@
-"""Waits for a new run of the same connection share what is asked for it, and keep their own rules."""
+"""Waits for a new run of the same connection share their polls, but not their limits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 
 class Service(AsyncITwinClient):
     """
-    A client with a service behind it that has one run for each connection; time passes when nobody has anything to do.
+    A client of a service that has one run for each connection; the time passes only while no task can run.
 
     :param begins: seconds after midnight at which the run of each connection begins
     """
@@ -44,7 +44,7 @@ class Service(AsyncITwinClient):
             )
         )
         self.begins, self.ends = begins, ends
-        self.asked: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
 
     async def __aenter__(self) -> Self:
         return self
@@ -55,7 +55,7 @@ class Service(AsyncITwinClient):
             return Response(200, {}, b'{"access_token":"token","expires_in":86400,"token_type":"Bearer"}')
         path = request.url.removeprefix(STORAGE)
         connection = path.split("/")[1]
-        self.asked["run" if "/runs/" in path else "connection"] += 1
+        self.requests["run" if "/runs/" in path else "connection"] += 1
         now = faketime.now()
         if "/runs/" not in path:
             link = {"lastRun": {"href": f"{STORAGE}/{connection}/runs/r"}} if now >= self.begins else {}
@@ -76,35 +76,35 @@ class Service(AsyncITwinClient):
         )
 
 
-def played(*specs: tuple[float, str, float | None], begins: float, ends: float) -> tuple[list[WaitResult], Service]:
+def run_waits(*specs: tuple[float, str, float | None], begins: float, ends: float) -> tuple[list[WaitResult], Service]:
     async def play() -> tuple[list[WaitResult], Service]:
         async with Service(begins, ends) as client:
-            outcomes = await asyncio.gather(*(client.wait(client.spec(*spec)) for spec in specs))
-            return list(outcomes), client
+            results = await asyncio.gather(*(client.wait(client.spec(*spec)) for spec in specs))
+            return list(results), client
 
     return faketime.run(play())
 
 
-def test_thirty_that_wait_for_a_run_of_one_connection_cost_what_one_costs() -> None:
-    _, one = played((0.0, "c", None), begins=600.0, ends=3600.0)
-    outcomes, thirty = played(*((float(number), "c", None) for number in range(30)), begins=600.0, ends=3600.0)
-    assert {outcome.end for outcome in outcomes} == {WaitEnd.FINISHED}
-    assert thirty.asked.total() <= one.asked.total() + 4
-    assert {outcome.polls for outcome in outcomes} == {thirty.asked["connection"]}
+def test_thirty_waits_for_one_connection_cost_as_many_requests_as_one() -> None:
+    _, one = run_waits((0.0, "c", None), begins=600.0, ends=3600.0)
+    results, thirty = run_waits(*((float(number), "c", None) for number in range(30)), begins=600.0, ends=3600.0)
+    assert {result.end for result in results} == {WaitEnd.FINISHED}
+    assert thirty.requests.total() <= one.requests.total() + 4
+    assert {result.polls for result in results} == {thirty.requests["connection"]}
 
 
-def test_each_keeps_the_moment_after_which_its_run_has_to_begin() -> None:
+def test_each_wait_keeps_its_own_started_after() -> None:
     late = 1000.0
-    outcomes, _ = played(
+    results, _ = run_waits(
         (0.0, "c", None), (600.0, "c", late), (600.001, "c", late), (7000.0, "c", late), begins=600.0, ends=900.0
     )
-    assert [outcome.end for outcome in outcomes] == [WaitEnd.FINISHED] * 2 + [WaitEnd.DEADLINE] * 2
-    assert [outcome.state for outcome in outcomes] == ["Completed"] * 2 + [None] * 2
+    assert [result.end for result in results] == [WaitEnd.FINISHED] * 2 + [WaitEnd.DEADLINE] * 2
+    assert [result.state for result in results] == ["Completed"] * 2 + [None] * 2
 
 
 @pytest.mark.parametrize("other", ["d", "e"])
-def test_another_connection_is_polled_by_itself(other: str) -> None:
-    outcomes, service = played((0.0, "c", None), (0.0, other, None), begins=0.0, ends=100.0)
-    _, alone = played((0.0, "c", None), begins=0.0, ends=100.0)
-    assert {outcome.ref.connection_id for outcome in outcomes if outcome.ref} == {"c", other}
-    assert service.asked.total() == 2 * alone.asked.total()
+def test_each_connection_is_polled_separately(other: str) -> None:
+    results, service = run_waits((0.0, "c", None), (0.0, other, None), begins=0.0, ends=100.0)
+    _, alone = run_waits((0.0, "c", None), begins=0.0, ends=100.0)
+    assert {result.ref.connection_id for result in results if result.ref} == {"c", other}
+    assert service.requests.total() == 2 * alone.requests.total()

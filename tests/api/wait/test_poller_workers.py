@@ -1,4 +1,4 @@
-"""How many looks are under way at once: few while few keep up, more when the service takes its time."""
+"""The number of polls in flight: few while they keep up, more while the service is slow."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.api.scripted_service import CREDENTIALS, PRODUCTION
 
 class Service:
     """
-    A service that takes its time, in a time that passes only when nobody has anything to do.
+    A service with a response time; the time passes only while no task can run.
 
     :param takes: seconds until it answers
     :param ends: moment at which all runs end
@@ -39,16 +39,16 @@ class Service:
         self.takes = takes
         self.ends = ends
         self.hanging: set[str] = set()
-        self.looks = self.under_way = self.most_under_way = 0
+        self.polls = self.in_flight = self.most_in_flight = 0
         account = Account(PRODUCTION, CREDENTIALS, clock=faketime.now, wall=faketime.now, chance=lambda: 0.5)
-        self.poller = Poller(account, self.look)
+        self.poller = Poller(account, self.poll)
 
-    async def look(self, spec: WaitSpec, _: object = None) -> PollOutcome:
-        self.looks += 1
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
+    async def poll(self, spec: WaitSpec, _: object = None) -> PollOutcome:
+        self.polls += 1
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
         await asyncio.sleep(1e6 if spec.run_id in self.hanging else self.takes)
-        self.under_way -= 1
+        self.in_flight -= 1
         done = faketime.now() >= self.ends
         run = Run(state="Completed", result="Success") if done else None
         ref = RunRef(ConnectionKind.STORAGE, "c", spec.run_id or "")
@@ -64,27 +64,27 @@ class Service:
         await self.poller.close()
 
 
-def test_few_are_under_way_while_that_many_keep_up() -> None:
+def test_few_polls_are_in_flight_while_they_keep_up() -> None:
     async def play() -> Service:
         service = Service(takes=TICK / 10, ends=60.0)
         await service.all_end(50)
         return service
 
-    assert faketime.run(play()).most_under_way == FEW_WORKERS
+    assert faketime.run(play()).most_in_flight == FEW_WORKERS
 
 
-def test_more_are_under_way_when_the_service_takes_its_time_but_never_more_than_are_allowed() -> None:
+def test_more_polls_are_in_flight_while_the_service_is_slow_up_to_the_limit() -> None:
     async def play() -> tuple[Service, float]:
         service = Service(takes=1.0)
         await service.all_end(600)
         return service, faketime.now()
 
     service, lasted = faketime.run(play())
-    assert (service.most_under_way, service.looks) == (MOST_WORKERS, 600)
+    assert (service.most_in_flight, service.polls) == (MOST_WORKERS, 600)
     assert lasted == pytest.approx(600 / MOST_WORKERS, rel=0.1)
 
 
-def test_those_that_hang_do_not_keep_others_from_being_made() -> None:
+def test_polls_that_hang_do_not_prevent_others() -> None:
     async def play() -> tuple[WaitEnd | None, float]:
         service = Service(takes=0.1)
         service.hanging = {str(number) for number in range(FEW_WORKERS)}
@@ -103,15 +103,15 @@ def test_those_that_hang_do_not_keep_others_from_being_made() -> None:
     assert seen_after < 1.0
 
 
-def test_when_the_service_is_quick_again_few_are_enough_again() -> None:
+def test_few_polls_are_in_flight_once_the_service_is_fast_again() -> None:
     async def play() -> list[int]:
         service = Service(takes=1.0, ends=400.0)
         waiting = asyncio.create_task(service.all_end(100))
         seen = []
         for seconds in (60.0, CALM + 60.0, 100.0):
-            service.most_under_way = 0
+            service.most_in_flight = 0
             await asyncio.sleep(seconds)
-            seen.append(service.most_under_way)
+            seen.append(service.most_in_flight)
             service.takes = TICK / 10
         await waiting
         return seen

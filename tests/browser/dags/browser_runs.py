@@ -1,4 +1,4 @@
-"""Runs to look at in a browser."""
+"""DAGs for the browser tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ with DAG(
     dag_id="browser_runs",
     schedule=None,
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
-    # The browser and Airflow's own processes want something of the machine, too.
+    # Leaves CPU time for the browser and the processes of Airflow.
     max_active_tasks=3,
     params={"connection_id": Param("demo-storage-connection", type="string")},
 ):
@@ -29,12 +29,12 @@ with DAG(
     )
 
     @task(trigger_rule="all_done")
-    def somebody_elses(ti: Any = None) -> str:
-        """Do something that has nothing to do with iTwin, and leave something by a name that is not ours alone."""
+    def unrelated(ti: Any = None) -> str:
+        """Push an XCom with the same key as an iTwin task."""
         ti.xcom_push(key="run_report", value={"summary": "How I ran to work"})
         return "done"
 
-    synchronize >> somebody_elses()
+    synchronize >> unrelated()
 
 with DAG(dag_id="browser_mapped", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC")):
     ITwinRunStorageConnectionOperator.partial(

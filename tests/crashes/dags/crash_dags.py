@@ -1,4 +1,4 @@
-"""One DAG for each way to wait, as a crash test wants it: it can be stopped at chosen moments, and is retried soon."""
+"""One DAG for each way to wait: its task can stall at chosen points, and is retried after one second."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
 
 if TYPE_CHECKING:
     from airflow_provider_itwin.api.models.run_ref import RunRef
-    from airflow_provider_itwin.utils.task_state import Store, TaskState
+    from airflow_provider_itwin.utils.task_state import TaskState, TaskStateStore
 
 CONN_ID = "{{ dag_run.conf['itwin_conn_id'] }}"
 LONGEST_STALL = 120
 
 
 class StallingOperator(ITwinRunStorageConnectionOperator):
-    """Stops, in its first try, at the moment that the DAG run's conf names, so that its worker can be lost just then."""
+    """Stalls in its first attempt at the point that the conf of the DAG run names, so that the worker can be killed there."""
 
     def pre_execute(self, context: Any) -> None:
         conf = context["dag_run"].conf
         self.timeout = conf.get("timeout")
         self._stall_at = conf.get("stall_at") if context["ti"].try_number == 1 else None
-        self._sign = Path(conf["sign"]) if "sign" in conf else None
+        self._stall_file = Path(conf["stall_file"]) if "stall_file" in conf else None
 
-    def _own(self, context: Any, store: Store, memory: TaskState, ref: RunRef) -> TaskState:
+    def _set_own_run(self, context: Any, store: TaskStateStore, state: TaskState, ref: RunRef) -> TaskState:
         self._stall("answered")
-        return super()._own(context, store, memory, ref)
+        return super()._set_own_run(context, store, state, ref)
 
-    def _push_ref(self, context: Any, ref: RunRef) -> None:
-        self._stall("kept")
-        super()._push_ref(context, ref)
+    def _publish_ref(self, context: Any, state: TaskState, ref: RunRef) -> None:
+        self._stall("saved")
+        super()._publish_ref(context, state, ref)
 
-    def _judge(self, context: Any, store: Store, memory: TaskState) -> str:
+    def _finish(self, context: Any, store: TaskStateStore, state: TaskState) -> str:
         self._stall("judging")
-        return super()._judge(context, store, memory)
+        return super()._finish(context, store, state)
 
-    def _stall(self, moment: str) -> None:
-        if self._stall_at == moment and self._sign is not None:
-            self._sign.touch()
+    def _stall(self, point: str) -> None:
+        if self._stall_at == point and self._stall_file is not None:
+            self._stall_file.touch()
             time.sleep(LONGEST_STALL)
 
 
 def make_dag(dag_id: str, *, retries: int, **arguments: Any) -> DAG:
-    """Make a DAG whose only task synchronizes a connection and waits for the end."""
+    """Create a DAG whose only task synchronizes a connection and waits for the run to finish."""
     with DAG(dag_id=dag_id, schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC")) as dag:
         StallingOperator(
             task_id="synchronize",
@@ -64,13 +64,12 @@ def make_dag(dag_id: str, *, retries: int, **arguments: Any) -> DAG:
     return dag
 
 
-# One retry is for our own loss; Airflow takes one for each time that it starts a task while its API server is away, and on a busy
-# machine that takes its time to come back.
-MANY = 12
+# The killed attempt uses one retry. Airflow uses one more for each start of a task while its API server is down.
+MANY_RETRIES = 12
 
-on_worker = make_dag("crash_on_worker", retries=MANY, deferrable=False)
+on_worker = make_dag("crash_on_worker", retries=MANY_RETRIES, deferrable=False)
 on_worker_once = make_dag("crash_on_worker_once", retries=0, deferrable=False)
-deferred = make_dag("crash_deferred", retries=MANY, deferrable=True)
+deferred = make_dag("crash_deferred", retries=MANY_RETRIES, deferrable=True)
 deferred_once = make_dag("crash_deferred_once", retries=0, deferrable=True)
 
 with DAG(dag_id="crash_sensor", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC")):
@@ -82,6 +81,6 @@ with DAG(dag_id="crash_sensor", schedule=None, start_date=pendulum.datetime(2026
         run_id=start.output,
         poll_interval=1,
         deferrable=True,
-        retries=MANY,
+        retries=MANY_RETRIES,
         retry_delay=timedelta(seconds=1),
     )

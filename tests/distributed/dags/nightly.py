@@ -1,4 +1,4 @@
-"""The night of one connection: synchronize it, and wait for the end in a triggerer. There is one DAG run for each."""
+"""Synchronize one connection, and wait in a triggerer; there is one DAG run for each connection."""
 
 from __future__ import annotations
 

@@ -1,24 +1,23 @@
 "use strict";
 
-// Asks the emulator every second what is going on, and changes only those parts of the page that have changed: whoever
-// reads, or has a button in focus, is not disturbed.
+// Polls the emulator every second and updates only what has changed, so that selection and focus are kept.
 
-const BEAT = 1000;
-const FEELING = { Success: "good", Skipped: "good", PartialSuccess: "warn", Undetermined: "warn" };
+const POLL_INTERVAL = 1000;
+const SEVERITY = { Success: "good", Skipped: "good", PartialSuccess: "warn", Undetermined: "warn" };
 const cards = new Map();
-const told = new Map();
-let away = 0;
+const announced = new Map();
+let failedPolls = 0;
 
 function element(tag, attributes, ...children) {
-  const made = document.createElement(tag);
+  const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes || {})) {
-    if (name === "class") made.className = value;
-    else if (name === "text") made.textContent = value;
-    else if (name === "onclick") made.addEventListener("click", value);
-    else made.setAttribute(name, value);
+    if (name === "class") node.className = value;
+    else if (name === "text") node.textContent = value;
+    else if (name === "onclick") node.addEventListener("click", value);
+    else node.setAttribute(name, value);
   }
-  made.append(...children.filter((child) => child !== null));
-  return made;
+  node.append(...children.filter((child) => child !== null));
+  return node;
 }
 
 function put(node, text) {
@@ -39,28 +38,28 @@ function duration(seconds) {
   return minutes < 60 ? `${minutes} min ${Math.round(seconds % 60)} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-function feeling(run) {
+function severity(run) {
   if (run.state !== "Completed") return "busy";
-  return FEELING[run.result] || "bad";
+  return SEVERITY[run.result] || "bad";
 }
 
 async function post(path, body) {
-  const answer = await fetch(`/emulator/${path}`, {
+  const response = await fetch(`/emulator/${path}`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
   });
-  if (!answer.ok) {
-    const { error } = await answer.json().catch(() => ({ error: answer.statusText }));
+  if (!response.ok) {
+    const { error } = await response.json().catch(() => ({ error: response.statusText }));
     notice(error);
   }
-  look(false);
+  poll(false);
 }
 
 function notice(text) {
-  const place = document.getElementById("notice");
-  place.hidden = !text;
-  put(place, text || "");
+  const node = document.getElementById("notice");
+  node.hidden = !text;
+  put(node, text || "");
 }
 
 function makeCard(one) {
@@ -68,9 +67,9 @@ function makeCard(one) {
     title: element("h3"),
     where: element("p", { class: "where" }),
     id: element("p", { class: "id" }),
-    start: element("button", { type: "button", text: "Start a run", onclick: () => post("runs", { connection_id: one.id }) }),
-    succeed: element("button", { type: "button", class: "plain", text: "Let it succeed now", onclick: () => post("runs/finish", { connection_id: one.id, run_id: null, result: "Success" }) }),
-    fail: element("button", { type: "button", class: "plain", text: "Let it fail now", onclick: () => post("runs/finish", { connection_id: one.id, run_id: null, result: "Error" }) }),
+    start: element("button", { type: "button", text: "Start run", onclick: () => post("runs", { connection_id: one.id }) }),
+    succeed: element("button", { type: "button", class: "plain", text: "Finish with success", onclick: () => post("runs/finish", { connection_id: one.id, run_id: null, result: "Success" }) }),
+    fail: element("button", { type: "button", class: "plain", text: "Finish with error", onclick: () => post("runs/finish", { connection_id: one.id, run_id: null, result: "Error" }) }),
     state: element("strong"),
     files: element("span", { class: "quiet" }),
     bar: element("progress", { max: "1" }),
@@ -127,7 +126,7 @@ function showCard(parts, one) {
       {},
       element("strong", { text: failure.file }),
       ` (${failure.connector}): ${failure.message} `,
-      element("span", { class: "fix", text: `${failure.details} (${failure.canUserFix ? "you can" : "you cannot"} fix this)` }),
+      element("span", { class: "fix", text: `${failure.details} (${failure.canUserFix ? "can" : "cannot"} be fixed by the user)` }),
     ),
   );
   const ended = one.runs.filter((run) => run.state === "Completed");
@@ -137,105 +136,105 @@ function showCard(parts, one) {
     element(
       "li",
       {},
-      element("span", { class: `mark ${feeling(run)}`, text: run.result }),
+      element("span", { class: `mark ${severity(run)}`, text: run.result }),
       element("time", { datetime: run.started, text: `${clock(run.started)}, ${duration(run.seconds)}` }),
     ),
   );
   announce(one, newest);
 }
 
-function showList(place, items, make) {
-  const mark = JSON.stringify(items);
-  if (place.dataset.mark === mark) return;
-  place.dataset.mark = mark;
-  place.replaceChildren(...items.map(make));
+function showList(node, items, make) {
+  const key = JSON.stringify(items);
+  if (node.dataset.key === key) return;
+  node.dataset.key = key;
+  node.replaceChildren(...items.map(make));
 }
 
-// Tells a screen reader when a run begins and ends, and nothing in between.
+// Announces the start and the end of runs to screen readers.
 function announce(one, run) {
-  const before = told.get(one.id);
+  const before = announced.get(one.id);
   const now = run ? `${run.id} ${run.state === "Completed" ? run.result : "runs"}` : "";
-  told.set(one.id, now);
+  announced.set(one.id, now);
   if (before === undefined || before === now || !run) return;
-  put(document.getElementById("announcer"), run.state === "Completed" ? `${one.name}: ended, ${run.result}` : `${one.name}: a run has started`);
+  put(document.getElementById("announcer"), run.state === "Completed" ? `${one.name}: run ended, ${run.result}` : `${one.name}: run started`);
 }
 
-function show(seen) {
+function show(data) {
   const facts = [
-    ["Speed", `${seen.speed} × `.trim()],
-    ["Runs at work", String(seen.active)],
-    ["Requests", String(seen.requests)],
-    ["Faults waiting", String(seen.faults)],
-    ["Rate limit", seen.tier || "none"],
-    ["Service time", `${clock(seen.now)} UTC`],
+    ["Speed", `${data.speed} × `.trim()],
+    ["Active runs", String(data.active)],
+    ["Requests", String(data.requests)],
+    ["Scripted faults", String(data.faults)],
+    ["Rate limit", data.tier || "none"],
+    ["Service time", `${clock(data.now)} UTC`],
   ];
-  const place = document.getElementById("facts");
-  if (!place.children.length) {
-    place.append(...facts.map(([name]) => element("div", {}, element("dt", { text: name }), element("dd"))));
+  const node = document.getElementById("facts");
+  if (!node.children.length) {
+    node.append(...facts.map(([name]) => element("div", {}, element("dt", { text: name }), element("dd"))));
   }
-  facts.forEach(([, value], index) => put(place.children[index].lastChild, value));
+  facts.forEach(([, value], index) => put(node.children[index].lastChild, value));
 
   const list = document.getElementById("connections");
-  for (const one of seen.connections) {
+  for (const one of data.connections) {
     if (!cards.has(one.id)) {
       cards.set(one.id, makeCard(one));
       list.append(cards.get(one.id).card);
     }
     showCard(cards.get(one.id), one);
   }
-  const there = new Set(seen.connections.map((one) => one.id));
+  const present = new Set(data.connections.map((one) => one.id));
   for (const [id, parts] of cards) {
-    if (!there.has(id)) {
+    if (!present.has(id)) {
       parts.card.remove();
       cards.delete(id);
     }
   }
-  document.getElementById("none").hidden = seen.connections.length > 0;
+  document.getElementById("none").hidden = data.connections.length > 0;
   const more = document.getElementById("more");
-  more.hidden = seen.hidden === 0;
-  put(more, `${seen.hidden} more are not shown.`);
+  more.hidden = data.hidden === 0;
+  put(more, `${data.hidden} more connections are not displayed.`);
 
-  document.getElementById("quiet").hidden = seen.recent.length > 0;
-  document.querySelector(".scroll").hidden = seen.recent.length === 0;
-  showList(document.getElementById("requests"), seen.recent, (entry) => {
+  document.getElementById("quiet").hidden = data.recent.length > 0;
+  document.querySelector(".scroll").hidden = data.recent.length === 0;
+  showList(document.getElementById("requests"), data.recent, (entry) => {
     const bad = entry.status === null || entry.status >= 400;
-    const answer = entry.status === null ? "connection closed" : String(entry.status);
+    const status = entry.status === null ? "connection closed" : String(entry.status);
     return element(
       "tr",
       {},
       element("td", { text: clock(entry.at) }),
       element("td", { title: `${entry.method} ${entry.path}` }, entry.operation || `${entry.method} ${entry.path}`, entry.connection ? element("span", { class: "id", text: entry.connection }) : null),
-      element("td", {}, element("span", { class: bad ? "bad" : "", text: answer }), entry.fault ? ` (${entry.fault})` : ""),
+      element("td", {}, element("span", { class: bad ? "bad" : "", text: status }), entry.fault ? ` (${entry.fault})` : ""),
     );
   });
 }
 
-async function look(again) {
+async function poll(again) {
   try {
-    const answer = await fetch("/emulator/watch", { cache: "no-store" });
-    show(await answer.json());
-    if (away) notice("");
-    away = 0;
+    const response = await fetch("/emulator/dashboard", { cache: "no-store" });
+    show(await response.json());
+    if (failedPolls) notice("");
+    failedPolls = 0;
   } catch (error) {
-    away += 1;
-    if (away === 2) notice("The emulator does not answer. This page goes on by itself when it is back.");
+    failedPolls += 1;
+    if (failedPolls === 2) notice("No connection to the emulator; retrying.");
   }
-  if (again) setTimeout(look, document.hidden ? 5 * BEAT : BEAT, true);
+  if (again) setTimeout(poll, document.hidden ? 5 * POLL_INTERVAL : POLL_INTERVAL, true);
 }
 
-function offerSignIn() {
-  const asked = new URLSearchParams(location.search);
-  const client = asked.get("sign-in");
+function showSignIn() {
+  const parameters = new URLSearchParams(location.search);
+  const client = parameters.get("sign-in");
   if (!client) return;
   document.getElementById("sign-in").hidden = false;
-  put(document.getElementById("sign-in-text"), `${client} wants to run User connections with a stored sign-in.`);
+  put(document.getElementById("sign-in-text"), `Client ${client} requests a stored sign-in for its User connections.`);
   document.getElementById("sign-in-button").addEventListener("click", async () => {
     await post("clients/sign-in", { client_id: client, signed_in: true });
     document.getElementById("sign-in").hidden = true;
-    const back = asked.get("redirectUrl");
+    const back = parameters.get("redirectUrl");
     if (back && /^https?:\/\//i.test(back)) location.assign(back);
   });
 }
 
-offerSignIn();
-look(true);
+showSignIn();
+poll(true);

@@ -1,0 +1,36 @@
+"""A connection, and sensors that wait for its runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
+
+if TYPE_CHECKING:
+    pass
+
+NIGHT = "night-connection"
+DAWN = "2020-01-01T00:00:00Z"
+"""A time before all runs."""
+
+MODES: dict[str, dict[str, Any]] = {
+    "poke": {"mode": "poke"},
+    "reschedule": {"mode": "reschedule"},
+    "deferred": {"deferrable": True},
+}
+EACH_MODE = pytest.mark.parametrize("mode", MODES.values(), ids=MODES.keys())
+FLAGS: dict[str, dict[str, Any]] = {
+    "no flag": {},
+    "soft_fail": {"soft_fail": True},
+    "never_fail": {"never_fail": True},
+    "silent_fail": {"silent_fail": True},
+}
+only_3_3 = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="only the triggerer of Airflow 3.3 starts and ends tasks")
+
+
+def sensor(**arguments: Any) -> ITwinStorageConnectionRunSensor:
+    given: dict[str, Any] = {"task_id": "wait", "connection_id": NIGHT, "timeout": 7200} | arguments
+    return ITwinStorageConnectionRunSensor(**given)
