@@ -37,16 +37,16 @@ class RunTask:
     """
     The part of an operator or a sensor that waits for the run of an iTwin connection; a subclass is an Airflow task, too.
 
-    A subclass sets `kind`, `connection_id`, `itwin_conn_id`, `fail_on`, `skip_on` and `strict`.
+    A subclass sets `kind`, `connection_id`, `itwin_conn_id` and `result_policy`.
     """
 
     kind: ClassVar[str]
 
     connection_id: Any
     itwin_conn_id: str
-    fail_on: tuple[str, ...]
-    skip_on: tuple[str, ...]
-    strict: bool
+
+    result_policy: ResultPolicy
+    """Which results fail or skip the task."""
 
     has_links = False
     """Whether the links of the task are written."""
@@ -60,15 +60,6 @@ class RunTask:
         from airflow_provider_itwin.hooks.itwin import ITwinHook
 
         return ITwinHook(self.itwin_conn_id)
-
-    @property
-    def result_policy(self) -> ResultPolicy:
-        """
-        Which results fail or skip the task.
-
-        :raises ITwinInputError: for invalid results
-        """
-        return ResultPolicy.of(self.fail_on, self.skip_on, self.strict)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """Return what the run did, for OpenLineage, which alone calls this."""

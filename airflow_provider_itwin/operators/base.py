@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 from airflow_provider_itwin import metrics
 from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.api.runs.active_run_policy import IfActive, IfActiveName, Step, next_step
-from airflow_provider_itwin.api.runs.result_policy import DEFAULT_FAIL_ON, ResultName
+from airflow_provider_itwin.api.runs.result_policy import DEFAULT_FAIL_ON, ResultName, ResultPolicy
 from airflow_provider_itwin.api.wait.schedule import queue_pause
 from airflow_provider_itwin.exceptions import (
     ITwinRunActiveError,
@@ -130,13 +130,12 @@ class ITwinRunOperator(RunTask, BaseOperator):
         self.preflight = preflight
         self._run_ref: RunRef | None = None
         parse_seconds(timeout, "timeout")
-        _ = self.result_policy
+        self.result_policy = ResultPolicy.of(self.fail_on, self.skip_on, strict)
         if if_active not in list(IfActive):
             raise ITwinInputError(f"invalid if_active {if_active!r}; expected one of {', '.join(IfActive)}")
 
-    @property
-    def run_body(self) -> Mapping[str, Any] | None:
-        """The body of the request for a run; None for a storage connection."""
+    def checked_body(self) -> Mapping[str, Any] | None:
+        """Return the body of the request for a run, validated; None for a storage connection."""
         return None
 
     def execute(self, context: Any) -> str:
@@ -201,7 +200,7 @@ class ITwinRunOperator(RunTask, BaseOperator):
         with airflow_exceptions():
             checked_text(self.itwin_conn_id, "itwin_conn_id")
             checked_id(self.connection_id, "connection_id")
-            _ = self.run_body
+            self.checked_body()
         store = self._store(context)
         now = time.time()
         state = store.load(now)
@@ -257,7 +256,9 @@ class ITwinRunOperator(RunTask, BaseOperator):
             store.save(replace(state, attempt=attempt))
 
         with airflow_exceptions():
-            result = self.hook.start_run(self.connection_id, self.kind, self.run_body, attempt=state.attempt, save=save)
+            result = self.hook.start_run(
+                self.connection_id, self.kind, self.checked_body(), attempt=state.attempt, save=save
+            )
         state = replace(state, attempt=result.attempt)
         if result.active is not None:
             return replace(state, active=result.active)

@@ -89,7 +89,7 @@ class _RunWithBodyOperator(ITwinRunOperator):
         Render a value; of the body, return the masked form, and store the rendered one where it is never displayed.
 
         Airflow calls this for each field of plain and of mapped tasks, and logs the unrendered field on an error. So an error in
-        the body is raised later, by :attr:`run_body`.
+        the body is raised later, by :meth:`checked_body`.
         """
         if content is not self.body or self._rendered is not None:
             return super().render_template(content, context, jinja_env, seen_oids)
@@ -102,7 +102,7 @@ class _RunWithBodyOperator(ITwinRunOperator):
             else:
                 rendered = super().render_template(content, context, jinja_env, seen_oids)
             plain = plain_body(rendered)
-        except Exception as error:  # noqa: BLE001 (run_body raises it)
+        except Exception as error:  # noqa: BLE001 (checked_body raises it)
             # The frames of the traceback contain the body, and some tools display the variables of frames.
             error.__cause__ = error.__context__ = None
             self._rendered = _Hidden(error.with_traceback(None))
@@ -110,10 +110,9 @@ class _RunWithBodyOperator(ITwinRunOperator):
         self._rendered = _Hidden(plain)
         return masked(plain)
 
-    @property
-    def run_body(self) -> Mapping[str, Any]:
+    def checked_body(self) -> Mapping[str, Any]:
         """
-        The body of the request for a run, rendered, as plain JSON.
+        Return the body of the request for a run, rendered, as plain JSON.
 
         :raises ITwinInputError: if it cannot be converted to JSON
         """

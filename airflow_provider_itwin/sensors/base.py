@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_itwin.api.errors import ITwinInputError
-from airflow_provider_itwin.api.runs.result_policy import DEFAULT_FAIL_ON, Outcome, ResultName
+from airflow_provider_itwin.api.runs.result_policy import DEFAULT_FAIL_ON, Outcome, ResultName, ResultPolicy
 from airflow_provider_itwin.exceptions import (
     ITwinRunFailedFinalError,
     ITwinTransientError,
@@ -141,7 +141,7 @@ class ITwinRunSensor(RunTask, BaseSensorOperator):
         self.end_from_trigger = end_from_trigger
         self._began: float | None = None
         self._seen = False
-        _ = self.result_policy
+        self.result_policy = ResultPolicy.of(self.fail_on, self.skip_on, strict)
         if run_id is None and started_after is None:
             raise ITwinInputError(
                 "Pass run_id, to wait for this run, or started_after, to wait for the newest run that began at or after it"

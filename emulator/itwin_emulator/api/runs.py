@@ -128,11 +128,10 @@ def _files_of_manifest(
         problem = _find_problem(entry, known)
         if problem is not None:
             details.append(problem)
-            continue
-        assert isinstance(entry, dict)  # noqa: S101 -- checked by _find_problem
-        file = known[entry["id"]]
-        connector = entry.get("connectorType") or entry.get("connector") or file.connector_type
-        files.append(SourceFile(file.file_id, entry.get("name") or file.name, connector, file.id))
+        elif isinstance(entry, dict):
+            file = known[entry["id"]]
+            connector = entry.get("connectorType") or entry.get("connector") or file.connector_type
+            files.append(SourceFile(file.file_id, entry.get("name") or file.name, connector, file.id))
     if details:
         raise unprocessable(request.kind.invalid_run, *details)
     return None if given is None else files
