@@ -1,4 +1,4 @@
-"""A service whose clock is an hour off: a task still tells its own run from an older one."""
+"""A service whose clock is an hour off: a task still distinguishes its own run from an older one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the package says that it needs: all that it imports, and no more."""
+"""The declared dependencies: exactly what the package imports."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .conftest import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGE = "airflow_provider_itwin"
 
-# Airflow 2 brings these along; it is only there that they are imported, for its connection form.
+# Dependencies of Airflow 2, imported there only, for its connection form.
 OF_AIRFLOW_2 = {"flask_appbuilder", "flask_babel", "wtforms"}
-# So does the API server of Airflow 3, for the page of a run.
+# Dependencies of the API server of Airflow 3, for the page of a run.
 OF_AIRFLOW_3 = {"fastapi", "starlette"}
 
 
 def imported() -> set[str]:
-    """Give the names of all modules that the package imports, at the top and within functions."""
+    """Return the names of all modules that the package imports, in functions too."""
     found: set[str] = set()
     for path in (ROOT / PACKAGE).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -32,13 +32,13 @@ def imported() -> set[str]:
 
 
 def needed() -> dict[str, str]:
-    """Give the lower bound of all that the package needs, its extra for OpenLineage included."""
+    """Return the lower bound of each dependency, with those of the extra for OpenLineage."""
     requirements = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["openlineage"]]
     return dict(requirement.split(">=") for requirement in requirements)
 
 
 def distribution(module: str) -> str:
-    """Name what a module comes from; all but Airflow's parts are called as their modules are."""
+    """Return the distribution of a module; only those of Airflow have another name than their module."""
     if module.startswith("airflow.providers."):
         names = module.split(".")
         return f"apache-airflow-providers-{'-'.join(names[2:4] if names[2] == 'common' else names[2:3])}"
@@ -46,18 +46,18 @@ def distribution(module: str) -> str:
     return "apache-airflow" if top == "airflow" else top
 
 
-def test_is_what_it_imports() -> None:
+def test_the_dependencies_are_what_the_package_imports() -> None:
     used = {distribution(name) for name in imported() if name.partition(".")[0] not in OF_AIRFLOW_2 | OF_AIRFLOW_3}
     assert used == set(needed())
 
 
-def test_has_lower_bounds_and_no_upper_ones() -> None:
+def test_dependencies_have_lower_bounds_and_no_upper_ones() -> None:
     for requirement in PROJECT["dependencies"]:
         assert not set("<!~=") & set(requirement.replace(">=", "", 1)), requirement
 
 
 @pytest.mark.parametrize("requirement", PROJECT["dependencies"])
-def test_is_tried_with_the_lowest_version(requirement: str) -> None:
+def test_the_lowest_version_is_tested(requirement: str) -> None:
     name, bound = requirement.split(">=")
     pins = dict(
         line.split(" ;")[0].split("==") for line in (ROOT / "requirements/lowest.txt").read_text().split("\n") if line

@@ -67,14 +67,14 @@ def entry_points(built: Distributions) -> dict[str, dict[str, str]]:
     return {section: dict(parser[section]) for section in parser.sections()}
 
 
-def test_are_reproducible(built: Distributions, tmp_path: Path) -> None:
+def test_builds_are_reproducible(built: Distributions, tmp_path: Path) -> None:
     again = build(built.project, tmp_path / "another folder")
     for one, other in ((built.wheel, again.wheel), (built.sdist, again.sdist)):
         assert one.name == other.name
         assert hashlib.sha256(one.read_bytes()).digest() == hashlib.sha256(other.read_bytes()).digest()
 
 
-def test_contain_the_package_and_nothing_else(built: Distributions) -> None:
+def test_distributions_contain_the_package_and_nothing_else(built: Distributions) -> None:
     wheel, sdist = members(built)
     package = {name for name in wheel if ".dist-info/" not in name}
     assert package == sources(built.project)
@@ -90,7 +90,7 @@ def test_the_provider_contains_nothing_of_the_emulator(distributions: Distributi
     assert "itwin-emulator" not in str(entry_points(distributions))
 
 
-def test_are_small(built: Distributions) -> None:
+def test_distributions_are_small(built: Distributions) -> None:
     size = built.wheel.stat().st_size
     with zipfile.ZipFile(built.wheel) as wheel:
         largest = sorted(((one.compress_size, one.filename) for one in wheel.infolist()), reverse=True)[:8]
@@ -121,14 +121,14 @@ def test_entry_points(distributions: Distributions, emulator_distributions: Dist
     }
 
 
-def test_pass_the_checks_of_twine_and_check_wheel_contents(built: Distributions, tmp_path: Path) -> None:
+def test_distributions_pass_the_checks_of_twine_and_check_wheel_contents(built: Distributions, tmp_path: Path) -> None:
     call(sys.executable, "-m", "twine", "check", "--strict", built.wheel, built.sdist, cwd=tmp_path)
     checker = Path(sys.executable).with_name("check-wheel-contents")
     call(checker, "--no-config", built.wheel, cwd=tmp_path)
 
 
 @pytest.mark.parametrize("project", [PROVIDER, EMULATOR], ids=lambda project: project.package)
-def test_contain_no_file_that_git_ignores(project: Project) -> None:
+def test_distributions_contain_no_file_that_git_ignores(project: Project) -> None:
     listed = subprocess.run(
         ["git", "status", "--porcelain", "--ignored", "--", project.package],
         cwd=project.folder,

@@ -1,4 +1,4 @@
-"""The wheel in an environment of its own: all that Airflow is to find is there, with nothing of this checkout near."""
+"""The wheels in environments of their own, without this checkout: Airflow finds all parts of the provider."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ def airflow(installed: Path, folder: Path, *arguments: str) -> str:
     return call(installed / "airflow", *arguments, cwd=folder, AIRFLOW_HOME=str(folder))
 
 
-def test_fits_together(installed: Path, tmp_path: Path) -> None:
+def test_the_dependencies_are_consistent(installed: Path, tmp_path: Path) -> None:
     call(UV, "pip", "check", "--python", installed / "python", cwd=tmp_path)
 
 
-def test_airflow_lists_it(installed: Path, tmp_path: Path) -> None:
+def test_airflow_lists_the_provider(installed: Path, tmp_path: Path) -> None:
     shown = airflow(installed, tmp_path, "providers", "list", "--output", "json")
     providers: list[dict[str, str]] = json.loads(shown[shown.index("[") :])
     [found] = [one for one in providers if one["package_name"] == DISTRIBUTION]
     assert found["version"] == airflow_provider_itwin.__version__
 
 
-def test_airflow_describes_it(installed: Path, tmp_path: Path) -> None:
+def test_airflow_describes_the_provider(installed: Path, tmp_path: Path) -> None:
     shown = airflow(installed, tmp_path, "providers", "get", DISTRIBUTION, "--full", "--output", "json")
-    told: Any = json.loads(shown[shown.index("[") :])
-    assert "airflow_provider_itwin.hooks.itwin.ITwinHook" in json.dumps(told)
+    described: Any = json.loads(shown[shown.index("[") :])
+    assert "airflow_provider_itwin.hooks.itwin.ITwinHook" in json.dumps(described)
 
 
-def test_airflow_has_its_connection_type(installed: Path, tmp_path: Path) -> None:
+def test_airflow_has_the_connection_type(installed: Path, tmp_path: Path) -> None:
     shown = airflow(installed, tmp_path, "providers", "hooks", "--output", "json")
     hooks: list[dict[str, str]] = json.loads(shown[shown.index("[") :])
     [found] = [one for one in hooks if one["connection_type"] == "itwin"]
@@ -78,11 +78,11 @@ def test_the_wheel_registers_the_pytest_plugin(emulator_distributions: Distribut
 
 
 def test_every_module_can_be_imported_without_a_warning(tmp_path: Path) -> None:
-    # In this environment, which has the extra for OpenLineage, too.
+    # In the environment of the tests, which has the extra for OpenLineage.
     program = """
 import importlib, pkgutil, warnings
 import airflow_provider_itwin
-from airflow.providers.openlineage.extractors.base import OperatorLineage  # what others deprecate is theirs
+from airflow.providers.openlineage.extractors.base import OperatorLineage  # its own deprecations are not tested
 warnings.filterwarnings("error", category=DeprecationWarning)
 warnings.filterwarnings("error", category=PendingDeprecationWarning)
 warnings.filterwarnings("error", category=FutureWarning)
@@ -93,5 +93,5 @@ for module in pkgutil.walk_packages(airflow_provider_itwin.__path__, "airflow_pr
         count += 1
 print(count)
 """
-    told = call(sys.executable, "-c", program, cwd=tmp_path, AIRFLOW_HOME=str(tmp_path))
-    assert int(told.split()[-1]) > 80
+    printed = call(sys.executable, "-c", program, cwd=tmp_path, AIRFLOW_HOME=str(tmp_path))
+    assert int(printed.split()[-1]) > 80

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PAGE = ROOT / "docs" / "getting-started.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PROMISE = re.compile(r"^# prints: (.+)$", re.MULTILINE)
+EXPECTED_OUTPUT = re.compile(r"^# prints: (.+)$", re.MULTILINE)
 FIVE_MINUTES = 300.0
 
 # The packages of this project come from the checkout, all others from the package index in their pinned versions.
@@ -39,7 +39,7 @@ pip() {{
 """
 
 
-def test_has_a_run_of_the_emulator_in_an_airflow_of_their_own(
+def test_getting_started_works_step_by_step(
     distributions: Distributions, emulator_distributions: Distributions, tmp_path: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -56,24 +56,24 @@ def test_has_a_run_of_the_emulator_in_an_airflow_of_their_own(
     script = tmp_path / "steps.sh"
     script.write_text("\n".join([*parts, "echo '@@@ end'"]))
     began = time.monotonic()
-    status, told = follow(script, tmp_path)
+    status, output = follow(script, tmp_path)
     took = time.monotonic() - began
-    assert status == 0, told[-4000:]
-    shown = re.split(r"^@@@ (?:\d+|end)\n", told, flags=re.MULTILINE)[1:-1]
+    assert status == 0, output[-4000:]
+    shown = re.split(r"^@@@ (?:\d+|end)\n", output, flags=re.MULTILINE)[1:-1]
     assert len(shown) == len(blocks)
     promises = 0
     for code, part in zip(blocks, shown, strict=True):
         squeezed = " ".join(part.split())
-        for promise in PROMISE.findall(code):
+        for expected in EXPECTED_OUTPUT.findall(code):
             promises += 1
-            assert promise in squeezed, f"{promise!r} is not in the output of\n{code}\nbut:\n{part[-3000:]}"
+            assert expected in squeezed, f"{expected!r} is not in the output of\n{code}\nbut:\n{part[-3000:]}"
     assert promises >= 2
-    # Most of it is Airflow starting, so a machine that is busy with other things takes longer.
+    # Most of the time is the start of Airflow, which takes longer on a busy machine.
     assert took < FIVE_MINUTES * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def follow(script: Path, folder: Path) -> tuple[int, str]:
-    """Do the steps, and end whatever they have left running."""
+    """Run the steps, and stop the processes that they have left running."""
     output = folder / "output.txt"
     with output.open("w") as file:
         process = subprocess.Popen(

@@ -21,19 +21,21 @@ GOOD = {
 }
 
 
-def test_reads_the_version_of_the_package() -> None:
+def test_the_version_is_that_of_the_package() -> None:
     assert version() == airflow_provider_itwin.__version__
     assert version(EMULATOR) == itwin_emulator.__version__
-    assert "version" not in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"], "it is in one place only"
+    assert "version" not in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"], (
+        "the version is in one place only"
+    )
     assert f"## {version()} (" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_lets_a_good_one_pass() -> None:
+def test_a_valid_release_has_no_problems() -> None:
     assert problems(**GOOD) == []  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "text"),
     [
         ({"emulator_version": "1.2.2"}, "version of the emulator is 1.2.2"),
         ({"tags": []}, "tags none"),
@@ -43,6 +45,6 @@ def test_lets_a_good_one_pass() -> None:
         ({"changes": " M README.md"}, "uncommitted"),
     ],
 )
-def test_refuses_any_other(wrong: dict[str, object], said: str) -> None:
+def test_an_invalid_release_is_reported(wrong: dict[str, object], text: str) -> None:
     [problem] = problems(**GOOD | wrong)  # type: ignore[arg-type]
-    assert said in problem
+    assert text in problem
