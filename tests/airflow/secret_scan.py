@@ -32,7 +32,7 @@ OPAQUE_TOKEN = "MARKERopaque0123456789token"
 OPERATIONS = ("get-storage-connection", "run-storage-connection", "get-storage-connection-run")
 
 PAGES_OF_REQUESTS = ("", "emulator/requests?limit=100000")
-PAGES = (*PAGES_OF_REQUESTS, "emulator", "emulator/watch", "emulator/runs?limit=100000")
+PAGES = (*PAGES_OF_REQUESTS, "emulator", "emulator/dashboard", "emulator/runs?limit=100000")
 
 SCRIPTED = tuple(failure for failure in FAULTS if failure.fault is not None)
 
