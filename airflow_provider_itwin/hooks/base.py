@@ -16,7 +16,6 @@ from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.wait.models import WaitResult, WaitSpec
 from airflow_provider_itwin.api.wait.stats import stats
 from airflow_provider_itwin.hooks import connection_retry
-from airflow_provider_itwin.hooks.connection_form import behaviour, widgets
 from airflow_provider_itwin.hooks.connection_lookup import look_up
 from airflow_provider_itwin.hooks.connection_retry import ConnectionRetry
 from airflow_provider_itwin.hooks.settings import account_of, portal_of, secrets_to_mask
@@ -54,16 +53,6 @@ class ITwinBaseHook(BaseHook):
         super().__init__(**kwargs)
         stats.report_to(metrics.count_polls)
         self.itwin_conn_id = itwin_conn_id
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return the labels of the connection form; Airflow 3.2 and newer read them from the provider's metadata."""
-        return behaviour()
-
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the extra fields of the connection form; Airflow 3.2 and newer read them from the provider's metadata."""
-        return widgets()
 
     @cached_property
     def _session(self) -> _Session:

@@ -20,6 +20,7 @@ from airflow_provider_itwin.api.runs.pagination import connection_pages, run_pag
 from airflow_provider_itwin.api.wait.models import WaitEnd, WaitSpec
 from airflow_provider_itwin.hooks.base import ITwinBaseHook
 from airflow_provider_itwin.hooks.connection_check import describe_failure, describe_no_connections, describe_success
+from airflow_provider_itwin.hooks.connection_form import behaviour, widgets
 from airflow_provider_itwin.hooks.portal_urls import Addresses, addresses, is_known
 from airflow_provider_itwin.hooks.settings import account_of, outage_tolerance, portal_of
 
@@ -45,6 +46,18 @@ class ITwinHook(ITwinBaseHook):
 
     :param itwin_conn_id: the Airflow connection, of type ``itwin``; default ``itwin_default``
     """
+
+    # Airflow looks for these two in the class itself, not in its bases.
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return the labels of the connection form; Airflow 3.2 and newer read them from the provider's metadata."""
+        return behaviour()
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the extra fields of the connection form; Airflow 3.2 and newer read them from the provider's metadata."""
+        return widgets()
 
     def start_run(
         self,

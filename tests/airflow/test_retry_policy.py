@@ -32,7 +32,7 @@ with_policies = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="retry policie
 
 @pytest.mark.skipif(AIRFLOW_V_3_3_PLUS, reason="about Airflows without retry policies")
 def test_older_airflow_versions_explain_what_to_use() -> None:
-    with pytest.raises(ImportError, match=r"Airflow 3\.3 or newer, and this is .*: leave retry_policy out"):
+    with pytest.raises(ImportError, match=r"Airflow 3\.3 or newer, and this is .*\. Remove retry_policy"):
         importlib.import_module("airflow_provider_itwin.retry_policy")
 
 

@@ -138,7 +138,7 @@ def test_the_old_form_has_the_fields(browser: Any) -> None:
     assert {name for name, tag in inputs.items() if 'type="password"' in tag} == {"token"}
     assert 'value="itwin-platform"' in inputs["scope"]
     assert 'value="60"' in inputs["timeout"]
-    assert "Who issues the access tokens." in page
+    assert "OAuth scope to request." in page
     assert "API host" in page
 
 
