@@ -42,14 +42,6 @@ def operator(**arguments: Any) -> ITwinRunStorageConnectionOperator:
 
 
 @pytest.fixture
-def emulator(emulator: Emulator) -> Emulator:
-    """An emulator with two connections of one iModel."""
-    for connection_id in (NIGHT, RIVAL):
-        emulator.add_connection(connection_id=connection_id, imodel_id="tower-imodel", files=["Tower.dgn"])
-    return emulator
-
-
-@pytest.fixture
 def store() -> FakeStore:
     """The store of one task instance, shared by its attempts."""
     return FakeStore()
