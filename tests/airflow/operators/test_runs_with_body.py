@@ -332,7 +332,7 @@ def test_an_object_in_a_body_is_a_permanent_error_and_is_not_shown(
 
 def returned(line: str) -> bool:
     """Return whether a log line is about the return value of a task, which Airflow 2 logs and cannot always format."""
-    return "Returned value was" in line or line.startswith("Arguments: ")
+    return "Returned value was" in line or line.startswith("Arguments: ") or "msg=SetXCom(key='return_value'" in line
 
 
 def shown_fields(result: Any) -> list[str]:
