@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -40,31 +39,6 @@ log = logging.getLogger(__name__)
 CONN_TYPE = "itwin"
 
 _LONGEST_TIMEOUT = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionSettings:
-    """
-    The settings of an Airflow connection.
-
-    :param account: the account of its client
-    :param portal_url: URL that tasks link to, None for Bentley's portal
-    :param secrets: secrets that Airflow does not mask by itself
-    """
-
-    account: Account
-    portal_url: str | None = None
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-
-
-def settings_of(connection: Connection) -> ConnectionSettings:
-    """
-    Return the settings of an Airflow connection.
-
-    :raises ITwinInputError: as :func:`account_of`
-    :raises ITwinUntrustedHostError: as :func:`account_of`
-    """
-    return ConnectionSettings(account_of(connection), portal_of(connection), secrets_to_mask(connection))
 
 
 def outage_tolerance() -> float:
