@@ -42,7 +42,19 @@ DEFAULT_HOST = "api.bentley.com"
 RUN_KEY = "itwin_run"
 """The key of the run in the extra of an asset event, and in the payload of a watcher's event."""
 
-_SHORT_REPORT = ("ref", "state", "result", "started", "ended", "duration", "totals", "error", "summary")
+_SHORT_REPORT = (
+    "ref",
+    "connection_name",
+    "imodel_id",
+    "state",
+    "result",
+    "started",
+    "ended",
+    "duration",
+    "totals",
+    "error",
+    "summary",
+)
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -117,8 +129,8 @@ def run_of(event: Any) -> dict[str, Any] | None:
     Return the run in an asset event of a run operator, a sensor or a watcher.
 
     :param event: an asset event, as a task receives it
-    :return: `ref`, `state`, `result`, `started`, `ended`, `duration`, `totals`, `error` and `summary` of the run; only `ref` is
-        set if the sending task did not wait for the run. None if the event contains no run
+    :return: `ref`, `connection_name`, `imodel_id`, `state`, `result`, `started`, `ended`, `duration`, `totals`, `error` and
+        `summary` of the run; only `ref` is set if the sending task did not wait for the run. None if the event contains no run
     """
     extra = getattr(event, "extra", None)
     payload = extra.get("payload") if isinstance(extra, Mapping) else None

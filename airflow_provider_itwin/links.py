@@ -26,12 +26,6 @@ _LONGEST_ADDRESS = 2000
 
 log = logging.getLogger(__name__)
 
-_PAGES = {
-    "storage": "https://developer.bentley.com/apis/synchronization/operations/get-storage-connection-run/",
-    "manifest": "https://developer.bentley.com/apis/synchronization/operations/get-manifest-connection-run/",
-    "export": "https://developer.bentley.com/apis/export/operations/get-export-connection-run/",
-}
-
 
 class _StoredLink(BaseOperatorLink):
     """A link whose URL is in an XCom of the task; never raises, and sends no request to the service."""
@@ -44,43 +38,23 @@ class _StoredLink(BaseOperatorLink):
         return self.key
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """Return the URL."""
-        if AIRFLOW_V_3_0_PLUS and not getattr(operator, "has_links", False):
+        """Return the URL; empty: no link."""
+        if ti_key is None or (AIRFLOW_V_3_0_PLUS and not getattr(operator, "has_links", False)):
             # Airflow 3 calls this when the task ends, and logs an error for a missing XCom.
-            return self._default(operator)
+            return ""
         try:
-            found = XCom.get_value(ti_key=ti_key, key=self.key) if ti_key is not None else None
+            found = XCom.get_value(ti_key=ti_key, key=self.key)
         except Exception as error:  # noqa: BLE001 (a page without the link is better than none)
             log.debug("Cannot read the link %s: %s", self.name, error)
-            found = None
-        return web_address(found, _LONGEST_ADDRESS) or self._default(operator)
-
-    def _default(self, operator: BaseOperator) -> str:
-        try:
-            return self.otherwise(operator)
-        except Exception as error:  # noqa: BLE001 (as above)
-            log.debug("Cannot determine the default of the link %s: %s", self.name, error)
             return ""
-
-    def otherwise(self, operator: BaseOperator) -> str:
-        """Return the URL if the XCom is missing; empty: no link."""
-        raise NotImplementedError
+        return web_address(found, _LONGEST_ADDRESS) or ""
 
 
 class ITwinRunLink(_StoredLink):
-    """Links a task to the connections of the iModel in Bentley's portal, else to the documentation of the operation."""
+    """Links a task to the connections of the iModel in the portal, if the URL is known."""
 
     name = "iTwin connection"
     key = "_link_ITwinRunLink"
-
-    def otherwise(self, operator: BaseOperator) -> str:
-        """Return the documentation of the operation ``get-…-connection-run``."""
-        kind = getattr(operator, "kind", None)
-        if kind not in _PAGES:
-            # In the web server of Airflow 2, a serialized operator has only the name of its class.
-            named = str(getattr(operator, "task_type", "")).lower()
-            kind = next((kind for kind in _PAGES if kind in named), "storage")
-        return _PAGES[kind]
 
 
 class ITwinIModelLink(_StoredLink):
@@ -89,18 +63,14 @@ class ITwinIModelLink(_StoredLink):
     name = "iModel"
     key = "_link_ITwinIModelLink"
 
-    def otherwise(self, operator: BaseOperator) -> str:
-        """Return no URL."""
-        return ""
-
 
 async def stored_links(hook: ITwinHook, ref: RunRef) -> dict[str, str]:
     """
     Return the XComs of the links of a task that ends in the triggerer, where Airflow writes none; never raises.
 
-    :return: URLs by key; an unknown one has its default, as after a task that ends on a worker
+    :return: URLs by key; an unknown one is empty, as after a task that ends on a worker
     """
-    links = {ITwinRunLink.key: _PAGES[ref.kind], ITwinIModelLink.key: ""}
+    links = {ITwinRunLink.key: "", ITwinIModelLink.key: ""}
     try:
         found = await hook.addresses_async(ref)
     except Exception as error:  # noqa: BLE001 (a missing link must not fail a task)
@@ -124,7 +94,7 @@ def write_links(
     """
     Write the XComs of the links of a task; never raises.
 
-    On Airflow 3 an unknown URL is written as its default, as Airflow itself would do at the end of the task.
+    On Airflow 3 an unknown URL is written as an empty one, as Airflow itself would do at the end of the task.
 
     :param task: its `has_links` is set to True when all are written
     :param context: the context of the task
@@ -134,10 +104,8 @@ def write_links(
     try:
         found = hook.addresses(ref, itwin_id=itwin_id, imodel_id=imodel_id)
         for link, address in ((ITwinRunLink, found.connection), (ITwinIModelLink, found.imodel)):
-            if address is None and AIRFLOW_V_3_0_PLUS:
-                address = link().otherwise(task)
-            if address is not None:
-                context["ti"].xcom_push(key=link.key, value=address)
+            if address is not None or AIRFLOW_V_3_0_PLUS:
+                context["ti"].xcom_push(key=link.key, value=address or "")
         task.has_links = True
     except Exception as error:  # noqa: BLE001 (a missing link must not fail a task)
         log.info("Cannot write the links to the portal: %s", error)

@@ -165,8 +165,7 @@ def _place(context: Mapping[str, Any], task: Any) -> str | None:
 
 
 def _content(report: RunReport, where: str | None, address: str | None) -> _Content:
-    ref = report.ref
-    lines = [f"Run {ref.run_id} of {ref.kind} connection {ref.connection_id}"]
+    lines = [report.title]
     if where:
         lines.append(where)
     if report.error_text:

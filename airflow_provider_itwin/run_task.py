@@ -28,6 +28,7 @@ from airflow_provider_itwin.version_compat import is_failed_deferral
 if TYPE_CHECKING:
     from airflow_provider_itwin.api.models.report import RunReport
     from airflow_provider_itwin.api.models.run_ref import RunRef
+    from airflow_provider_itwin.api.runs.start import Baseline
     from airflow_provider_itwin.api.wait.models import WaitResult, WaitSpec
     from airflow_provider_itwin.exceptions import ITwinRunFailedError, ITwinRunFailedFinalError
     from airflow_provider_itwin.hooks.itwin import ITwinHook
@@ -113,18 +114,23 @@ class RunTask:
         context: Mapping[str, Any],
         result: WaitResult,
         failure: type[ITwinRunFailedError | ITwinRunFailedFinalError],
+        known: Baseline | None = None,
     ) -> dict[str, Any]:
         """
         Judge a finished run: publish its report, then return it, or raise what the result policy demands.
 
         :param failure: the exception for a run that counts as failed
+        :param known: what the service has said about the connection
         """
         if result.report is None:
             raise AirflowFailException(f"The wait for {result.spec.target} ended with {result.end}, without a report")
         self._report = result.report
-        report = conclude_run(context, self.hook, result.report, self.result_policy, failure)
-        add_to_outlet_events(self, context, report)
-        return report
+        report = result.report
+        if known is not None:
+            report = report.with_connection(known.connection_name, known.imodel_id)
+        values = conclude_run(context, self.hook, report, self.result_policy, failure)
+        add_to_outlet_events(self, context, values)
+        return values
 
     def _write_links(
         self, context: Mapping[str, Any], ref: RunRef, *, itwin_id: str | None = None, imodel_id: str | None = None

@@ -33,7 +33,6 @@ with DAG(
     ITwinRunStorageConnectionOperator(
         task_id="synchronize",
         connection_id=os.environ.get("ITWIN_CONNECTION_ID", "demo-storage-connection"),
-        wait_for_completion=True,
         deferrable=True,
         timeout=6 * 60 * 60,
         outlets=[MODEL],

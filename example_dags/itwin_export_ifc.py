@@ -39,6 +39,7 @@ with DAG(
                 "folderId": "{{ var.value.get('itwin_export_folder', 'exports') }}",
             },
         },
+        wait_for_completion=False,  # the sensor waits
     )
 
     exported = ITwinExportConnectionRunSensor(

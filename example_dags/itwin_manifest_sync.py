@@ -56,6 +56,7 @@ with DAG(
         task_id="start_synchronization",
         connection_id="{{ params.connection_id }}",
         body=make_manifest(files.output),
+        wait_for_completion=False,  # the sensor waits
     )
 
     ITwinManifestConnectionRunSensor(

@@ -30,6 +30,7 @@ with DAG(
     start = ITwinRunStorageConnectionOperator(
         task_id="start_synchronization",
         connection_id="{{ params.connection_id }}",
+        wait_for_completion=False,  # the sensor waits
         retries=2,
     )
 

@@ -51,7 +51,6 @@ with DAG(
     ITwinRunStorageConnectionOperator(
         task_id="synchronize",
         connection_id="{{ params.connection_id }}",
-        wait_for_completion=True,
         deferrable=True,
         timeout=6 * 60 * 60,
         on_success_callback=callbacks,

@@ -38,7 +38,6 @@ with DAG(
 
     synchronize = ITwinRunStorageConnectionOperator.partial(
         task_id="synchronize",
-        wait_for_completion=True,
         deferrable=True,
         timeout=6 * 60 * 60,
         max_active_tis_per_dagrun=16,

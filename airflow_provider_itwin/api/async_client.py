@@ -74,7 +74,11 @@ class AsyncITwinClient:
         self._transport = Transport.of(account)
         self._driver = Driver(account)
         self._decoding = asyncio.Lock()
-        self._poller = Poller(account, lambda spec, in_flight: self.run_flow(poll(account, spec), in_flight), sleep)
+        self._poller = Poller(
+            account,
+            lambda spec, in_flight: self.run_flow(poll(account, spec, asks_why=in_flight.asks_why), in_flight),
+            sleep,
+        )
         self._session: aiohttp.ClientSession | None = None
         self._routes: dict[str, _Route] = {}
 

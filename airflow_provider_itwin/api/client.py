@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 import requests
 from urllib3.exceptions import HTTPError
 
-from airflow_provider_itwin.api.errors import ITwinError
+from airflow_provider_itwin.api.errors import ITwinError, ITwinNotFoundError
 from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.http.content_encoding import (
     ACCEPT_ENCODING,
@@ -46,6 +46,7 @@ from airflow_provider_itwin.api.models.resources import (
 )
 from airflow_provider_itwin.api.redaction import excerpt
 from airflow_provider_itwin.api.runs import endpoints
+from airflow_provider_itwin.api.runs.not_found import explain_connection
 from airflow_provider_itwin.api.runs.pagination import (
     Pages,
     connection_pages,
@@ -174,6 +175,10 @@ class ITwinClient:
     def describe_connection(self, connection_id: str, kind: ConnectionKind = ConnectionKind.STORAGE) -> Connection:
         """Get a connection (``get-storage-connection`` and siblings)."""
         return self.call(endpoints.get_connection(kind, connection_id))
+
+    def explain_not_found(self, error: ITwinNotFoundError, connection_id: str, kind: ConnectionKind) -> None:
+        """Add to a 404 which kind of connection the id belongs to, if it is that of another kind."""
+        self.run_flow(explain_connection(self.account, error, kind, connection_id))
 
     def list_connections(
         self, imodel_id: str | None, kind: ConnectionKind = ConnectionKind.STORAGE

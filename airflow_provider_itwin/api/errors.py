@@ -162,6 +162,12 @@ class ITwinPermissionError(ITwinError):
 class ITwinNotFoundError(ITwinError):
     """The connection or run does not exist, or the service application cannot see it (404)."""
 
+    is_explained = False
+    """Whether it was checked what the id is; see :mod:`~airflow_provider_itwin.api.runs.not_found`."""
+
+    is_certain = False
+    """Whether it is certain that waiting does not help: the id is of another kind, or the run is in no list."""
+
 
 class ITwinInvalidRequestError(ITwinError):
     """The service refused the content of the request (422, 400 and others)."""

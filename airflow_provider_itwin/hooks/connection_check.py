@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from airflow_provider_itwin.api.errors import (
     ITwinAuthenticationError,
     ITwinConnectionError,
@@ -15,15 +13,11 @@ from airflow_provider_itwin.api.errors import (
 )
 from airflow_provider_itwin.api.http.auth import ClientCredentials
 from airflow_provider_itwin.api.http.config import Account
+from airflow_provider_itwin.api.http.connection_advice import connection_advice
 from airflow_provider_itwin.api.redaction import excerpt
 
-_REASONS = (
-    (re.compile(r"certificate|SSL", re.IGNORECASE), "TLS certificate verification failed", "Verify TLS"),
-    (re.compile(r"proxy", re.IGNORECASE), "the proxy rejected the request", "Proxies"),
-    (re.compile(r"resolv|name or service|gaierror|nodename", re.IGNORECASE), "unknown host name", None),
-    (re.compile(r"refused", re.IGNORECASE), "connection refused", None),
-    (re.compile(r"timed? ?out", re.IGNORECASE), "timeout", None),
-)
+_LABELS = {"host": "API host", "issuer_url": "Token issuer", "verify": "Verify TLS", "proxies": "Proxies"}
+"""The fields of the connection form."""
 
 
 def describe_failure(account: Account, error: ITwinError) -> str:
@@ -35,7 +29,7 @@ def describe_failure(account: Account, error: ITwinError) -> str:
     api, issuer = account.environment.api, account.environment.issuer
     at_issuer = error.url == f"{issuer}/connect/token"
     place = issuer if at_issuer else api
-    field = "Token issuer" if at_issuer and issuer != api else "API host"
+    field = _LABELS["issuer_url" if at_issuer and issuer != api else "host"]
     code = f" ({error.code})" if error.code else f" ({error.status})" if error.status else ""
     match error:
         case ITwinAuthenticationError() if at_issuer:
@@ -135,7 +129,7 @@ def _refused_by_api(account: Account, error: ITwinError, code: str) -> str:
 
 
 def _unreachable(error: ITwinError, place: str, field: str) -> str:
-    for pattern, reason, other_field in _REASONS:
-        if pattern.search(error.summary):
-            return f"Cannot connect to {place}: {reason}; check {other_field or field}."
+    advice = connection_advice(error.summary, at_issuer=field == _LABELS["issuer_url"])
+    if advice is not None:
+        return f"Cannot connect to {place}: {advice.reason}; check {_LABELS[advice.setting]}."
     return f"Cannot connect to {place} ({excerpt(error.summary, 200)}); check {field}."

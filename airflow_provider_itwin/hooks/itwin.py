@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException
 
-from airflow_provider_itwin.api.errors import ITwinError, ITwinWaitTimeoutError
+from airflow_provider_itwin.api.errors import ITwinError, ITwinNotFoundError, ITwinWaitTimeoutError
 from airflow_provider_itwin.api.models.durations import format_duration
 from airflow_provider_itwin.api.models.resources import Connection as ITwinConnection
 from airflow_provider_itwin.api.models.resources import ConnectionKind, Run, SourceFile
@@ -25,6 +25,7 @@ from airflow_provider_itwin.hooks.portal_urls import Addresses, addresses, is_kn
 from airflow_provider_itwin.hooks.settings import account_of, outage_tolerance, portal_of
 
 if TYPE_CHECKING:
+    from airflow_provider_itwin.api.client import ITwinClient
     from airflow_provider_itwin.api.models.run_ref import RunRef
     from airflow_provider_itwin.api.runs.pagination import Pages
     from airflow_provider_itwin.api.runs.start import StartAttempt, StartResult
@@ -46,6 +47,10 @@ class ITwinHook(ITwinBaseHook):
 
     :param itwin_conn_id: the Airflow connection, of type ``itwin``; default ``itwin_default``
     """
+
+    def __init__(self, itwin_conn_id: str = ITwinBaseHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(itwin_conn_id, **kwargs)
+        self._known_connections: dict[tuple[ConnectionKind, str], ITwinConnection] = {}
 
     # Airflow looks for these two in the class itself, not in its bases.
 
@@ -92,8 +97,10 @@ class ITwinHook(ITwinBaseHook):
                 save(changed)
 
         # With a changed secret, another client resumes where the first one stopped.
-        return self.with_client(
-            lambda client: client.ensure_run(connection_id, checked_kind, body, current, save_attempt)
+        return self._with_connection(
+            connection_id,
+            checked_kind,
+            lambda client: client.ensure_run(connection_id, checked_kind, body, current, save_attempt),
         )
 
     def get_run(self, connection_id: str, run_id: str, kind: str = ConnectionKind.STORAGE) -> Run:
@@ -109,7 +116,9 @@ class ITwinHook(ITwinBaseHook):
         :raises ValueError: for an invalid id or kind
         """
         checked_kind = ConnectionKind(kind)
-        return self.with_client(lambda client: client.get_run(connection_id, run_id, checked_kind))
+        return self._with_connection(
+            connection_id, checked_kind, lambda client: client.get_run(connection_id, run_id, checked_kind)
+        )
 
     def list_runs(
         self, connection_id: str, kind: str = ConnectionKind.STORAGE, limit: int | None = None
@@ -126,7 +135,8 @@ class ITwinHook(ITwinBaseHook):
         :raises ITwinError: if the service does not return the runs
         :raises ValueError: for an invalid id or kind
         """
-        runs = self._list(run_pages(ConnectionKind(kind), connection_id))
+        checked_kind = ConnectionKind(kind)
+        runs = self._list(run_pages(checked_kind, connection_id), connection_id, checked_kind)
         return iter(
             sorted(runs, key=_newest_first) if limit is None else heapq.nsmallest(limit, runs, key=_newest_first)
         )
@@ -142,7 +152,8 @@ class ITwinHook(ITwinBaseHook):
         :raises ITwinError: if the service does not return the files
         :raises ValueError: for an invalid id or kind
         """
-        return self._list(source_file_pages(ConnectionKind(kind), connection_id))
+        checked_kind = ConnectionKind(kind)
+        return self._list(source_file_pages(checked_kind, connection_id), connection_id, checked_kind)
 
     def describe_connection(self, connection_id: str, kind: str = ConnectionKind.STORAGE) -> ITwinConnection:
         """
@@ -156,7 +167,9 @@ class ITwinHook(ITwinBaseHook):
         :raises ValueError: for an invalid id or kind
         """
         checked_kind = ConnectionKind(kind)
-        return self.with_client(lambda client: client.describe_connection(connection_id, checked_kind))
+        return self._with_connection(
+            connection_id, checked_kind, lambda client: client.describe_connection(connection_id, checked_kind)
+        )
 
     def list_connections(self, imodel_id: str, kind: str = ConnectionKind.STORAGE) -> Iterator[ITwinConnection]:
         """
@@ -171,10 +184,23 @@ class ITwinHook(ITwinBaseHook):
         """
         return self._list(connection_pages(ConnectionKind(kind), imodel_id))
 
-    def _list(self, pages: Pages[T]) -> Iterator[T]:
+    def _list(
+        self, pages: Pages[T], connection_id: str | None = None, kind: ConnectionKind = ConnectionKind.STORAGE
+    ) -> Iterator[T]:
         """Request page after page; after a change of the secret, the list resumes where it was."""
         while not pages.is_done:
-            yield from self.with_client(lambda client: client.next_page(pages))
+            yield from self._with_connection(connection_id, kind, lambda client: client.next_page(pages))
+
+    def _with_connection(
+        self, connection_id: str | None, kind: ConnectionKind, request: Callable[[ITwinClient], T]
+    ) -> T:
+        """Call `request` as :meth:`with_client` does; a 404 says so if the connection is of another kind."""
+        try:
+            return self.with_client(request)
+        except ITwinNotFoundError as error:
+            if connection_id is not None:
+                self._client.explain_not_found(error, connection_id, kind)
+            raise
 
     def wait_for_run(
         self,
@@ -246,6 +272,24 @@ class ITwinHook(ITwinBaseHook):
             self.log.info("Could not read the names of the files; the report has only their ids: %s", error)
         return names
 
+    def known_connection(self, connection_id: str, kind: ConnectionKind) -> ITwinConnection | None:
+        """
+        Return a connection, for its name and its ids; it is requested once.
+
+        :param connection_id: id of the iTwin connection
+        :param kind: kind of the connection: ``storage``, ``manifest`` or ``export``
+        :return: None after an error of the service (logged)
+        """
+        key = kind, connection_id
+        if key not in self._known_connections:
+            try:
+                call = endpoints.get_connection(kind, connection_id)
+                self._known_connections[key] = self.with_client(lambda client: client.call(call, retry_budget=0))
+            except ITwinError as error:
+                self.log.info("Could not read the name and the iModel of connection %s: %s", connection_id, error)
+                return None
+        return self._known_connections[key]
+
     def addresses(self, ref: RunRef, *, itwin_id: str | None = None, imodel_id: str | None = None) -> Addresses:
         """
         Return the URLs of a run in Bentley's portal, or in the portal of the connection's `portal_url`.
@@ -258,12 +302,8 @@ class ITwinHook(ITwinBaseHook):
         if not is_known(environment, self._session.portal_url):
             return Addresses()
         if itwin_id is None or imodel_id is None:
-            try:
-                call = endpoints.get_connection(ref.kind, ref.connection_id)
-                found = self.with_client(lambda client: client.call(call, retry_budget=0))
-                itwin_id, imodel_id = found.itwin_id, found.imodel_id
-            except ITwinError as error:
-                self.log.info("Could not read the iTwin and the iModel of connection %s: %s", ref.connection_id, error)
+            found = self.known_connection(ref.connection_id, ref.kind)
+            itwin_id, imodel_id = (found.itwin_id, found.imodel_id) if found else (itwin_id, imodel_id)
         return addresses(environment, self._session.portal_url, ref, itwin_id, imodel_id)
 
     async def addresses_async(self, ref: RunRef) -> Addresses:

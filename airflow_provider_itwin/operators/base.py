@@ -1,4 +1,4 @@
-"""The base of the run operators: start a run and, if asked to, wait for it."""
+"""The base of the run operators: start a run, and wait for its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
 
 from airflow_provider_itwin import metrics
 from airflow_provider_itwin.api.errors import ITwinInputError
@@ -28,14 +28,20 @@ from airflow_provider_itwin.exceptions import (
 )
 from airflow_provider_itwin.links import ITwinIModelLink, ITwinRunLink
 from airflow_provider_itwin.run_task import RunTask
+from airflow_provider_itwin.utils.deferral import default_deferrable
+from airflow_provider_itwin.utils.parameters import (
+    CheckedParameters,
+    check_wait_parameters,
+    error_names_task,
+    parse_results,
+    parse_seconds,
+)
 from airflow_provider_itwin.utils.run_outcome import (
     REF_KEY,
     add_to_outlet_events,
     deferral_failure_text,
     is_stale_event,
     not_finished_text,
-    parse_results,
-    parse_seconds,
     raise_wait_error,
     read_result,
     timeout_text,
@@ -53,10 +59,14 @@ if TYPE_CHECKING:
 
 _LIMITS = "timeout or execution_timeout"
 
+_OF_RESULT: dict[str, Any] = {"fail_on": DEFAULT_FAIL_ON, "skip_on": (), "strict": False}
+_OF_WAIT: dict[str, Any] = {"deferrable": None, "poll_interval": None, "timeout": None}
+"""Parameters that have no effect without a result or a wait, with their defaults."""
 
-class ITwinRunOperator(RunTask, BaseOperator):
+
+class ITwinRunOperator(CheckedParameters, RunTask, BaseOperator):
     """
-    Base of the run operators: start a run of a connection and, if asked to, wait for it.
+    Base of the run operators: start a run of a connection, and wait for its end.
 
     XComs: ``return_value``, the id of the run; ``run_ref`` with `kind`, `connection_id` and `run_id`, pushed before the wait;
     ``run_report``, the report of the run, pushed after the wait.
@@ -67,10 +77,12 @@ class ITwinRunOperator(RunTask, BaseOperator):
         then start one; a run of this connection that began no earlier than this task asked for it counts as the task's own.
         ``attach``: take any active run of this connection as the task's own, else as ``queue``. ``fail``: fail the task.
         ``skip``: skip the task
-    :param wait_for_completion: whether to wait for the end of the run; default False
-    :param deferrable: whether to wait in the triggerer instead of on the worker; default ``[operators] default_deferrable``
-    :param poll_interval: seconds between two polls of the run; None (default): 5 % of the elapsed time, at least 10 s and at
-        most 2 min
+    :param wait_for_completion: whether to wait for the end of the run; default True. With False, the task ends when the run has
+        started: `fail_on`, `skip_on` and `strict` are refused, and `deferrable`, `poll_interval` and `timeout` apply to the queue
+    :param deferrable: whether to wait in the triggerer instead of on the worker; None (default): as ``[operators]
+        default_deferrable``
+    :param poll_interval: seconds, or a timedelta, between two polls of the run; None (default): 5 % of the elapsed time, at
+        least 10 s and at most 2 min
     :param timeout: seconds, or a timedelta, from the task's first request for a run to its end, queueing included; None
         (default): no limit
     :param fail_on: results that fail the task, of ``Success``, ``PartialSuccess``, ``Skipped``, ``Error``, ``TimedOut``,
@@ -90,9 +102,10 @@ class ITwinRunOperator(RunTask, BaseOperator):
         can be retried
     :raises ITwinPermanentError: for refused credentials, 403, 404, 422 and invalid settings; not retried
     :raises AirflowSkipException: if the result is in `skip_on`, or another run is active and `if_active` is ``skip``
-    :raises ValueError: for an invalid parameter
+    :raises ValueError: for an invalid parameter, when the DAG file is parsed if it can be judged then
     """
 
+    switches = ("wait_for_completion", "strict", "durable", "preflight")
     template_fields: Sequence[str] = ("connection_id", "itwin_conn_id")
     operator_extra_links = (ITwinRunLink(), ITwinIModelLink())
     ui_color = "#d6ecd8"
@@ -103,9 +116,9 @@ class ITwinRunOperator(RunTask, BaseOperator):
         connection_id: str | XComArg,
         itwin_conn_id: str = "itwin_default",
         if_active: IfActiveName = "queue",
-        wait_for_completion: bool = False,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float | None = None,
+        wait_for_completion: bool = True,
+        deferrable: bool | None = None,
+        poll_interval: float | timedelta | None = None,
         timeout: float | timedelta | None = None,
         fail_on: Iterable[ResultName] = DEFAULT_FAIL_ON,
         skip_on: Iterable[ResultName] = (),
@@ -115,24 +128,55 @@ class ITwinRunOperator(RunTask, BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        with error_names_task(type(self), self.task_id):
+            self.check_parameters(
+                {
+                    "connection_id": connection_id,
+                    "itwin_conn_id": itwin_conn_id,
+                    "if_active": if_active,
+                    "wait_for_completion": wait_for_completion,
+                    "deferrable": deferrable,
+                    "poll_interval": poll_interval,
+                    "timeout": timeout,
+                    "fail_on": fail_on,
+                    "skip_on": skip_on,
+                    "strict": strict,
+                    "durable": durable,
+                    "preflight": preflight,
+                },
+                kwargs.get("default_args"),
+            )
+            self.fail_on = parse_results(fail_on, "fail_on")
+            self.skip_on = parse_results(skip_on, "skip_on")
+            self.result_policy = ResultPolicy.of(self.fail_on, self.skip_on, strict)
         # A template or the output of another task is a str by the time the task runs; it is validated then.
         self.connection_id: Any = connection_id
         self.itwin_conn_id = itwin_conn_id
         self.if_active = if_active
         self.wait_for_completion = wait_for_completion
-        self.deferrable = deferrable
+        self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.poll_interval = parse_seconds(poll_interval, "poll_interval")
         self.timeout = timeout
-        self.fail_on = parse_results(fail_on, "fail_on")
-        self.skip_on = parse_results(skip_on, "skip_on")
         self.strict = strict
         self.durable = durable
         self.preflight = preflight
         self._run_ref: RunRef | None = None
-        parse_seconds(timeout, "timeout")
-        self.result_policy = ResultPolicy.of(self.fail_on, self.skip_on, strict)
+
+    @classmethod
+    def check_parameters(cls, given: Mapping[str, Any], default_args: Mapping[str, Any] | None = None) -> None:
+        """
+        Check the parameters that a DAG file has given; see the base class.
+
+        :raises ITwinInputError: also for a parameter about waiting if the task does not wait
+        """
+        super().check_parameters(given, default_args)
+        if_active = given.get("if_active", "queue")
         if if_active not in list(IfActive):
             raise ITwinInputError(f"invalid if_active {if_active!r}; expected one of {', '.join(IfActive)}")
+        check_wait_parameters(given)
+        if not given.get("wait_for_completion", True):
+            queues = if_active in (IfActive.QUEUE, IfActive.ATTACH)
+            _check_unused(_OF_RESULT if queues else _OF_RESULT | _OF_WAIT, given, default_args or {})
 
     def checked_body(self) -> Mapping[str, Any] | None:
         """Return the body of the request for a run, validated; None for a storage connection."""
@@ -140,7 +184,7 @@ class ITwinRunOperator(RunTask, BaseOperator):
 
     def execute(self, context: Any) -> str:
         """
-        Start the run, and wait for it if asked to.
+        Start the run, and wait for its end.
 
         :return: the id of the run
         """
@@ -264,7 +308,9 @@ class ITwinRunOperator(RunTask, BaseOperator):
             return replace(state, active=result.active)
         if result.outcome is StartOutcome.CREATED:
             metrics.run_started(self.kind)
-            self.log.info("Started run %s", result.ref)
+            known = result.attempt.baseline
+            named = f" of {known.connection_name}" if known and known.connection_name else ""
+            self.log.info("Started run %s%s", result.ref, named)
         else:
             metrics.run_adopted(self.kind)
             self.log.info("Run %s began after this task first asked for a run; resuming with this run", result.ref)
@@ -328,6 +374,7 @@ class ITwinRunOperator(RunTask, BaseOperator):
                 began=state.asked_at if queued else time.time(),
                 outage_tolerance=outage_tolerance(),
                 queued=queued,
+                is_known=True,
                 not_before=state.next_start_at if queued else None,
             )
             if not self.deferrable:
@@ -380,7 +427,7 @@ class ITwinRunOperator(RunTask, BaseOperator):
                 f"{deferral_failure_text(failure, _LIMITS)}"
             )
         self._run_ref, self.has_links = own, True
-        result = self._poll(WaitSpec.for_run(own, began=now))
+        result = self._poll(WaitSpec.for_run(own, began=now, is_known=True))
         if result.end is not WaitEnd.FINISHED:
             raise kind(not_finished_text(result, failure, _LIMITS))
         self.log.warning("%s Run %s has finished meanwhile.", deferral_failure_text(failure, _LIMITS), own)
@@ -398,10 +445,26 @@ class ITwinRunOperator(RunTask, BaseOperator):
         if state.wait_result is None or state.wait_result.ref is None:
             raise RuntimeError(f"The run of {self._target} has no result to judge")
         try:
-            self._judge(context, state.wait_result, ITwinRunFailedError)
+            self._judge(context, state.wait_result, ITwinRunFailedError, state.attempt.baseline)
         except ITwinRunFailedError:
             # A retry must start a new run.
             store.clear()
             raise
         # The state stays: a worker can be lost before Airflow learns of the success, and the retry then judges the same run.
         return state.wait_result.ref.run_id
+
+
+def _check_unused(defaults: Mapping[str, Any], given: Mapping[str, Any], default_args: Mapping[str, Any]) -> None:
+    """Refuse parameters that have no effect because the task does not wait for its run."""
+    unused = [
+        name
+        for name, default in defaults.items()
+        if name in given
+        and given[name] not in (default, [])
+        and not (name in default_args and default_args[name] is given[name])
+    ]
+    if unused:
+        raise ITwinInputError(
+            f"wait_for_completion=False ends the task when the run has started, so {' and '.join(unused)} would have no effect. "
+            f"Remove {'it' if len(unused) == 1 else 'them'}, or wait_for_completion=False."
+        )

@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.exceptions import airflow_exceptions, error_logged_first
 from airflow_provider_itwin.operators.base import ITwinRunOperator
+from airflow_provider_itwin.utils.parameters import CheckedParameters, error_names_task, is_literal
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import XComArg
@@ -28,7 +29,7 @@ __all__ = [
 
 class ITwinRunStorageConnectionOperator(ITwinRunOperator):
     """
-    Start a run of a storage connection, which synchronizes its files into the iModel, and wait for it if asked to.
+    Start a run of a storage connection, which synchronizes its files into the iModel, and wait for its end.
 
     Mirrors ``run-storage-connection``.
 
@@ -41,10 +42,12 @@ class ITwinRunStorageConnectionOperator(ITwinRunOperator):
         then start one; a run of this connection that began no earlier than this task asked for it counts as the task's own.
         ``attach``: take any active run of this connection as the task's own, else as ``queue``. ``fail``: fail the task.
         ``skip``: skip the task
-    :param wait_for_completion: whether to wait for the end of the run; default False
-    :param deferrable: whether to wait in the triggerer instead of on the worker; default ``[operators] default_deferrable``
-    :param poll_interval: seconds between two polls of the run; None (default): 5 % of the elapsed time, at least 10 s and at
-        most 2 min
+    :param wait_for_completion: whether to wait for the end of the run; default True. With False, the task ends when the run has
+        started: `fail_on`, `skip_on` and `strict` are refused, and `deferrable`, `poll_interval` and `timeout` apply to the queue
+    :param deferrable: whether to wait in the triggerer instead of on the worker; None (default): as ``[operators]
+        default_deferrable``
+    :param poll_interval: seconds, or a timedelta, between two polls of the run; None (default): 5 % of the elapsed time, at
+        least 10 s and at most 2 min
     :param timeout: seconds, or a timedelta, from the task's first request for a run to its end, queueing included; None
         (default): no limit
     :param fail_on: results that fail the task, of ``Success``, ``PartialSuccess``, ``Skipped``, ``Error``, ``TimedOut``,
@@ -64,7 +67,7 @@ class ITwinRunStorageConnectionOperator(ITwinRunOperator):
         can be retried
     :raises ITwinPermanentError: for refused credentials, 403, 404, 422 and invalid settings; not retried
     :raises AirflowSkipException: if the result is in `skip_on`, or another run is active and `if_active` is ``skip``
-    :raises ValueError: for an invalid parameter
+    :raises ValueError: for an invalid parameter, when the DAG file is parsed if it can be judged then
     """
 
     kind = "storage"
@@ -78,9 +81,17 @@ class _RunWithBodyOperator(ITwinRunOperator):
 
     def __init__(self, *, body: Mapping[str, Any] | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        with error_names_task(type(self), self.task_id):
+            _check_body(body)
         # Airflow calls a function in place of rendering it, and logs it when that fails.
         self.body: Any = _Function(body) if callable(body) else body
         self._rendered: _Hidden | None = None
+
+    @classmethod
+    def check_parameters(cls, given: Mapping[str, Any], default_args: Mapping[str, Any] | None = None) -> None:
+        """Check the parameters that a DAG file has given; see the base class."""
+        super().check_parameters(given, default_args)
+        _check_body(given.get("body"))
 
     def render_template(
         self, content: Any, context: Any, jinja_env: Any = None, seen_oids: set[int] | None = None
@@ -126,6 +137,13 @@ class _RunWithBodyOperator(ITwinRunOperator):
         return body
 
 
+def _check_body(body: object) -> None:
+    if is_literal(body) and not isinstance(body, Mapping):
+        raise ITwinInputError(
+            f"body must be a mapping, as in the API documentation of the operation, not {type(body).__name__}"
+        )
+
+
 class _Function:
     """A function that returns the body, as an object that cannot be called."""
 
@@ -152,7 +170,7 @@ class _Hidden:
 
 class ITwinRunManifestConnectionOperator(_RunWithBodyOperator):
     """
-    Start a run of a manifest connection, which synchronizes the files at the URLs in `body`, and wait for it if asked to.
+    Start a run of a manifest connection, which synchronizes the files at the URLs in `body`, and wait for its end.
 
     Mirrors ``create-manifest-connection-run``.
 
@@ -168,10 +186,12 @@ class ITwinRunManifestConnectionOperator(_RunWithBodyOperator):
         then start one; a run of this connection that began no earlier than this task asked for it counts as the task's own.
         ``attach``: take any active run of this connection as the task's own, else as ``queue``. ``fail``: fail the task.
         ``skip``: skip the task
-    :param wait_for_completion: whether to wait for the end of the run; default False
-    :param deferrable: whether to wait in the triggerer instead of on the worker; default ``[operators] default_deferrable``
-    :param poll_interval: seconds between two polls of the run; None (default): 5 % of the elapsed time, at least 10 s and at
-        most 2 min
+    :param wait_for_completion: whether to wait for the end of the run; default True. With False, the task ends when the run has
+        started: `fail_on`, `skip_on` and `strict` are refused, and `deferrable`, `poll_interval` and `timeout` apply to the queue
+    :param deferrable: whether to wait in the triggerer instead of on the worker; None (default): as ``[operators]
+        default_deferrable``
+    :param poll_interval: seconds, or a timedelta, between two polls of the run; None (default): 5 % of the elapsed time, at
+        least 10 s and at most 2 min
     :param timeout: seconds, or a timedelta, from the task's first request for a run to its end, queueing included; None
         (default): no limit
     :param fail_on: results that fail the task, of ``Success``, ``PartialSuccess``, ``Skipped``, ``Error``, ``TimedOut``,
@@ -191,7 +211,7 @@ class ITwinRunManifestConnectionOperator(_RunWithBodyOperator):
         can be retried
     :raises ITwinPermanentError: for refused credentials, 403, 404, 422 and invalid settings; not retried
     :raises AirflowSkipException: if the result is in `skip_on`, or another run is active and `if_active` is ``skip``
-    :raises ValueError: for an invalid parameter
+    :raises ValueError: for an invalid parameter, when the DAG file is parsed if it can be judged then
     """
 
     kind = "manifest"
@@ -199,7 +219,7 @@ class ITwinRunManifestConnectionOperator(_RunWithBodyOperator):
 
 class ITwinRunExportConnectionOperator(_RunWithBodyOperator):
     """
-    Start a run of an export connection, which writes the iModel to a file of another format, and wait for it if asked to.
+    Start a run of an export connection, which writes the iModel to a file of another format, and wait for its end.
 
     Mirrors ``create-export-connection-run``. The Export API is a technology preview of Bentley.
 
@@ -214,10 +234,12 @@ class ITwinRunExportConnectionOperator(_RunWithBodyOperator):
         then start one; a run of this connection that began no earlier than this task asked for it counts as the task's own.
         ``attach``: take any active run of this connection as the task's own, else as ``queue``. ``fail``: fail the task.
         ``skip``: skip the task
-    :param wait_for_completion: whether to wait for the end of the run; default False
-    :param deferrable: whether to wait in the triggerer instead of on the worker; default ``[operators] default_deferrable``
-    :param poll_interval: seconds between two polls of the run; None (default): 5 % of the elapsed time, at least 10 s and at
-        most 2 min
+    :param wait_for_completion: whether to wait for the end of the run; default True. With False, the task ends when the run has
+        started: `fail_on`, `skip_on` and `strict` are refused, and `deferrable`, `poll_interval` and `timeout` apply to the queue
+    :param deferrable: whether to wait in the triggerer instead of on the worker; None (default): as ``[operators]
+        default_deferrable``
+    :param poll_interval: seconds, or a timedelta, between two polls of the run; None (default): 5 % of the elapsed time, at
+        least 10 s and at most 2 min
     :param timeout: seconds, or a timedelta, from the task's first request for a run to its end, queueing included; None
         (default): no limit
     :param fail_on: results that fail the task, of ``Success``, ``PartialSuccess``, ``Skipped``, ``Error``, ``TimedOut``,
@@ -237,13 +259,13 @@ class ITwinRunExportConnectionOperator(_RunWithBodyOperator):
         can be retried
     :raises ITwinPermanentError: for refused credentials, 403, 404, 422 and invalid settings; not retried
     :raises AirflowSkipException: if the result is in `skip_on`, or another run is active and `if_active` is ``skip``
-    :raises ValueError: for an invalid parameter
+    :raises ValueError: for an invalid parameter, when the DAG file is parsed if it can be judged then
     """
 
     kind = "export"
 
 
-class ITwinListSourceFilesOperator(BaseOperator):
+class ITwinListSourceFilesOperator(CheckedParameters, BaseOperator):
     """
     List the source files of a connection, in a form that fits an XCom and can be mapped over.
 
@@ -261,7 +283,7 @@ class ITwinListSourceFilesOperator(BaseOperator):
     :return: a list of ``{"id", "file_id", "name", "connector_type"}``; `file_id` is the id of the file in the tasks of a run
     :raises ITwinTransientError: if the service had no good response; can be retried
     :raises ITwinPermanentError: for refused credentials, 403, 404, 422 and invalid settings; not retried
-    :raises ValueError: for an invalid parameter
+    :raises ValueError: for an invalid parameter, when the DAG file is parsed if it can be judged then
     """
 
     template_fields: Sequence[str] = ("connection_id", "itwin_conn_id", "name_pattern")
@@ -279,12 +301,10 @@ class ITwinListSourceFilesOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if kind not in ("storage", "manifest"):
-            raise ITwinInputError(
-                f"invalid kind {kind!r}; expected storage or manifest: only these connections have source files"
+        with error_names_task(type(self), self.task_id):
+            self.check_parameters(
+                {"connection_id": connection_id, "kind": kind, "itwin_conn_id": itwin_conn_id, "limit": limit}
             )
-        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-            raise ITwinInputError(f"limit must be a positive number of files or None, not {limit!r}")
         # A template or the output of another task is a str by the time the task runs; it is validated then.
         self.connection_id: Any = connection_id
         self.kind = kind
@@ -294,6 +314,18 @@ class ITwinListSourceFilesOperator(BaseOperator):
         if isinstance(connector_types, str):
             connector_types = [connector_types]
         self.connector_types = None if connector_types is None else list(connector_types)
+
+    @classmethod
+    def check_parameters(cls, given: Mapping[str, Any], default_args: Mapping[str, Any] | None = None) -> None:
+        """Check the parameters that a DAG file has given; see the base class."""
+        super().check_parameters(given, default_args)
+        kind, limit = given.get("kind", "storage"), given.get("limit")
+        if kind not in ("storage", "manifest"):
+            raise ITwinInputError(
+                f"invalid kind {kind!r}; expected storage or manifest: only these connections have source files"
+            )
+        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+            raise ITwinInputError(f"limit must be a positive number of files or None, not {limit!r}")
 
     def execute(self, context: Any) -> list[dict[str, str | None]]:
         """List the source files."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -20,6 +20,8 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_itwin.api.errors import ITwinInputError
+from airflow_provider_itwin.api.models.moments import moment_text
+from airflow_provider_itwin.api.models.validation import checked_id
 from airflow_provider_itwin.api.runs.result_policy import DEFAULT_FAIL_ON, Outcome, ResultName, ResultPolicy
 from airflow_provider_itwin.exceptions import (
     ITwinRunFailedFinalError,
@@ -32,12 +34,18 @@ from airflow_provider_itwin.exceptions import (
 from airflow_provider_itwin.links import ITwinIModelLink, ITwinRunLink
 from airflow_provider_itwin.run_task import RunTask
 from airflow_provider_itwin.sensors.start_trigger import as_template, start_trigger_args
-from airflow_provider_itwin.utils.deferral import GRACE_OF_FRAMEWORK
+from airflow_provider_itwin.utils.deferral import GRACE_OF_FRAMEWORK, default_deferrable
+from airflow_provider_itwin.utils.parameters import (
+    CheckedParameters,
+    check_wait_parameters,
+    error_names_task,
+    is_literal,
+    parse_results,
+    parse_seconds,
+)
 from airflow_provider_itwin.utils.run_outcome import (
     is_stale_event,
     not_finished_text,
-    parse_results,
-    parse_seconds,
     raise_wait_error,
     read_result,
     timeout_text,
@@ -58,7 +66,7 @@ if TYPE_CHECKING:
 _DEFAULT_XCOM_BACKEND = ".BaseXCom"
 
 
-class ITwinRunSensor(RunTask, BaseSensorOperator):
+class ITwinRunSensor(CheckedParameters, RunTask, BaseSensorOperator):
     """
     Base of the run sensors: wait for a run of a connection.
 
@@ -74,9 +82,10 @@ class ITwinRunSensor(RunTask, BaseSensorOperator):
     :param started_after: with no `run_id`, the earliest start of the run (templated): a datetime, a date (the beginning of
         that day) or ISO 8601; UTC if it has no time zone. The run need not have begun yet
     :param itwin_conn_id: the Airflow connection, of type ``itwin`` (templated); default ``itwin_default``
-    :param deferrable: whether to wait in the triggerer instead of on the worker; default ``[operators] default_deferrable``
-    :param poll_interval: seconds between two polls of the run; None (default): `poke_interval` if it is set; else, in a
-        deferred task, 5 % of the elapsed time, at least 10 s and at most 2 min
+    :param deferrable: whether to wait in the triggerer instead of on the worker; None (default): as ``[operators]
+        default_deferrable``
+    :param poll_interval: seconds, or a timedelta, between two polls of the run; None (default): `poke_interval` if it is set;
+        else, in a deferred task, 5 % of the elapsed time, at least 10 s and at most 2 min
     :param fail_on: results that fail the task, of ``Success``, ``PartialSuccess``, ``Skipped``, ``Error``, ``TimedOut``,
         ``Canceled`` and ``Undetermined``; default: the last four. An unknown result always fails the task
     :param skip_on: results that skip the task, of the same set; default: none
@@ -98,9 +107,10 @@ class ITwinRunSensor(RunTask, BaseSensorOperator):
         can be retried
     :raises ITwinPermanentError: for refused credentials, 403, 404, 422 and invalid settings; not retried
     :raises AirflowSkipException: if the result is in `skip_on`, or by `soft_fail` or `never_fail`
-    :raises ValueError: for an invalid parameter
+    :raises ValueError: for an invalid parameter, when the DAG file is parsed if it can be judged then
     """
 
+    switches = ("strict", "start_from_trigger", "end_from_trigger")
     template_fields: Sequence[str] = ("connection_id", "run_id", "started_after", "itwin_conn_id")
     operator_extra_links = (ITwinRunLink(), ITwinIModelLink())
     ui_color = "#e3f0e4"
@@ -112,8 +122,8 @@ class ITwinRunSensor(RunTask, BaseSensorOperator):
         run_id: str | XComArg | None = None,
         started_after: datetime | date | str | XComArg | None = None,
         itwin_conn_id: str = "itwin_default",
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poll_interval: float | None = None,
+        deferrable: bool | None = None,
+        poll_interval: float | timedelta | None = None,
         fail_on: Iterable[ResultName] = DEFAULT_FAIL_ON,
         skip_on: Iterable[ResultName] = (),
         strict: bool = False,
@@ -121,33 +131,50 @@ class ITwinRunSensor(RunTask, BaseSensorOperator):
         end_from_trigger: bool = False,
         **kwargs: Any,
     ) -> None:
-        poll_interval = parse_seconds(poll_interval, "poll_interval")
-        if poll_interval is None:
-            defaults = kwargs.get("default_args") or {}
-            poll_interval = parse_seconds(kwargs.get("poke_interval", defaults.get("poke_interval")), "poke_interval")
-        else:
-            kwargs["poke_interval"] = poll_interval
+        with error_names_task(type(self), kwargs.get("task_id")):
+            seconds = parse_seconds(poll_interval, "poll_interval")
+            if seconds is None:
+                defaults = kwargs.get("default_args") or {}
+                seconds = parse_seconds(kwargs.get("poke_interval", defaults.get("poke_interval")), "poke_interval")
+            else:
+                kwargs["poke_interval"] = seconds
         super().__init__(**kwargs)
+        with error_names_task(type(self), self.task_id):
+            self.check_parameters(
+                {
+                    "connection_id": connection_id,
+                    "run_id": run_id,
+                    "started_after": started_after,
+                    "itwin_conn_id": itwin_conn_id,
+                    "deferrable": deferrable,
+                    "fail_on": fail_on,
+                    "skip_on": skip_on,
+                    "strict": strict,
+                    "start_from_trigger": start_from_trigger,
+                    "end_from_trigger": end_from_trigger,
+                },
+            )
+            if run_id is None and started_after is None:
+                raise ITwinInputError(
+                    "Pass run_id, to wait for this run, or started_after, to wait for the newest run that began at or after it"
+                )
+            wanted = default_deferrable() if deferrable is None else deferrable
+            if start_from_trigger or end_from_trigger:
+                _check_triggerer_can("start_from_trigger" if start_from_trigger else "end_from_trigger", wanted)
+            self.fail_on = parse_results(fail_on, "fail_on")
+            self.skip_on = parse_results(skip_on, "skip_on")
+            self.result_policy = ResultPolicy.of(self.fail_on, self.skip_on, strict)
         # A template or the output of another task is a str by the time the task runs; it is validated then.
         self.connection_id: Any = connection_id
         self.run_id: Any = run_id
         self.started_after: Any = started_after
         self.itwin_conn_id = itwin_conn_id
-        self.deferrable = deferrable
-        self.poll_interval = poll_interval
-        self.fail_on = parse_results(fail_on, "fail_on")
-        self.skip_on = parse_results(skip_on, "skip_on")
+        self.deferrable = wanted
+        self.poll_interval = seconds
         self.strict = strict
         self.end_from_trigger = end_from_trigger
         self._began: float | None = None
         self._seen = False
-        self.result_policy = ResultPolicy.of(self.fail_on, self.skip_on, strict)
-        if run_id is None and started_after is None:
-            raise ITwinInputError(
-                "Pass run_id, to wait for this run, or started_after, to wait for the newest run that began at or after it"
-            )
-        if start_from_trigger or end_from_trigger:
-            self._check_triggerer_can("start_from_trigger" if start_from_trigger else "end_from_trigger")
         if start_from_trigger:
             self.start_from_trigger = True
             self.start_trigger_args = start_trigger_args(
@@ -164,6 +191,26 @@ class ITwinRunSensor(RunTask, BaseSensorOperator):
                 timeout=self._limit,
                 grace=self._grace,
                 ends_task=self._ends_in_triggerer,
+            )
+
+    @classmethod
+    def check_parameters(cls, given: Mapping[str, Any], default_args: Mapping[str, Any] | None = None) -> None:
+        """
+        Check the parameters that a DAG file has given; see the base class.
+
+        :raises ITwinInputError: also for a run that is named in two ways
+        """
+        super().check_parameters(given, default_args)
+        check_wait_parameters(given)
+        run_id, started_after = given.get("run_id"), given.get("started_after")
+        if is_literal(run_id):
+            checked_id(run_id, "run_id", is_rendered=False)
+        if is_literal(started_after):
+            moment_text(started_after)
+        if run_id is not None and started_after is not None:
+            raise ITwinInputError(
+                "run_id and started_after exclude each other: pass run_id to wait for this run, or started_after to wait for the "
+                "newest run that began at or after it"
             )
 
     def execute(self, context: Any) -> Any:
@@ -268,13 +315,6 @@ class ITwinRunSensor(RunTask, BaseSensorOperator):
         unfinished = self._timeout_error(text) if is_deferral_timeout(failure) else ITwinTransientError(text)
         return self._end_as_poke_would(context, unfinished, None)
 
-    def _check_triggerer_can(self, parameter: str) -> None:
-        if not AIRFLOW_V_3_3_PLUS:
-            version = ".".join(map(str, AIRFLOW_VERSION))
-            raise ITwinInputError(f"{parameter} needs Airflow 3.3 or newer, and this is Airflow {version}; remove it")
-        if not self.deferrable:
-            raise ITwinInputError(f"{parameter} needs deferrable=True")
-
     @property
     def _ends_in_triggerer(self) -> bool:
         """Whether a task that ends in the triggerer has the same output as one that ends on a worker."""
@@ -378,3 +418,11 @@ class ITwinRunSensor(RunTask, BaseSensorOperator):
 def _check_target(spec: WaitSpec, expected: WaitSpec) -> None:
     if (spec.kind, spec.connection_id, spec.run_id) != (expected.kind, expected.connection_id, expected.run_id):
         raise ITwinTriggerEventError(f"The trigger's event is about {spec.target}, not {expected.target}")
+
+
+def _check_triggerer_can(parameter: str, deferrable: bool) -> None:
+    if not AIRFLOW_V_3_3_PLUS:
+        version = ".".join(map(str, AIRFLOW_VERSION))
+        raise ITwinInputError(f"{parameter} needs Airflow 3.3 or newer, and this is Airflow {version}; remove it")
+    if not deferrable:
+        raise ITwinInputError(f"{parameter} needs deferrable=True")

@@ -29,9 +29,10 @@ class ITwinStorageConnectionRunSensor(ITwinRunSensor):
     :param started_after: with no `run_id`, the earliest start of the run (templated): a datetime, a date (the beginning of
         that day) or ISO 8601; UTC if it has no time zone. The run need not have begun yet
     :param itwin_conn_id: the Airflow connection, of type ``itwin`` (templated); default ``itwin_default``
-    :param deferrable: whether to wait in the triggerer instead of on the worker; default ``[operators] default_deferrable``
-    :param poll_interval: seconds between two polls of the run; None (default): `poke_interval` if it is set; else, in a
-        deferred task, 5 % of the elapsed time, at least 10 s and at most 2 min
+    :param deferrable: whether to wait in the triggerer instead of on the worker; None (default): as ``[operators]
+        default_deferrable``
+    :param poll_interval: seconds, or a timedelta, between two polls of the run; None (default): `poke_interval` if it is set;
+        else, in a deferred task, 5 % of the elapsed time, at least 10 s and at most 2 min
     :param fail_on: results that fail the task, of ``Success``, ``PartialSuccess``, ``Skipped``, ``Error``, ``TimedOut``,
         ``Canceled`` and ``Undetermined``; default: the last four. An unknown result always fails the task
     :param skip_on: results that skip the task, of the same set; default: none
@@ -53,7 +54,7 @@ class ITwinStorageConnectionRunSensor(ITwinRunSensor):
         can be retried
     :raises ITwinPermanentError: for refused credentials, 403, 404, 422 and invalid settings; not retried
     :raises AirflowSkipException: if the result is in `skip_on`, or by `soft_fail` or `never_fail`
-    :raises ValueError: for an invalid parameter
+    :raises ValueError: for an invalid parameter, when the DAG file is parsed if it can be judged then
     """
 
     kind = "storage"
@@ -77,9 +78,10 @@ class ITwinManifestConnectionRunSensor(ITwinRunSensor):
     :param started_after: with no `run_id`, the earliest start of the run (templated): a datetime, a date (the beginning of
         that day) or ISO 8601; UTC if it has no time zone. The run need not have begun yet
     :param itwin_conn_id: the Airflow connection, of type ``itwin`` (templated); default ``itwin_default``
-    :param deferrable: whether to wait in the triggerer instead of on the worker; default ``[operators] default_deferrable``
-    :param poll_interval: seconds between two polls of the run; None (default): `poke_interval` if it is set; else, in a
-        deferred task, 5 % of the elapsed time, at least 10 s and at most 2 min
+    :param deferrable: whether to wait in the triggerer instead of on the worker; None (default): as ``[operators]
+        default_deferrable``
+    :param poll_interval: seconds, or a timedelta, between two polls of the run; None (default): `poke_interval` if it is set;
+        else, in a deferred task, 5 % of the elapsed time, at least 10 s and at most 2 min
     :param fail_on: results that fail the task, of ``Success``, ``PartialSuccess``, ``Skipped``, ``Error``, ``TimedOut``,
         ``Canceled`` and ``Undetermined``; default: the last four. An unknown result always fails the task
     :param skip_on: results that skip the task, of the same set; default: none
@@ -101,7 +103,7 @@ class ITwinManifestConnectionRunSensor(ITwinRunSensor):
         can be retried
     :raises ITwinPermanentError: for refused credentials, 403, 404, 422 and invalid settings; not retried
     :raises AirflowSkipException: if the result is in `skip_on`, or by `soft_fail` or `never_fail`
-    :raises ValueError: for an invalid parameter
+    :raises ValueError: for an invalid parameter, when the DAG file is parsed if it can be judged then
     """
 
     kind = "manifest"
@@ -125,9 +127,10 @@ class ITwinExportConnectionRunSensor(ITwinRunSensor):
     :param started_after: with no `run_id`, the earliest start of the run (templated): a datetime, a date (the beginning of
         that day) or ISO 8601; UTC if it has no time zone. The run need not have begun yet
     :param itwin_conn_id: the Airflow connection, of type ``itwin`` (templated); default ``itwin_default``
-    :param deferrable: whether to wait in the triggerer instead of on the worker; default ``[operators] default_deferrable``
-    :param poll_interval: seconds between two polls of the run; None (default): `poke_interval` if it is set; else, in a
-        deferred task, 5 % of the elapsed time, at least 10 s and at most 2 min
+    :param deferrable: whether to wait in the triggerer instead of on the worker; None (default): as ``[operators]
+        default_deferrable``
+    :param poll_interval: seconds, or a timedelta, between two polls of the run; None (default): `poke_interval` if it is set;
+        else, in a deferred task, 5 % of the elapsed time, at least 10 s and at most 2 min
     :param fail_on: results that fail the task, of ``Success``, ``PartialSuccess``, ``Skipped``, ``Error``, ``TimedOut``,
         ``Canceled`` and ``Undetermined``; default: the last four. An unknown result always fails the task
     :param skip_on: results that skip the task, of the same set; default: none
@@ -149,7 +152,7 @@ class ITwinExportConnectionRunSensor(ITwinRunSensor):
         can be retried
     :raises ITwinPermanentError: for refused credentials, 403, 404, 422 and invalid settings; not retried
     :raises AirflowSkipException: if the result is in `skip_on`, or by `soft_fail` or `never_fail`
-    :raises ValueError: for an invalid parameter
+    :raises ValueError: for an invalid parameter, when the DAG file is parsed if it can be judged then
     """
 
     kind = "export"

@@ -7,15 +7,12 @@ DAG files import this module, so whatever needs more than Airflow is imported wh
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_itwin import metrics
-from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.api.models.enums import ExecutionState, known_state
 from airflow_provider_itwin.api.runs.result_policy import Outcome, ResultPolicy
 from airflow_provider_itwin.exceptions import (
@@ -41,32 +38,6 @@ _TRY_KEY = "try_number"
 
 RETRY_BUDGET_BEFORE_DEFERRING = 10.0
 """Seconds for which the poll before a deferral is retried on the worker. The trigger retries for longer."""
-
-
-def parse_seconds(value: float | timedelta | None, name: str) -> float | None:
-    """
-    Return a duration in seconds; None stays None.
-
-    :raises ITwinInputError: if it is not positive, or not finite
-    """
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if seconds is None:
-        return None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-        raise ITwinInputError(f"{name} must be a positive number of seconds, a timedelta, or None, not {value!r}")
-    return seconds
-
-
-def parse_results(names: Iterable[str], parameter: str) -> tuple[str, ...]:
-    """
-    Return the results that a parameter names, as a tuple: an iterator could be read only once.
-
-    :raises ITwinInputError: if it is not iterable
-    """
-    try:
-        return (names,) if isinstance(names, str) else tuple(names)
-    except TypeError:
-        raise ITwinInputError(f"{parameter} must be results of a run, such as ['Error'], not {names!r}") from None
 
 
 def with_try_number(context: Mapping[str, Any], memo: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -191,7 +162,8 @@ def conclude_run(
     :return: the report of a run that passes
     """
     verdict = policy.judge(report.result, (*report.totals.jobs_by_result, *report.totals.tasks_by_result))
-    report = _with_file_names(hook, report)
+    if verdict.outcome is not Outcome.PASS or report.failing_tasks:
+        report = _with_names(hook, report)
     values = report.as_dict()
     context["ti"].xcom_push(key=REPORT_KEY, value=values)
     metrics.run_ended(report)
@@ -233,11 +205,13 @@ def _imodel_of(task: Any) -> Asset | None:
     return None
 
 
-def _with_file_names(hook: ITwinHook, report: RunReport) -> RunReport:
+def _with_names(hook: ITwinHook, report: RunReport) -> RunReport:
+    """Return a report with the names that a person needs: of the connection, and of the files that failed."""
+    ref = report.ref
+    if report.connection_name is None and (connection := hook.known_connection(ref.connection_id, ref.kind)):
+        report = report.with_connection(connection.display_name, connection.imodel_id)
     wanted = [task.file_id for task in report.failing_tasks if task.file_id]
-    if not wanted:
-        return report
-    return report.with_file_names(hook.file_names(report.ref.connection_id, report.ref.kind, wanted))
+    return report.with_file_names(hook.file_names(ref.connection_id, ref.kind, wanted)) if wanted else report
 
 
 def _capitalized(text: str) -> str:

@@ -397,7 +397,7 @@ def test_the_example_sends_a_mail(
     assert body is not None
     content = body.get_content()
     assert f"<strong>{file}</strong>" in content
-    assert f"storage connection {connection_id}" in content
+    assert f"({connection_id})" in content, "the name of the connection comes before its id"
     assert "Task synchronize of DAG itwin_notify" in content
     assert emulator.client_secret not in content
     # The other notifier writes to the log.

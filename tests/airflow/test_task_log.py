@@ -39,7 +39,7 @@ FAILURES: dict[str, tuple[str, dict[str, Any] | None, str]] = {
         {"operation": "get-storage-connection-run", "status": 403},
         "Cannot wait for",
     ),
-    "wrong id": (START.format(more="").replace("night-connection", "a/b"), None, "connection_id is"),
+    "wrong id": (START.format(more="").replace("'night-connection'", "\"{{ 'a/b' }}\""), None, "connection_id is"),
     "no Airflow connection": (START.format(more="itwin_conn_id='nobody'"), None, "nobody"),
     "run that failed": (START.format(more="wait_for_completion=True"), {"result": "Error"}, "its result is Error"),
     "sensor, unknown run": (WAIT.format(more="run_id='no-such-run'"), None, "Cannot wait for"),
@@ -48,7 +48,7 @@ FAILURES: dict[str, tuple[str, dict[str, Any] | None, str]] = {
         None,
         "Cannot wait for",
     ),
-    "sensor, wrong id": (WAIT.format(more="run_id='a/b'"), None, "run_id is"),
+    "sensor, wrong id": (WAIT.format(more="""run_id='{{ "a/b" }}'"""), None, "run_id is"),
     "sensor, time limit": (WAIT.format(more="started_after='2020-01-01', timeout=1"), None, "time"),
     "sensor, time limit, deferred": (
         WAIT.format(more="started_after='2020-01-01', timeout=1, deferrable=True"),

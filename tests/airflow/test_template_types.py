@@ -131,7 +131,7 @@ DAYS: list[Any] = [
 @pytest.mark.parametrize("value", DAYS, ids=repr)
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_a_date_means_the_start_of_the_day(emulator: Emulator, run_task: RunTask, value: Any, deferrable: bool) -> None:
-    from airflow_provider_itwin.api.models.resources import read_moment
+    from airflow_provider_itwin.api.models.moments import read_moment
 
     task = task_with(sensors.ITwinStorageConnectionRunSensor, "started_after", value, deferrable=deferrable)
     assert read_moment(task._spec(0.0).started_after) == datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import re
 import resource
 import sys
 import threading
@@ -76,7 +77,10 @@ class State:
             sessions=held + open_sessions(),
             sockets=sockets(),
             files=len(_descriptors()),
-            threads=threading.active_count(),
+            # An executor starts its threads when it needs them, so their number grows up to its limit.
+            threads=sum(
+                not re.match(r"asyncio_\d+|ThreadPoolExecutor-", thread.name) for thread in threading.enumerate()
+            ),
             tasks=len(asyncio.all_tasks()),
             rss=_resident(),
         )

@@ -25,6 +25,7 @@ from airflow_provider_itwin.api.http.auth import (
 )
 from airflow_provider_itwin.api.http.backoff import backoff
 from airflow_provider_itwin.api.http.config import Account
+from airflow_provider_itwin.api.http.connection_advice import connection_advice
 from airflow_provider_itwin.api.http.error_mapping import (
     correlation_id,
     map_error,
@@ -132,7 +133,7 @@ def obtain_token(
             if not error.transient:
                 raise _refused_client(error, credentials)
         else:
-            error = _no_response(outcome, request, "The request for an access token")
+            error = _no_response(account, outcome, request, "The request for an access token", by_issuer=True)
         if not error.transient:
             raise error
         attempts += 1
@@ -158,7 +159,7 @@ def _request(account: Account, call: Call[T], token: Token) -> Request:
 
 def _error(account: Account, call: Call[T], request: Request, outcome: Response | NoResponse) -> T | ITwinError:
     if isinstance(outcome, NoResponse):
-        return _no_response(outcome, request, call.operation)
+        return _no_response(account, outcome, request, call.operation)
     if outcome.status in call.accepts:
         try:
             return call.read(outcome)
@@ -167,9 +168,19 @@ def _error(account: Account, call: Call[T], request: Request, outcome: Response 
     return map_error(outcome, request, call.operation, account.credentials)
 
 
-def _no_response(outcome: NoResponse, request: Request, what: str) -> ITwinConnectionError:
+def _no_response(
+    account: Account, outcome: NoResponse, request: Request, what: str, *, by_issuer: bool = False
+) -> ITwinConnectionError:
+    advice = connection_advice(outcome.reason, at_issuer=by_issuer and not account.environment.is_usual)
+    hint = None
+    if advice is not None:
+        place = f"{advice.setting} {'in' if advice.setting == 'host' else 'in the extra of'} the Airflow connection"
+        hint = f"If this lasts, check {place}: {advice.reason}."
     return ITwinConnectionError(
-        f"{what} got no complete response: {outcome.reason}", method=request.method, url=request.url.partition("?")[0]
+        f"{what} got no complete response: {outcome.reason}",
+        method=request.method,
+        url=request.url.partition("?")[0],
+        hint=hint,
     )
 
 

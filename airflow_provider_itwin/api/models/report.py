@@ -53,6 +53,17 @@ _SEVERITY = {
 }
 
 
+_PLAIN_MEMBERS = (
+    "connection_name",
+    "imodel_id",
+    "state",
+    "result",
+    "phase",
+    "started",
+    "ended",
+    "duration",
+)
+
 ADVICE = {True: "You can fix this.", False: "You cannot fix this: contact Bentley support."}
 """What `can_user_fix` of a failing file means for a user."""
 
@@ -168,6 +179,8 @@ class RunReport:
     The report of a run: at most 14 KiB as JSON, whatever the size of the run.
 
     :param ref: the run
+    :param connection_name: name of the connection, None if it is unknown
+    :param imodel_id: id of the iModel of the connection, None if it is unknown
     :param state: state of the run
     :param result: result of the run
     :param phase: phase of the run
@@ -185,6 +198,8 @@ class RunReport:
     """
 
     ref: RunRef
+    connection_name: str | None = None
+    imodel_id: str | None = None
     state: str | None = None
     result: str | None
     phase: str | None = None
@@ -251,10 +266,18 @@ class RunReport:
         )
         return replace(self, failing_tasks=tasks)._bounded()
 
+    def with_connection(self, name: str | None, imodel_id: str | None) -> RunReport:
+        """Return the report with the name of the connection and the id of its iModel, None for unknown ones."""
+        return replace(
+            self,
+            connection_name=_text(name, _LONGEST_NAME) or self.connection_name,
+            imodel_id=imodel_id or self.imodel_id,
+        )._bounded()
+
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON values, as in the XCom ``run_report``, with a `summary` in one line."""
         return {
-            **{name: getattr(self, name) for name in ("state", "result", "phase", "started", "ended", "duration")},
+            **{name: getattr(self, name) for name in _PLAIN_MEMBERS},
             "ref": self.ref.as_dict(),
             "summary": self.summary,
             "totals": asdict(self.totals),
@@ -293,6 +316,13 @@ class RunReport:
         return ", ".join([text, *(_count(number, word) for number, word in found if number)])
 
     @property
+    def title(self) -> str:
+        """The run in words, such as ``Run 4461… of storage connection Parking deck (demo-connection)``."""
+        ref = self.ref
+        place = f"{self.connection_name} ({ref.connection_id})" if self.connection_name else ref.connection_id
+        return f"Run {ref.run_id} of {ref.kind} connection {place}"
+
+    @property
     def error_text(self) -> str | None:
         """The error of the run itself as a sentence, with what to do about it; None if it has none."""
         if not self.error:
@@ -307,8 +337,7 @@ class RunReport:
 
         :param reason: why the run passes or fails, such as "its result is Error"
         """
-        ref = self.ref
-        lines = [f"{self.summary}. Run {ref.run_id} of {ref.kind} connection {ref.connection_id}: {reason}."]
+        lines = [f"{self.summary}. {self.title}: {reason}."]
         if self.error_text:
             lines.append(self.error_text)
         lines += [f"  {number}. {task}" for number, task in enumerate(self.failing_tasks, 1)]

@@ -7,7 +7,7 @@ readable: the service may add fields and values at any time.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NoReturn
 
 import msgspec
@@ -20,6 +20,7 @@ from airflow_provider_itwin.api.models.enums import (
     known_result,
     known_state,
 )
+from airflow_provider_itwin.api.models.moments import read_moment
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.models.validation import (
     checked_id,
@@ -52,7 +53,6 @@ __all__ = [
     "decoded",
     "known_result",
     "known_state",
-    "read_moment",
 ]
 
 _SPECIAL_NAMES = {
@@ -67,23 +67,6 @@ _SPECIAL_NAMES = {
 def _api_name(name: str) -> str:
     first, *others = name.split("_")
     return _SPECIAL_NAMES.get(name) or first + "".join(part.capitalize() for part in others)
-
-
-def read_moment(text: str | None) -> datetime | None:
-    """
-    Parse a timestamp of the API, which has up to seven decimal places and an optional time zone (default: UTC).
-
-    :return: an aware datetime in UTC; None for a missing or invalid one, and for the year 1, which means "not yet"
-    """
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text.strip())
-        if moment.year <= 1:
-            return None
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 class _Resource(msgspec.Struct, rename=_api_name, kw_only=True, omit_defaults=True, gc=False):

@@ -39,30 +39,37 @@ def no_xcom(value: object) -> NoReturn:
     )
 
 
-def checked_text(value: object, name: str) -> str:
+def checked_text(value: object, name: str, *, is_rendered: bool = True) -> str:
     """
     Return `value` if it is a non-empty str.
 
     :param name: name of the parameter, for the error text
+    :param is_rendered: whether the value can come from an XCom or a template, for the error text
     :raises ITwinInputError: for another type, an empty str, and ``"None"``, which a template renders for a missing value
     """
     if not isinstance(value, str):
-        raise ITwinInputError(f"{name} must be a str, not {shown(value)}. {_WHERE_FROM}")
+        raise ITwinInputError(f"{name} must be a str, not {shown(value)}.{_WHERE_FROM if is_rendered else ''}")
     if not value.strip() or value in ("None", "null"):
-        raise ITwinInputError(f"{name} must not be {value[:_LONGEST_VALUE]!r}. {_WHERE_FROM}")
+        raise ITwinInputError(f"{name} must not be {value[:_LONGEST_VALUE]!r}.{_WHERE_FROM if is_rendered else ''}")
     return value
 
 
-def checked_id(value: object, name: str) -> str:
+def is_template(value: object) -> bool:
+    """Return whether `value` is a str that Airflow renders."""
+    return isinstance(value, str) and _TEMPLATE_MARKS.search(value) is not None
+
+
+def checked_id(value: object, name: str, *, is_rendered: bool = True) -> str:
     """
     Return `value` if it can be one segment of the path of a URL.
 
     :param value: an id of the iTwin Platform; its format is opaque
     :param name: name of the parameter, for the error text
+    :param is_rendered: whether the value can come from an XCom or a template, for the error text
     :raises ITwinInputError: as :func:`checked_text`, and for an id that would change the path, or contains a template
     """
-    text = checked_text(value, name)
-    if _TEMPLATE_MARKS.search(text):
+    text = checked_text(value, name, is_rendered=is_rendered)
+    if is_template(text):
         raise ITwinInputError(
             f"{name} is {shown(text)}, which is not a valid id of the iTwin Platform: it contains a template. A template is "
             "rendered once; a template in its result is not rendered."
@@ -84,4 +91,4 @@ def known_id(value: str | None) -> str | None:
         return None
 
 
-_WHERE_FROM = "If it comes from an XCom or a template, check that the upstream task has pushed it."
+_WHERE_FROM = " If it comes from an XCom or a template, check that the upstream task has pushed it."

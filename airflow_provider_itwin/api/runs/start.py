@@ -26,13 +26,16 @@ from airflow_provider_itwin.api.http.messages import Flow, Pause
 from airflow_provider_itwin.api.http.request_flow import DEFAULT_RETRY_BUDGET, perform_call
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.run_ref import RunRef
-from airflow_provider_itwin.api.models.validation import no_xcom
+from airflow_provider_itwin.api.models.validation import known_id, no_xcom
+from airflow_provider_itwin.api.redaction import excerpt
 from airflow_provider_itwin.api.runs import endpoints
 from airflow_provider_itwin.api.runs.active_run_policy import ActiveRun
 from airflow_provider_itwin.api.runs.polling import PAUSES_FOR_NEW_RUN, poll_new_run
 
 _LOSES_RESPONSE = (ITwinConnectionError, ITwinServerError, ITwinProtocolError)
 """Errors of a request that the service may have carried out all the same."""
+
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Baseline:
     :param authentication_type: in whose name it runs, ``User`` or ``Service``; None if the service did not say
     :param itwin_id: the iTwin that the connection belongs to; None if the service did not say
     :param imodel_id: the iModel that the connection belongs to; None if the service did not say
+    :param connection_name: the name of the connection; None if the service did not say
     :param names_last_run: whether the service said which run was the newest, or that there was none
     """
 
@@ -53,6 +57,7 @@ class Baseline:
     authentication_type: str | None = None
     itwin_id: str | None = None
     imodel_id: str | None = None
+    connection_name: str | None = None
     names_last_run: bool = False
 
     @property
@@ -98,6 +103,8 @@ class StartAttempt:
                 "last_run": baseline.last_run.as_dict() if baseline.last_run else None,
                 "asked_at": baseline.asked_at.isoformat() if baseline.asked_at else None,
                 "names_last_run": baseline.names_last_run,
+                "connection_name": baseline.connection_name,
+                "imodel_id": baseline.imodel_id,
             }
             if baseline
             else None,
@@ -117,6 +124,8 @@ class StartAttempt:
             baseline = Baseline(
                 RunRef.from_dict(last_run) if last_run else None,
                 datetime.fromisoformat(asked_at) if asked_at else None,
+                imodel_id=known_id(stored.get("imodel_id")),
+                connection_name=stored.get("connection_name"),
                 names_last_run=bool(stored.get("names_last_run", False)),
             )
         # An older version of this package does not say whether there is doubt.
@@ -258,6 +267,7 @@ class _Start:
             connection.authentication_type,
             connection.itwin_id,
             connection.imodel_id,
+            excerpt(connection.display_name, _LONGEST_NAME) if connection.display_name else None,
             names_last_run=connection.links is not None,
         )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, NotRequired, Self, TypedDict
@@ -13,8 +12,9 @@ from typing import Any, NotRequired, Self, TypedDict
 from airflow_provider_itwin.api.errors import ITwinError, ITwinInputError
 from airflow_provider_itwin.api.models.decoding import converted
 from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.moments import moment_text
 from airflow_provider_itwin.api.models.report import RunReport
-from airflow_provider_itwin.api.models.resources import Run, read_moment
+from airflow_provider_itwin.api.models.resources import Run
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.models.stored_version import (
     VERSION_KEY,
@@ -55,6 +55,7 @@ class WaitSpec:
     :param outage_tolerance: seconds without a good response after which the wait ends
     :param queued: whether this is the run of another task, and a run is to be started after it
     :param seen: whether an earlier poll of this wait had a good response, so that a refusal must be confirmed
+    :param is_known: whether the service itself has named the run: a 404 then means that it is not visible yet
     :param not_before: epoch seconds before which only the deadline ends the wait; None: no such time
     """
 
@@ -68,6 +69,7 @@ class WaitSpec:
     outage_tolerance: float = DEFAULT_OUTAGE_TOLERANCE
     queued: bool = False
     seen: bool = False
+    is_known: bool = False
     not_before: float | None = None
 
     def __post_init__(self) -> None:
@@ -76,7 +78,7 @@ class WaitSpec:
         PollSchedule(self.poll_interval)
         if self.run_id is not None:
             checked_id(self.run_id, "run_id")
-        object.__setattr__(self, "started_after", None if self.run_id is not None else _moment_text(self.started_after))
+        object.__setattr__(self, "started_after", None if self.run_id is not None else moment_text(self.started_after))
 
     @classmethod
     def for_run(cls, ref: RunRef, **others: Any) -> Self:
@@ -126,23 +128,6 @@ class WaitSpec:
 
 
 _SPEC_FIELDS = frozenset(field.name for field in fields(WaitSpec))
-
-
-def _moment_text(value: object) -> str:
-    """
-    Return a time as ISO 8601; a template can be rendered as a str, a datetime or a date.
-
-    :raises ValueError: if it is something else
-    """
-    if isinstance(value, datetime):
-        value = (value.replace(tzinfo=UTC) if value.tzinfo is None else value).isoformat()
-    elif isinstance(value, date):
-        value = value.isoformat()
-    if not isinstance(value, str) or read_moment(value) is None:
-        raise ITwinInputError(
-            f"With no run_id, started_after must be a moment in ISO 8601, a datetime or a date, not {shown(value)}"
-        )
-    return value
 
 
 class WaitEnd(StrEnum):

@@ -41,12 +41,14 @@ class PollInFlight:
     A poll that has no response yet.
 
     :param since: time, by the event loop's clock, since which the service has had time to respond
+    :param asks_why: whether to find out what a 404 means
     """
 
-    __slots__ = ("is_abandoned", "is_late", "is_slow", "since", "timer", "waits_for_turn")
+    __slots__ = ("asks_why", "is_abandoned", "is_late", "is_slow", "since", "timer", "waits_for_turn")
 
-    def __init__(self, since: float) -> None:
+    def __init__(self, since: float, asks_why: bool) -> None:
         self.since = since
+        self.asks_why = asks_why
         self.waits_for_turn = False
         self.is_late = False
         self.is_slow = False
@@ -162,6 +164,11 @@ class Watch:
         if len(self.waiters) == 1:
             return self.waiters[0].wait.spec
         return min((waiter.wait.spec for waiter in self.waiters), key=_deadline)
+
+    @property
+    def asks_why(self) -> bool:
+        """Whether a wait wants to know why its run is not found."""
+        return any(waiter.wait.asks_why for waiter in self.waiters)
 
     def fail(self, error: BaseException) -> None:
         """End all waits with an error."""

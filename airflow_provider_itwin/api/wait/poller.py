@@ -286,7 +286,7 @@ class Poller:
 
     async def _poll_once(self, worker: Worker, watch: Watch) -> None:
         loop = asyncio.get_running_loop()
-        poll = PollInFlight(loop.time())
+        poll = PollInFlight(loop.time(), watch.asks_why)
         worker.watch, watch.worker, worker.poll = watch, worker, poll
         poll.timer = loop.call_later(self._slow_after, self._check_slow, worker, poll)
         poll_outcome: PollOutcome | Exception

@@ -25,8 +25,9 @@ from airflow_provider_itwin.api.http.backoff import backoff
 from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.http.messages import Flow, Pause
 from airflow_provider_itwin.api.models.durations import format_duration
-from airflow_provider_itwin.api.models.resources import read_moment
+from airflow_provider_itwin.api.models.moments import read_moment
 from airflow_provider_itwin.api.redaction import excerpt
+from airflow_provider_itwin.api.runs.not_found import explain_connection, explain_run
 from airflow_provider_itwin.api.runs.polling import (
     PollResult,
     poll_newest_run,
@@ -67,6 +68,13 @@ for a minute or two while they are deployed or restarted. At the start of a wait
 means a wrong id or a missing role.
 """
 
+LIST_AFTER = 5.0
+"""
+Seconds after the start of a wait from which a 404 is checked against the list of the connection's runs.
+
+The list can lag behind a new run, as the run itself can, so the first 404 proves nothing.
+"""
+
 DEADLINE_GRACE = 30.0
 """Seconds for which failed polls are retried even after the deadline: the run may have finished before it."""
 
@@ -96,6 +104,8 @@ class Wait:
         "_since",
         "_state",
         "_unseen",
+        "_was_explained",
+        "asks_why",
         "error",
         "pause",
         "polls",
@@ -108,7 +118,10 @@ class Wait:
         """Seconds until the next poll."""
         self.error: ITwinError | None = None
         """The error of the last poll, if it is to be retried."""
+        self.asks_why = False
+        """Whether the next poll is to find out why the run is not found."""
         self.polls = 0
+        self._was_explained = False
         self._account = account
         self._began_here = account.wall()
         self._schedule = PollSchedule(spec.poll_interval)
@@ -183,11 +196,18 @@ class Wait:
             self._unseen, was_unseen = True, self._unseen
             return WaitEnd.UNSEEN if was_unseen else None
         if isinstance(error, ITwinNotFoundError) and not self._seen and elapsed < UNKNOWN_RUN_GRACE:
-            return None
+            self.asks_why = self._asks_why(error)
+            is_certain = error.is_certain and not self.spec.is_known
+            return WaitEnd.REFUSED if is_certain else None
         # Refused credentials end the wait at once: its caller reads the connection again, and confirms the refusal.
         if not self._seen or isinstance(error, ITwinAuthenticationError):
             return WaitEnd.REFUSED
         return self._end_after_refusal(error)
+
+    def _asks_why(self, error: ITwinNotFoundError) -> bool:
+        """Return whether the next 404 is to be explained: once, and not for a run that the service itself has named."""
+        self._was_explained = self._was_explained or error.is_explained
+        return not (self._was_explained or self.spec.is_known or self.spec.queued)
 
     def _end_after_refusal(self, error: ITwinError) -> WaitEnd | None:
         now = self._account.clock()
@@ -264,8 +284,12 @@ def _unknown_end(poll_result: PollResult) -> ITwinProtocolError:
     )
 
 
-def poll(account: Account, spec: WaitSpec) -> Flow[PollOutcome]:
-    """Poll once for the run of a wait; errors are returned, not raised."""
+def poll(account: Account, spec: WaitSpec, *, asks_why: bool = False) -> Flow[PollOutcome]:
+    """
+    Poll once for the run of a wait; errors are returned, not raised.
+
+    :param asks_why: whether to find out what a 404 means, once the wait is old enough
+    """
     ref = spec.ref
     latest = inf
     if spec.deadline is not None:
@@ -278,6 +302,12 @@ def poll(account: Account, spec: WaitSpec) -> Flow[PollOutcome]:
         return (
             yield from poll_newest_run(account, spec.kind, spec.connection_id, _ANY_TIME, retry_budget=0, latest=latest)
         )
+    except ITwinNotFoundError as error:
+        if not asks_why or account.wall() - spec.began < LIST_AFTER:
+            return error
+        if ref is not None:
+            return (yield from explain_run(account, error, ref))
+        return (yield from explain_connection(account, error, spec.kind, spec.connection_id))
     except ITwinError as error:
         return error
 
@@ -292,7 +322,8 @@ def poll_once(account: Account, spec: WaitSpec, retry_budget: float | None = Non
     give_up_at = float("inf") if retry_budget is None else account.clock() + retry_budget
     current = Wait(account, spec)
     while True:
-        result = current.record((yield from poll(account, spec)))
+        outcome = yield from poll(account, spec, asks_why=not (spec.seen or spec.is_known or spec.queued))
+        result = current.record(outcome)
         if result.end is not None or current.error is None or account.clock() + current.pause > give_up_at:
             return result
         yield Pause(current.pause)
@@ -302,7 +333,7 @@ def wait(account: Account, spec: WaitSpec) -> Flow[WaitResult]:
     """Poll until the wait ends; the run is polled at least once, before the deadline is judged."""
     current = Wait(account, spec)
     while True:
-        result = current.record((yield from poll(account, spec)))
+        result = current.record((yield from poll(account, spec, asks_why=current.asks_why)))
         if result.end is not None:
             return result
         yield Pause(current.pause)

@@ -85,13 +85,17 @@ function whole(seen, sentence, choose, open) {
   ].filter(Boolean);
 }
 
+function named(report) {
+  return report?.connection_name ? `${report.connection_name} ` : "";
+}
+
 function head(seen, sentence, choose) {
   const { report, task, ref } = seen;
   const result = report?.result ?? null;
   const facts = [
     ["Task", state(task.state)],
     ["Run", ref && h("code", {}, String(ref.run_id))],
-    ["Connection", ref && [h("code", {}, String(ref.connection_id)), ref.kind ? ` (${ref.kind})` : ""]],
+    ["Connection", ref && [named(report), h("code", {}, String(ref.connection_id)), ref.kind ? ` (${ref.kind})` : ""]],
     ["Started", report?.started && moment(report.started)],
     ["Ended", report?.ended && moment(report.ended)],
     ["Duration", report?.duration != null && duration(report.duration)],

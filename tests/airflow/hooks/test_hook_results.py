@@ -56,6 +56,7 @@ METHODS: dict[str, Callable[[ITwinHook, str], Any]] = {
     "wait_async": lambda hook, run_id: asyncio.run(hook.wait_async(WaitSpec("storage", NIGHT, run_id))).run,  # type: ignore[arg-type]
     "poll_once": lambda hook, run_id: hook.poll_once(WaitSpec("storage", NIGHT, run_id)).end is WaitEnd.FINISHED,  # type: ignore[arg-type]
     "file_names": names,
+    "known_connection": lambda hook, run_id: hook.known_connection(NIGHT, "storage") is not None,  # type: ignore[arg-type]
     "addresses": lambda hook, run_id: hook.addresses(RunRef("storage", NIGHT, run_id)).connection,  # type: ignore[arg-type]
     "test_connection": lambda hook, run_id: hook.test_connection()[0],
     "with_client": lambda hook, run_id: hook.with_client(lambda client: client.describe_connection(NIGHT)),

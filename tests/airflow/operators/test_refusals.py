@@ -15,6 +15,7 @@ from tests.airflow.operators.run_operators import (
     DEFERRED,
     LEAVING,
     operator,
+    rendered,
     run_ids,
     runs,
 )
@@ -118,7 +119,7 @@ def test_an_error_that_no_retry_fixes_is_permanent(
 ) -> None:
     if prepare is not None:
         prepare(emulator, connection)
-    outcome = run_task(operator(retries=3, **arguments, **mode))
+    outcome = run_task(rendered(operator(retries=3, **mode), **arguments))
     assert outcome.state == "failed"
     assert isinstance(outcome.error, ITwinPermanentError)
     assert isinstance(outcome.error, AirflowFailException)

@@ -12,6 +12,7 @@ from airflow_provider_itwin.exceptions import (
     ITwinRunFailedError,
 )
 from tests.airflow.operators.run_operators import (
+    LEAVING,
     NIGHT,
     WAITING,
     operator,
@@ -176,9 +177,9 @@ def test_a_connection_with_user_authentication_logs_a_warning(
     emulator: Emulator, run_task: RunTask, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     emulator.add_connection(connection_id="personal", authentication_type="User")
-    assert run_task(operator(connection_id="personal")).state == "success"
+    assert run_task(operator(connection_id="personal", **LEAVING)).state == "success"
     assert "UserNotAuthenticated" in capsys.readouterr().out + caplog.text
     caplog.clear()
     emulator.finish_run("personal")
-    assert run_task(operator(connection_id="personal", preflight=False)).state == "success"
+    assert run_task(operator(connection_id="personal", preflight=False, **LEAVING)).state == "success"
     assert "UserNotAuthenticated" not in capsys.readouterr().out + caplog.text

@@ -16,6 +16,7 @@ from airflow_provider_itwin.operators.itwin import (
     ITwinRunStorageConnectionOperator,
 )
 from airflow_provider_itwin.sensors.itwin import ITwinExportConnectionRunSensor, ITwinManifestConnectionRunSensor
+from tests.airflow.operators.run_operators import rendered
 from tests.airflow.single_task import Outcome
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def test_runs_of_all_kinds_of_one_imodel_queue(emulator: Emulator, run_task: Run
 def test_a_body_that_is_not_an_object_is_rejected_before_any_request(
     emulator: Emulator, run_task: RunTask, body: Any
 ) -> None:
-    outcome = run_task(manifest_run(body=body))
+    outcome = run_task(rendered(manifest_run(body={}), body=body))
     assert isinstance(outcome.error, ITwinPermanentError)
     assert "body must be a mapping" in outcome.text
     assert emulator.runs(MANIFEST) == []
@@ -399,7 +400,7 @@ def test_reads_no_more_pages_than_it_needs(
 
 @pytest.mark.parametrize("connection_id", ["", "None", None, "a/b"])
 def test_lists_nothing_for_an_invalid_id(emulator: Emulator, run_task: RunTask, connection_id: Any) -> None:
-    outcome = run_task(list_files(connection_id=connection_id))
+    outcome = run_task(rendered(list_files(), connection_id=connection_id))
     assert isinstance(outcome.error, ITwinPermanentError)
     assert not emulator.request_log
 

@@ -32,5 +32,17 @@ only_3_3 = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="only the triggerer
 
 
 def sensor(**arguments: Any) -> ITwinStorageConnectionRunSensor:
+    """
+    Return a sensor.
+
+    Values in ``rendered`` appear only when the task is rendered: a DAG file with them is refused.
+    """
+    rendered: dict[str, Any] = arguments.pop("rendered", {})
     given: dict[str, Any] = {"task_id": "wait", "connection_id": NIGHT, "timeout": 7200} | arguments
-    return ITwinStorageConnectionRunSensor(**given)
+    task = ITwinStorageConnectionRunSensor(**given)
+    for name, value in rendered.items():
+        setattr(task, name, value)
+        if task.start_trigger_args is not None:
+            trigger_kwargs: Any = task.start_trigger_args.trigger_kwargs
+            (trigger_kwargs if name in trigger_kwargs else trigger_kwargs["spec"])[name] = value
+    return task

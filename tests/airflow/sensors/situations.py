@@ -64,6 +64,10 @@ def with_arguments(**arguments: Any) -> Callable[..., dict[str, Any]]:
     return happens
 
 
+def with_rendered(**rendered: Any) -> Callable[..., dict[str, Any]]:
+    return with_arguments(rendered=rendered)
+
+
 def with_connection(**fields: Any) -> Callable[..., dict[str, Any]]:
     def happens(emulator: Emulator, connection: Callable[..., None]) -> dict[str, Any]:
         host = {"host": emulator.url, "login": emulator.client_id, "password": emulator.client_secret}
@@ -106,13 +110,13 @@ SITUATIONS = {
     "no credentials": Situation(with_connection(login=None), *PERMANENT),
     "plain http": Situation(with_connection(host="http://api.bentley.com"), *PERMANENT),
     "bad extra": Situation(with_connection(extra={"verify": 1.5}), *PERMANENT),
-    "run id None": Situation(with_arguments(run_id="None"), *PERMANENT),
-    "run id empty": Situation(with_arguments(run_id=""), *PERMANENT),
-    "run id a link": Situation(with_arguments(run_id="runs/a"), *PERMANENT),
-    "connection id None": Situation(with_arguments(connection_id=None), *PERMANENT),
-    "connection id a path": Situation(with_arguments(connection_id="a/b"), *PERMANENT),
-    "started_after not a time": Situation(with_arguments(run_id=None, started_after="yesterday"), *PERMANENT),
-    "started_after empty": Situation(with_arguments(run_id=None, started_after=""), *PERMANENT),
+    "run id None": Situation(with_rendered(run_id="None"), *PERMANENT),
+    "run id empty": Situation(with_rendered(run_id=""), *PERMANENT),
+    "run id a link": Situation(with_rendered(run_id="runs/a"), *PERMANENT),
+    "connection id None": Situation(with_rendered(connection_id=None), *PERMANENT),
+    "connection id a path": Situation(with_rendered(connection_id="a/b"), *PERMANENT),
+    "started_after not a time": Situation(with_rendered(run_id=None, started_after="yesterday"), *PERMANENT),
+    "started_after empty": Situation(with_rendered(run_id=None, started_after=""), *PERMANENT),
     "503": Situation(failure(status=503), *TEMPORARY),
     "503 in the middle": Situation(failure(status=503, after=5), *TEMPORARY),
     "429": Situation(failure(status=429, headers={"Retry-After": "30"}), *TEMPORARY),

@@ -136,9 +136,21 @@ def test_a_new_run_may_return_404_at_first(emulator: Emulator, run_task: RunTask
 
 
 @EACH_MODE
-def test_an_unknown_run_fails_the_sensor_after_a_minute(
+def test_an_unknown_run_fails_the_sensor_in_seconds(
     emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any]
 ) -> None:
+    outcome = run_task(sensor(run_id="no-such-run", poll_interval=7, **mode))
+    assert isinstance(outcome.error, ITwinPermanentError)
+    assert "404" in outcome.text
+    assert "has 0 runs, and none with this id" in outcome.text
+    assert 5 <= clock.elapsed < 20
+
+
+@EACH_MODE
+def test_an_unknown_run_fails_the_sensor_after_a_minute_if_the_runs_cannot_be_listed(
+    emulator: Emulator, run_task: RunTask, clock: FakeClock, mode: dict[str, Any]
+) -> None:
+    emulator.fail("get-storage-connection-runs", None, 503)
     outcome = run_task(sensor(run_id="no-such-run", poll_interval=7, **mode))
     assert isinstance(outcome.error, ITwinPermanentError)
     assert "404" in outcome.text

@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
 )
 
-from tests.airflow.sensors.run_sensors import DAWN, EACH_MODE, NIGHT, sensor
+from tests.airflow.sensors.run_sensors import EACH_MODE, NIGHT, sensor
 from tests.airflow.single_task import Outcome
 
 if TYPE_CHECKING:
@@ -83,15 +83,3 @@ def test_started_after_accepts_every_time_format(
     outcome = run_task(sensor(started_after=before, **mode))
     assert (outcome.state, outcome.value["ref"]["run_id"]) == ("success", run_id)
     assert run_task(sensor(started_after=after, timeout=120, **mode)).state == "failed"
-
-
-@EACH_MODE
-def test_run_id_takes_precedence_over_started_after(
-    emulator: Emulator, run_task: RunTask, mode: dict[str, Any]
-) -> None:
-    first = emulator.start_run(NIGHT)
-    emulator.finish_run(NIGHT)
-    emulator.start_run(NIGHT)
-    emulator.finish_run(NIGHT, result="Error")
-    outcome = run_task(sensor(run_id=first, started_after=DAWN, **mode))
-    assert (outcome.state, outcome.value["ref"]["run_id"]) == ("success", first)

@@ -70,6 +70,7 @@ SPEC: dict[str, Any] = {
     "outage_tolerance": 600.0,
     "queued": True,
     "seen": True,
+    "is_known": True,
     "not_before": 1_790_000_010.0,
 }
 NEWEST = {"run_id": None, "started_after": "2026-01-01T00:00:00+00:00", "poll_interval": None, "deadline": None}

@@ -207,7 +207,8 @@ def test_the_reason_for_no_answer_is_told() -> None:
 
     assert str(raised) == (
         "get-storage-connection-run got no complete response: ConnectTimeout: no route. Request: GET "
-        "https://api.bentley.com/synchronization/imodels/storageconnections/c1/runs/r1."
+        "https://api.bentley.com/synchronization/imodels/storageconnections/c1/runs/r1. If this lasts, check host in the Airflow "
+        "connection: timeout."
     )
 
 

@@ -98,6 +98,8 @@ def test_an_empty_run() -> None:
 
     assert report.as_dict() == {
         "ref": {"kind": "storage", "connection_id": "c1", "run_id": "r1"},
+        "connection_name": None,
+        "imodel_id": None,
         "state": None,
         "result": None,
         "phase": None,

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from airflow_provider_itwin.api.models.moments import read_moment
 from airflow_provider_itwin.api.models.resources import (
     Connection,
     ConnectionEnvelope,
@@ -31,7 +32,6 @@ from airflow_provider_itwin.api.models.resources import (
     TaskDetails,
     TaskError,
     decoded,
-    read_moment,
 )
 from tests.api.responses import DATA
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_itwin.api.errors import ITwinProtocolError
 from airflow_provider_itwin.api.models import resources
+from airflow_provider_itwin.api.models.moments import read_moment
 from airflow_provider_itwin.api.models.resources import (
     ConnectionEnvelope,
     ConnectionPage,
@@ -22,7 +23,6 @@ from airflow_provider_itwin.api.models.resources import (
     RunSummaryEnvelope,
     SourceFilePage,
     decoded,
-    read_moment,
 )
 from tests.api.responses import DATA
 

@@ -28,7 +28,7 @@ KIND = ConnectionKind.STORAGE
 DATE = "Mon, 21 Sep 2026 14:13:20 GMT"
 ASKED = datetime(2026, 9, 21, 14, 13, 20, tzinfo=UTC)
 OLD, NEW = RunRef(KIND, "c1", "old"), RunRef(KIND, "c1", "new")
-BASELINE = Baseline(OLD, ASKED, names_last_run=True)
+BASELINE = Baseline(OLD, ASKED, connection_name="30", names_last_run=True)
 IN_DOUBT = StartAttempt(BASELINE, in_doubt=True)
 RESTORED = StartAttempt(BASELINE, is_restored=True)
 ROOTS = {ConnectionKind.STORAGE: STORAGE, ConnectionKind.MANIFEST: MANIFEST, ConnectionKind.EXPORT: EXPORT}
@@ -53,7 +53,9 @@ def test_the_baseline_is_the_last_run_and_the_time_of_the_service(kind: Connecti
 
     result = start(script, kind=kind)
 
-    assert result.attempt.baseline == Baseline(RunRef(kind, "c1", "old"), ASKED, names_last_run=True)
+    assert result.attempt.baseline == Baseline(
+        RunRef(kind, "c1", "old"), ASKED, connection_name="30", names_last_run=True
+    )
     assert script.lines[0] == f"GET {root}/c1"
 
 
@@ -137,7 +139,9 @@ def test_an_active_run_is_fresh_if_it_began_since_and_does_the_same(
     if body is not None:
         # In doubt, the run of the earlier request is searched; otherwise a new baseline is taken.
         script.answers.insert(0, connection("old", root=root))
-    attempt = StartAttempt(Baseline(RunRef(kind, "c1", "old"), ASKED, names_last_run=True), in_doubt)
+    attempt = StartAttempt(
+        Baseline(RunRef(kind, "c1", "old"), ASKED, connection_name="30", names_last_run=True), in_doubt
+    )
 
     result = start(script, attempt, kind, body)
 
