@@ -1,7 +1,7 @@
 # "make" alone lists the targets.
 
 .POSIX:
-.PHONY: help demo airflow bench lint test test-distributed test-2.11 test-3.0 test-3.1 test-3.2 test-lowest test-matrix dist release-check docs \
+.PHONY: help demo airflow bench lint test test-distributed test-2.11 test-3.0 test-3.1 test-3.2 test-lowest test-matrix dist release-check release-files docs \
     soak venv venv-2.11 venv-3.0 venv-3.1 venv-3.2 venv-lowest venv-bench lock clean distclean
 
 PYTHON_3_3 = .venv/bin/python
@@ -80,11 +80,12 @@ venv-lowest: .venv-lowest/.installed ## create the environment with the oldest s
 	sh scripts/venv.sh .venv-lowest requirements/lowest.txt 12
 	touch $@
 
-lint: venv ## check style, formatting, types and import rules
+lint: venv ## check style, formatting, types, import rules and .github
 	$(PYTHON_3_3) -m ruff check
 	$(PYTHON_3_3) -m ruff format --check
 	$(PYTHON_3_3) -m mypy
 	.venv/bin/lint-imports
+	PATH="$$PWD/.venv/bin:$$PATH" sh scripts/lint_github.sh
 
 test: venv ## run all tests on Airflow 3.3
 	AIRFLOW_HOME="$$PWD/.airflow/$(TEST_HOME)" $(PYTHON_3_3) -m pytest $(PYTEST_ARGS)
@@ -126,6 +127,9 @@ dist: venv ## build the package in dist/ (reproducible for each commit)
 release-check: venv ## check that tag, version and changelog of this commit agree
 	@$(PYTHON_3_3) -m scripts.release
 
+release-files: dist ## build the package, and write bills of materials, checksums and notes to release/
+	$(PYTHON_3_3) -m scripts.release_files
+
 docs: venv ## build the documentation site in site/
 	NO_MKDOCS_2_WARNING=1 $(PYTHON_3_3) -m mkdocs build --strict --quiet
 	@echo "Open site/index.html in a browser."
@@ -146,7 +150,7 @@ lock: venv ## update the pinned dependencies in requirements/*.txt
 	PATH="$$PWD/.venv/bin:$$PATH" sh requirements/lock.sh
 
 clean: ## remove all generated files except the environments
-	rm -rf .airflow build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .airflow build dist release site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find airflow_provider_itwin benchmarks emulator example_dags scripts tests -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## also remove the environments

@@ -37,6 +37,10 @@ echo 'apache-airflow==2.11.2' | compile airflow-2.11 --extra dev
 # The oldest supported version of every direct dependency.
 python3 requirements/lowest.py | compile lowest --extra dev
 
+# The tool that writes the bills of materials of a release. It is no dependency of the project.
+echo 'cyclonedx-bom' | uv pip compile --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate --upgrade \
+    --quiet - -o requirements/sbom.txt
+
 # The benchmark: the newest Airflow, the providers to compare with, and the tools for plots.
 printf '%s\n' apache-airflow==3.3.2 'apache-airflow-providers-databricks>=7.23' 'apache-airflow-providers-dbt-cloud>=4.11' \
     cryptography greenback matplotlib | compile bench
