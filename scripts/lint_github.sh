@@ -7,7 +7,7 @@ folder=${1:-.github}
 check() {
     schema=$1
     shift
-    check-jsonschema --quiet --builtin-schema "$schema" "$@"
+    check-jsonschema --builtin-schema "$schema" "$@"
 }
 
 check vendor.github-workflows "$folder"/workflows/*.yml

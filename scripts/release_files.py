@@ -66,7 +66,7 @@ def checksums(files: Iterable[Path]) -> str:
 
 def notes(changelog: str, version: str) -> str:
     """Return the section of a version in the changelog, without its heading; empty if there is none."""
-    section = re.search(rf"^## {re.escape(version)} \(.+\)\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
+    section = re.search(rf"^## {re.escape(version)} \([^\n]+\)\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
     return section[1].strip() + "\n" if section else ""
 
 
@@ -79,7 +79,7 @@ def main() -> None:
         wheel = wheel_of(distribution, DIST)
         bom = bill_of_materials(wheel, folder / "pyproject.toml")
         (RELEASE / f"{distribution}-{version()}.cdx.json").write_text(bom)
-    (RELEASE / "SHA256SUMS").write_text(checksums([*DIST.iterdir(), *RELEASE.iterdir()]))
+    (RELEASE / "SHA256SUMS").write_text(checksums([*DIST.glob("*.whl"), *DIST.glob("*.tar.gz"), *RELEASE.iterdir()]))
     (RELEASE / "notes.md").write_text(notes((CHECKOUT / "CHANGELOG.md").read_text(), version()))
     sys.stdout.write("".join(f"{file.relative_to(CHECKOUT)}\n" for file in sorted(RELEASE.iterdir())))
 
