@@ -1,4 +1,4 @@
-"""The files of the tab, as the API server serves them."""
+"""The files of tab and page, as the API server serves them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,16 @@ NAMES = (
     "airflow.js",
     "dom.js",
     "follow.js",
+    "mount.js",
+    "overview.js",
+    "overview-page.js",
+    "overview-read.js",
+    "overview-rows.js",
     "page.js",
     "timeline.js",
     "words.js",
     "tab.css",
+    "overview.css",
     "icon.svg",
     "icon-dark.svg",
 )
@@ -36,7 +42,7 @@ HEADERS = {
 
 
 class TabFiles(StaticFiles):
-    """Serves the files of the tab, and nothing else. The files are public: they contain no data."""
+    """Serves the files of tab and page, and nothing else. The files are public: they contain no data."""
 
     def __init__(self) -> None:
         missing = [name for name in NAMES if not (FOLDER / name).is_file()]

@@ -147,7 +147,7 @@ def test_a_broken_tab_is_left_out_and_logged_once(tmp_path: Path, faults: dict[s
     assert found["answers"], "the API server and the execution API respond"
     assert (found["tabs"], found["files"]) == ([], []), "no tab without its files"
     [line] = logged
-    assert "The tab iTwin run is not available" in line
+    assert "The tab iTwin run and the page iTwin are not available" in line
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_1_PLUS, reason="Airflow has such tabs since 3.1")
@@ -155,7 +155,7 @@ def test_an_intact_tab_is_registered(tmp_path: Path) -> None:
     found, logged = start(tmp_path, {}, "api")
 
     assert found["answers"]
-    assert found["tabs"] == ["iTwin run"]
+    assert found["tabs"] == ["iTwin run", "iTwin"]
     assert found["files"] == ["/itwin-run"]
     assert logged == []
 
@@ -163,7 +163,7 @@ def test_an_intact_tab_is_registered(tmp_path: Path) -> None:
 class TestTab:
     """The lazy attributes of the plugin class when they fail."""
 
-    @pytest.mark.parametrize("part", ["_files", "_tabs"])
+    @pytest.mark.parametrize("part", ["_files", "_apps"])
     @pytest.mark.parametrize(
         "error", [RuntimeError("x"), ImportError("x"), KeyError("x"), RecursionError(), OSError(13, "x")]
     )
@@ -177,11 +177,11 @@ class TestTab:
             raise error
 
         monkeypatch.setattr(plugin, "_files", lambda: [{"name": "files"}])
-        monkeypatch.setattr(plugin, "_tabs", lambda: [{"name": "tab"}])
+        monkeypatch.setattr(plugin, "_apps", lambda: [{"name": "tab"}])
         monkeypatch.setattr(plugin, part, fail)
-        tab = plugin._Tab()
+        pages = plugin._Pages()
 
-        assert [tab.parts()[first], tab.parts()[1 - first], tab.parts()[first]] == [[], [], []]
+        assert [pages.parts()[first], pages.parts()[1 - first], pages.parts()[first]] == [[], [], []]
         assert [record.levelname for record in caplog.records] == ["ERROR"]
 
     def test_each_file_of_the_tab_is_checked(self) -> None:

@@ -1,9 +1,9 @@
-"""The tab *iTwin run* in a browser page, with the requests and the errors of the page."""
+"""The tab *iTwin run* and the page *iTwin* in a browser page, with the requests and the errors of the page."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from playwright.sync_api import expect
 
@@ -15,8 +15,10 @@ TIMEOUT = 60_000.0
 
 
 @dataclass
-class RunTab:
-    """The tab of one task instance."""
+class _PluginPage:
+    """A page of this package in Airflow."""
+
+    test_id: ClassVar[str]
 
     page: Page
     url: str
@@ -29,6 +31,21 @@ class RunTab:
         self.page.on("console", self._note_error)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
 
+    @property
+    def content(self) -> Locator:
+        """The content of the page."""
+        return self.page.get_by_test_id(self.test_id).locator(".page")
+
+    def _note_error(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.problems.append(f"{message.text} ({message.location.get('url')})")
+
+
+class RunTab(_PluginPage):
+    """The tab of one task instance."""
+
+    test_id = "itwin-run"
+
     def open(
         self, dag_id: str, run_id: str, task_id: str = "synchronize", *, map_index: int = -1, query: str = ""
     ) -> Locator:
@@ -39,15 +56,26 @@ class RunTab:
         return self.content
 
     @property
-    def content(self) -> Locator:
-        """The content of the tab."""
-        return self.page.get_by_test_id("itwin-run").locator(".page")
-
-    @property
     def title(self) -> Locator:
         """The heading of the tab."""
         return self.content.locator("h2")
 
-    def _note_error(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self.problems.append(f"{message.text} ({message.location.get('url')})")
+
+class Overview(_PluginPage):
+    """The page in Airflow's navigation."""
+
+    test_id = "itwin-overview"
+
+    def open(self, query: str = "") -> Locator:
+        """Open the page by its URL; return its content."""
+        self.page.goto(f"{self.url}/plugin/itwin{query}", timeout=TIMEOUT)
+        return self.content
+
+    def wait_until_complete(self) -> None:
+        """Wait until everything is read: the page then reports a summary to screen readers."""
+        expect(self.content.get_by_role("status")).not_to_be_empty()
+        expect(self.content.get_by_text("Reading", exact=False)).to_have_count(0)
+
+    def row(self, connection: str) -> Locator:
+        """Return the row of the latest task of a connection."""
+        return self.content.locator("tr:not(.earlier)").filter(has=self.page.get_by_role("rowheader", name=connection))

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 PICTURES = Path(__file__).parents[2] / "docs" / "images"
 
 
-def take_screenshot(page: Page, name: str, height: int = 1300) -> None:
+def take_screenshot(page: Page, name: str, height: int = 1300, width: int = 1280) -> None:
     """Save a screenshot of a page in a tall window to the pictures of the documentation."""
     if "ITWIN_PICTURES" in os.environ:
-        page.set_viewport_size({"width": 1280, "height": height})
+        page.set_viewport_size({"width": width, "height": height})
         # Airflow redraws its grid.
         page.wait_for_timeout(2000)
         page.screenshot(path=PICTURES / f"{name}.png", animations="disabled")

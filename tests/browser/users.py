@@ -1,4 +1,4 @@
-"""The users of the browser tests: an admin, a viewer, and a user who may read DAGs but no task instances."""
+"""The users of the browser tests: an admin, a viewer, one who may read no task instances, and two who may read one DAG."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleA
 if TYPE_CHECKING:
     from pathlib import Path
 
-ROLES = {"ada": "admin", "vera": "viewer", "nora": "viewer"}
-"""Role by user; the auth manager below denies nora the task instances."""
+ROLES = {"ada": "admin", "vera": "viewer", "nora": "viewer", "nina": "viewer", "mona": "viewer"}
+"""Role by user; the auth manager below denies nora the task instances, and nina and mona all DAGs but one."""
 
-ADMIN, VIEWER, RESTRICTED = ROLES
+ADMIN, VIEWER, RESTRICTED, NIGHT_READER, MANY_READER = ROLES
+
+_ONLY_DAG = {NIGHT_READER: "browser_night", MANY_READER: "browser_many"}
 
 _DENIED = {DagAccessEntity.TASK_INSTANCE, DagAccessEntity.TASK_LOGS, DagAccessEntity.XCOM}
 
@@ -37,10 +39,13 @@ def environment_of_users(home: Path) -> dict[str, str]:
 
 
 class UsersAuthManager(SimpleAuthManager):
-    """The simple auth manager, with a user who has fewer permissions than any role."""
+    """The simple auth manager, with users who have fewer permissions than any role."""
 
-    def is_authorized_dag(self, *, user: Any, access_entity: Any = None, **details: Any) -> bool:
-        """Deny one user the task instances, their logs and their XComs."""
+    def is_authorized_dag(self, *, user: Any, access_entity: Any = None, details: Any = None, **others: Any) -> bool:
+        """Deny one user the task instances, their logs and their XComs, and others all DAGs but one."""
         if user.get_name() == RESTRICTED and access_entity in _DENIED:
             return False
-        return super().is_authorized_dag(user=user, access_entity=access_entity, **details)
+        dag_id = details.id if details else None
+        if dag_id is not None and dag_id != _ONLY_DAG.get(user.get_name(), dag_id):
+            return False
+        return super().is_authorized_dag(user=user, access_entity=access_entity, details=details, **others)

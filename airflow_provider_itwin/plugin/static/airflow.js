@@ -1,6 +1,6 @@
-// Reads a task instance from Airflow's REST API, with the permissions of the user. No other service is called.
+// Reads task instances from Airflow's REST API, with the permissions of the user. No other service is called.
 
-export const ITWIN_TASK = /^ITwin/;
+const ITWIN_TASK = /^ITwin/;
 const OVER = new Set(["success", "failed", "skipped", "upstream_failed", "removed"]);
 const NOT_BEGUN = new Set([null, "none", "scheduled", "queued", "restarting", "upstream_failed", "removed"]);
 // run_ref and run_report, listed first: a request for a missing XCom would log an error in the browser's console.
@@ -76,7 +76,7 @@ function isRef(value) {
 }
 
 /** The object in an XCom; null if there is none, or the REST API cannot read it. */
-function valueOf(entry) {
+export function valueOf(entry) {
   let value = entry?.value;
   try {
     for (let times = 0; typeof value === "string" && times < 2; times += 1) {
@@ -107,7 +107,7 @@ function parseLog(content) {
 }
 
 /** Undefined instead of an error: a missing permission for one part must not hide the others. */
-async function leniently(answer) {
+export async function leniently(answer) {
   try {
     return await answer;
   } catch (error) {
@@ -118,12 +118,13 @@ async function leniently(answer) {
   }
 }
 
-const path = (...parts) => parts.map((part) => encodeURIComponent(part)).join("/");
+export const path = (...parts) => parts.map((part) => encodeURIComponent(part)).join("/");
 
-async function ask(resource, query, signal) {
+/** Send a GET request; null if there is no such resource. A query value can be an array. */
+export async function ask(resource, query, signal) {
   const address = new URL(`api/v2/${resource}`, document.baseURI);
   for (const [name, value] of Object.entries(query)) {
-    address.searchParams.set(name, value);
+    [value].flat().forEach((one) => address.searchParams.append(name, one));
   }
   const headers = { Accept: "application/json" };
   // Airflow 3.1.0 has the token here; later versions have it in a cookie.

@@ -1,7 +1,7 @@
 // Polls a task instance until its state is final, and draws changes.
 
 import { Refusal, isOver, readTask } from "./airflow.js";
-import { h } from "./dom.js";
+import { h, redraw } from "./dom.js";
 import { sentenceOf, show } from "./page.js";
 import { elapsed } from "./words.js";
 
@@ -69,13 +69,9 @@ export function follow(page, place) {
     const now = JSON.stringify(seen);
     if (now !== drawn) {
       drawn = now;
-      // Keep open details open, and keep the focus.
+      // Keep open details open.
       const open = new Set([...body.querySelectorAll("details[open]")].map((one) => one.id));
-      const focused = body.getRootNode().activeElement?.id;
-      body.replaceChildren(...show(seen, choose, open));
-      if (focused) {
-        body.querySelector(`#${CSS.escape(focused)}`)?.focus();
-      }
+      redraw(body, show(seen, choose, open));
       voice.textContent = sentenceOf(seen);
     }
     for (const one of body.querySelectorAll("[data-since]")) {

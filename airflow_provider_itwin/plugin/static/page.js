@@ -1,9 +1,9 @@
 // The page: the report of a run, or the state of the wait for it.
 
 import { isOver } from "./airflow.js";
-import { h, link } from "./dom.js";
+import { badge, h, link, state } from "./dom.js";
 import { timeline } from "./timeline.js";
-import { count, duration, grouped, moment, signOf, toneOf, toneOfState } from "./words.js";
+import { count, duration, grouped, moment, toneOf } from "./words.js";
 
 /** One sentence about the task: for screen readers, and if there is nothing to draw. */
 export function sentenceOf(seen) {
@@ -129,15 +129,6 @@ function tries({ number, tries: latest }, choose) {
     { id: "try", "aria-label": "Attempt", onchange: (event) => choose(Number(event.target.value)) },
     numbers_.map((one) => h("option", { value: one, selected: one === number }, `${one} of ${latest}`)),
   );
-}
-
-function badge(result, tone = toneOf(result)) {
-  return h("span", { class: "badge", "data-tone": tone }, h("span", { "aria-hidden": "true" }, signOf(tone)), ` ${result}`);
-}
-
-function state(name) {
-  const tone = toneOfState(name);
-  return h("span", { class: "state", "data-tone": tone }, String(name ?? "not started").replaceAll("_", " "));
 }
 
 function ownError({ error }) {

@@ -43,12 +43,11 @@ export function elapsed(moment) {
 }
 
 /** A moment in the time zone that the user has chosen in Airflow. */
-export function moment(text) {
+export function moment(text, style = { dateStyle: "medium", timeStyle: "long" }) {
   const date = new Date(text ?? "");
   if (Number.isNaN(date.getTime())) {
     return "–";
   }
-  const style = { dateStyle: "medium", timeStyle: "long" };
   try {
     return date.toLocaleString("en-GB", { ...style, timeZone: chosenZone() });
   } catch {
@@ -56,6 +55,7 @@ export function moment(text) {
   }
 }
 
+export const brief = (text) => moment(text, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 export const clock = (text) => moment(text).match(/\d+:\d+:\d+/)?.[0] ?? "";
 
 function chosenZone() {

@@ -1,24 +1,29 @@
-"""The tab *iTwin run*: registered if Airflow supports it, cheap to load, and safe to serve."""
+"""The tab *iTwin run* and the page *iTwin*: registered if Airflow supports them, cheap to load, and safe to serve."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
 import subprocess
 import sys
+import zlib
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import BaseOperator
 
 import airflow_provider_itwin
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_1_PLUS
 
 FOLDER = Path(airflow_provider_itwin.__file__).parent / "plugin" / "static"
-LARGEST = 40 * 1024
+LARGEST = 66 * 1024
+LARGEST_ZIPPED = 26 * 1024
 
 since_3_1 = pytest.mark.skipif(not AIRFLOW_V_3_1_PLUS, reason="Airflow has such tabs since 3.1")
 
@@ -87,16 +92,18 @@ def test_loading_the_plugin_needs_no_web_framework(loaded: LoadedPlugins) -> Non
 
 
 @since_3_1
-def test_the_tab_has_a_url_relative_to_airflow(loaded: LoadedPlugins) -> None:
+def test_tab_and_page_have_a_url_relative_to_airflow(loaded: LoadedPlugins) -> None:
     (plugin,) = loaded.ours
-    (tab,) = plugin["react_apps"]
+    tab, page = plugin["react_apps"]
 
-    assert tab["destination"] == "task_instance"
-    assert tab["bundle_url"] == "/of/us/itwin-run/tab.js"
+    assert (tab["destination"], tab["bundle_url"]) == ("task_instance", "/of/us/itwin-run/tab.js")
+    assert (page["destination"], page["bundle_url"]) == ("nav", "/of/us/itwin-run/overview.js")
+    assert tab["url_route"] != page["url_route"], "Airflow drops the second app with the same route"
     (files,) = plugin["fastapi_apps"]
     assert files["url_prefix"] == "/itwin-run"
-    for address in (tab["bundle_url"], tab["icon"], tab["icon_dark_mode"]):
-        assert (FOLDER / address.rsplit("/", 1)[1]).is_file()
+    for app in (tab, page):
+        for address in (app["bundle_url"], app["icon"], app["icon_dark_mode"]):
+            assert (FOLDER / address.rsplit("/", 1)[1]).is_file()
 
 
 @since_3_1
@@ -141,7 +148,25 @@ class TestFiles:
 
 
 def test_the_files_are_small() -> None:
-    assert sum(file.stat().st_size for file in FOLDER.iterdir()) < LARGEST
+    contents = [file.read_bytes() for file in FOLDER.iterdir()]
+
+    assert sum(map(len, contents)) < LARGEST
+    assert sum(len(zlib.compress(content, 9)) for content in contents) < LARGEST_ZIPPED
+
+
+def test_the_page_lists_every_operator_and_sensor() -> None:
+    code = (FOLDER / "overview-read.js").read_text()
+    listed = re.search(r"OPERATORS = \[(.*?)\]", code, re.DOTALL)
+    assert listed is not None
+
+    modules = ("airflow_provider_itwin.operators.itwin", "airflow_provider_itwin.sensors.itwin")
+    classes = {
+        name
+        for module in modules
+        for name, one in vars(import_module(module)).items()
+        if inspect.isclass(one) and issubclass(one, BaseOperator) and one.__module__ == module
+    }
+    assert set(re.findall(r'"(\w+)"', listed[1])) == classes
 
 
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.js")), ids=lambda file: file.name)
