@@ -334,9 +334,8 @@ class ITwinRunOperator(CheckedParameters, RunTask, BaseOperator):
 
     def _publish_ref(self, context: Any, state: TaskState, ref: RunRef) -> None:
         self._run_ref = ref
+        context["ti"].xcom_push(key=REF_KEY, value=ref.as_dict())
         known = state.attempt.baseline
-        imodel = {"imodel_id": known.imodel_id} if known and known.imodel_id else {}
-        context["ti"].xcom_push(key=REF_KEY, value={**ref.as_dict(), **imodel})
         self._write_links(
             context,
             ref,

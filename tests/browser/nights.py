@@ -11,7 +11,7 @@ from .stored_tasks import StoredRun, StoredTask
 HOUR = 3600.0
 DAY = 24 * HOUR
 
-NIGHT, MANY = "browser_night", "browser_many"
+NIGHT, MANY = "nightly_sync", "weekly_sync"
 HARBOR = "7dbd531d-6967-47b2-8945-a722a437ad7a"
 METRO = "c0ffee00-1111-4222-8333-944445555666"
 
@@ -25,13 +25,15 @@ def xcoms(
 ) -> dict[str, Any]:
     """Return what a run operator stores; without a result, its run has not finished."""
     ref = {"kind": "storage", "connection_id": connection, "run_id": f"run-{int(began)}"}
-    stored: dict[str, Any] = {"run_ref": {**ref, "imodel_id": imodel}}
+    stored: dict[str, Any] = {"run_ref": ref}
     if result:
         tasks = [
             {"file_id": f"id-of-{name}", "file_name": name, "connector": "REVIT", "result": "Error"} for name in failing
         ]
         stored["run_report"] = {
             "ref": ref,
+            "connection_name": connection.replace("-", " ").capitalize(),
+            "imodel_id": imodel,
             "result": result,
             "state": "Completed",
             "started": datetime.fromtimestamp(began, UTC).isoformat(),

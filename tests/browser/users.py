@@ -16,7 +16,7 @@ ROLES = {"ada": "admin", "vera": "viewer", "nora": "viewer", "nina": "viewer", "
 
 ADMIN, VIEWER, RESTRICTED, NIGHT_READER, MANY_READER = ROLES
 
-_ONLY_DAG = {NIGHT_READER: "browser_night", MANY_READER: "browser_many"}
+_ONLY_DAG = {NIGHT_READER: "nightly_sync", MANY_READER: "weekly_sync"}
 
 _DENIED = {DagAccessEntity.TASK_INSTANCE, DagAccessEntity.TASK_LOGS, DagAccessEntity.XCOM}
 

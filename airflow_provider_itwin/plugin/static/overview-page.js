@@ -2,7 +2,7 @@
 
 import { badge, h, state } from "./dom.js";
 import { isProblem } from "./overview-rows.js";
-import { brief, count, duration, grouped, signOf, toneOfState } from "./words.js";
+import { brief, count, duration, grouped, signOf, toneOf, toneOfState } from "./words.js";
 
 const PERIODS = { day: "Last 24 hours", week: "Last 7 days" };
 const COLUMNS = ["Connection", "Result", "Task", "Duration", "Queue", "Failing files", "Earlier"];
@@ -122,7 +122,10 @@ function groupName(imodel, rows, { details, busy }) {
 }
 
 const idOf = (kind, id) => `${kind}-${String(id).replaceAll(/[^\w-]/g, "_")}`;
-const cell = (place, ...content) => h("td", { role: "cell", "data-label": COLUMNS[place] }, h("div", {}, ...content));
+const NOTHING = "–";
+// Cards leave out what is empty.
+const cell = (place, ...content) =>
+  h("td", { role: "cell", "data-label": COLUMNS[place], "data-empty": content[0] === NOTHING && !content[1] }, h("div", {}, ...content));
 
 function line(row, view, accounts, toggle) {
   const { latest, report } = row;
@@ -135,13 +138,14 @@ function line(row, view, accounts, toggle) {
       h(
         "div",
         {},
+        row.name && h("strong", { class: "more" }, row.name),
         row.connection ? h("code", {}, row.connection) : h("span", { class: "quiet" }, "not known yet"),
         h("span", { class: "quiet more" }, [row.kind, accounts && row.account].filter(Boolean).join(" · ")),
       ),
     ),
-    cell(1, report?.result ? badge(report.result) : state(latest.state), report?.result && h("span", { class: "more" }, state(latest.state))),
+    cell(1, ...resultOf(latest, report?.result)),
     cell(2, taskLink(latest), h("span", { class: "quiet more" }, timeOf(latest))),
-    cell(3, row.took === null ? "–" : duration(row.took), usualOf(row)),
+    cell(3, row.took === null ? NOTHING : duration(row.took), usualOf(row)),
     cell(4, queueOf(row.queue)),
     cell(5, filesOf(row)),
     cell(6, earlierOf(row, view, toggle)),
@@ -155,9 +159,15 @@ function earlierLine(task) {
     h("td", { role: "cell", class: "blank" }),
     cell(1, state(task.state)),
     cell(2, taskLink(task), h("span", { class: "quiet more" }, timeOf(task))),
-    cell(3, task.duration === null ? "–" : duration(task.duration)),
+    cell(3, task.duration === null ? NOTHING : duration(task.duration)),
     h("td", { role: "cell", class: "blank", colspan: 3 }),
   );
+}
+
+/** The result of the run, and the state of the task if it is another one. */
+function resultOf({ state: name }, result) {
+  const isSame = result && toneOf(result) === toneOfState(name);
+  return [result && badge(result), !isSame && h("span", { class: result ? "more" : null }, state(name))];
 }
 
 /** A link to the tab of a task instance. */
@@ -186,7 +196,7 @@ function usualOf({ usual, took, isLate }) {
 
 function queueOf(queue) {
   if (!queue) {
-    return "–";
+    return NOTHING;
   }
   const time = duration(queue.seconds);
   return { airflow: `${time} in Airflow's queue`, imodel: `${time} behind another run`, before: `${time} before its run` }[queue.place];
@@ -197,7 +207,7 @@ function filesOf({ files, moreFiles, compared, detail }) {
     return h("span", { class: "quiet" }, "no permission for XComs");
   }
   if (!files.length && !moreFiles) {
-    return "–";
+    return NOTHING;
   }
   const again = files.filter((file) => file.before).length;
   const sorted = [...files].sort((one, other) => other.before - one.before);
@@ -216,7 +226,7 @@ function filesOf({ files, moreFiles, compared, detail }) {
 
 function earlierOf({ key, shown }, view, toggle) {
   if (!shown.length) {
-    return "–";
+    return NOTHING;
   }
   const failed = shown.filter((task) => task.state === "failed").length;
   const signs = shown.slice(0, MOST_SIGNS).map((task) => {

@@ -97,17 +97,16 @@ export async function readDetails(task, signal) {
   const read = (key) => (keys.has(key) ? leniently(ask(`${entries}/${key}`, index, signal)) : null);
   const [report, ref, page] = await Promise.all([
     read("run_report"),
-    read("run_ref"),
-    // A sensor stores no reference.
-    keys.has("run_ref") ? null : read("_link_ITwinIModelLink"),
+    keys.has("run_report") ? null : read("run_ref"),
+    read("_link_ITwinIModelLink"),
   ]);
   const found = valueOf(report);
-  const own = valueOf(ref);
   return {
     hidden: listed === undefined || report === undefined,
     report: found,
-    ref: own ?? found?.ref ?? null,
-    imodel: text(own?.imodel_id) ?? imodelOf(page?.value),
+    ref: found?.ref ?? valueOf(ref),
+    name: text(found?.connection_name),
+    imodel: text(found?.imodel_id) ?? imodelOf(page?.value),
   };
 }
 

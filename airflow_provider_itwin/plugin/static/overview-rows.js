@@ -21,15 +21,19 @@ export const hasBegun = (task) => task.started !== null && task.state !== "upstr
 export function rowsOf(tasks, details, since, now) {
   const byKey = new Map();
   const imodels = new Map();
+  const names = new Map();
   for (const [task, place] of placed(tasks, details)) {
     const key = JSON.stringify([task.dagId, task.taskId, ...Object.values(place)]);
     if (!byKey.has(key)) {
       byKey.set(key, { key, ...place, kind: task.kind ?? details.get(task.id)?.ref?.kind ?? null, tasks: [] });
     }
     byKey.get(key).tasks.push(task);
-    const imodel = details.get(task.id)?.imodel;
+    const { imodel, name } = details.get(task.id) ?? {};
     if (imodel) {
       imodels.set(nameOf(place), imodel);
+    }
+    if (name) {
+      names.set(nameOf(place), name);
     }
   }
   const rows = [];
@@ -37,7 +41,8 @@ export function rowsOf(tasks, details, since, now) {
     row.tasks.sort((one, other) => momentOf(other, now) - momentOf(one, now));
     const [latest, ...earlier] = row.tasks;
     if (isUnfinished(latest) || latest.ended >= since) {
-      rows.push(describe({ ...row, latest, earlier, imodel: imodels.get(nameOf(row)) ?? null }, details, since, now));
+      const known = { imodel: imodels.get(nameOf(row)) ?? null, name: names.get(nameOf(row)) ?? null };
+      rows.push(describe({ ...row, latest, earlier, ...known }, details, since, now));
     }
   }
   return rows.sort(

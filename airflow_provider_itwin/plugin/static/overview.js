@@ -13,7 +13,8 @@ const HISTORY = 14 * DAY;
 const ROWS = 50;
 const PAUSE = 150;
 const MOST_AT_ONCE = 4;
-const MOST_DETAILS = 400;
+/** Reports that are read for each row that is shown. */
+const MOST_DETAILS = 8;
 
 /** The tasks of a period, as far as they are read. */
 class Reading {
@@ -72,12 +73,12 @@ class Reading {
     }
   }
 
-  /** Read the details of tasks, a few at a time. */
-  fill(wanted) {
-    for (const task of wanted) {
-      if (this.pending >= MOST_AT_ONCE || this.details.size >= MOST_DETAILS || this.refused) {
-        return;
-      }
+  /** Read the details of tasks, a few at a time, until those of `most` tasks are read. */
+  fill(wanted, most) {
+    this.wanted = wanted;
+    this.most = most;
+    while (this.pending < MOST_AT_ONCE && this.wanted.length && this.details.size < most && !this.refused && !this.broken) {
+      const task = this.wanted.shift();
       this.details.set(task.id, null);
       this.pending += 1;
       this.guard(async () => {
@@ -86,6 +87,7 @@ class Reading {
         } finally {
           this.pending -= 1;
         }
+        this.fill(this.wanted, this.most);
       });
     }
   }
@@ -155,7 +157,7 @@ function begin(page) {
     const rows = listed.slice(0, view.limit);
     redraw(body, show({ view, reading, all, rows, left: listed.length - rows.length }, { choose, toggle, restart, more: () => reading.more() }));
     voice.textContent = reading.busy ? voice.textContent : summaryOf(reading, all);
-    reading.fill(missingDetails(rows, details));
+    reading.fill(missingDetails(rows, details), MOST_DETAILS * view.limit);
   }
 
   restart();

@@ -7,6 +7,6 @@ from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
 
-for name in ("browser_night", "browser_many"):
+for name in ("nightly_sync", "weekly_sync"):
     with DAG(dag_id=name, schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC")):
         ITwinRunStorageConnectionOperator(task_id="synchronize", connection_id="not-used")
