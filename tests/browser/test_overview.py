@@ -202,6 +202,9 @@ def test_stored_text_is_never_markup(overview: Overview) -> None:
 
 def test_a_row_leads_to_the_tab_of_its_task(page: Page, deployment: Deployment) -> None:
     deployment.api.wait_for_dag("browser_runs")
+    # The same task, for another connection.
+    other = deployment.api.trigger("browser_runs", {"connection_id": "demo-second-connection"})
+    deployment.api.wait_for_task("browser_runs", other, "synchronize", "success", seconds=240)
     run_id = deployment.api.trigger("browser_runs", {"connection_id": "demo-failing-connection"})
     deployment.api.wait_for_task("browser_runs", run_id, "synchronize", "failed", seconds=240)
     overview = Overview(page, deployment.api.url)
@@ -211,6 +214,7 @@ def test_a_row_leads_to_the_tab_of_its_task(page: Page, deployment: Deployment) 
     nav.click()
     overview.wait_until_complete()
 
+    expect(overview.row("demo-second-connection")).to_have_count(1)
     row = overview.row("demo-failing-connection")
     expect(row.locator("[data-label='Result']")).to_contain_text("✕ Error")
     expect(row.locator("[data-label='Failing files']")).to_contain_text("3 files")

@@ -61,7 +61,6 @@ async function* pages(query, signal) {
 }
 
 function taskOf(one) {
-  const fields = one.rendered_fields ?? {};
   const seconds = (text) => (text ? Date.parse(text) : null);
   return {
     id: one.id,
@@ -80,16 +79,27 @@ function taskOf(one) {
     started: seconds(one.start_date),
     ended: seconds(one.end_date),
     duration: one.duration,
-    connection: text(fields.connection_id),
-    account: text(fields.itwin_conn_id),
+    ...placeOf(one),
   };
 }
 
+const placeOf = (one) => ({
+  connection: text(one?.rendered_fields?.connection_id),
+  account: text(one?.rendered_fields?.itwin_conn_id),
+});
+
 const text = (value) => (typeof value === "string" && value ? value : null);
+
+const pathOf = (task) => path("dags", task.dagId, "dagRuns", task.runId, "taskInstances", task.taskId);
+
+/** Read the connection of a task; the lists of Airflow 3.1 and 3.2 do not contain it. */
+export async function readPlace(task, signal) {
+  return placeOf(await leniently(ask(`${pathOf(task)}/${task.mapIndex}`, {}, signal)));
+}
 
 /** Read what a task stored about its run: at most four requests. */
 export async function readDetails(task, signal) {
-  const entries = `${path("dags", task.dagId, "dagRuns", task.runId, "taskInstances", task.taskId)}/xcomEntries`;
+  const entries = `${pathOf(task)}/xcomEntries`;
   const index = { map_index: task.mapIndex };
   // Listed first: a request for a missing XCom would log an error in the browser's console.
   const listed = await leniently(ask(entries, { ...index, limit: 100 }, signal));

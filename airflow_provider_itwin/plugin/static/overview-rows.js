@@ -157,11 +157,17 @@ function severityOf({ latest, files, moreFiles, isLate }) {
 /** Whether a person has to look at a row. */
 export const isProblem = (row) => row.severity < 5;
 
-/** Return the task instances whose details are missing for these rows, in the order in which they are needed. */
-export function missingDetails(rows, details) {
+/**
+ * Return what is missing for these rows, in the order in which it is needed.
+ *
+ * Of a task that is not `whole`, only the connection is needed, so that no task is listed with those of another connection.
+ */
+export function missing(rows, details) {
   const own = [];
   const others = [];
-  for (const { latest, earlier, files, imodel } of rows) {
+  const places = [];
+  for (const { latest, earlier, shown, files, imodel } of rows) {
+    places.push(...shown.filter((task) => hasBegun(task) && task.connection === null && !task.asked && !details.has(task.id)));
     const lacks = (task) => hasBegun(task) && !details.has(task.id);
     if (lacks(latest)) {
       own.push(latest);
@@ -171,5 +177,6 @@ export function missingDetails(rows, details) {
       others.push(...earlier.filter(hasBegun).slice(0, 1).filter(lacks));
     }
   }
-  return [...own, ...others];
+  const whole = [...own, ...others].map((task) => ({ task, whole: true }));
+  return [...whole, ...places.map((task) => ({ task, whole: false }))];
 }

@@ -4,8 +4,8 @@ import { Refusal } from "./airflow.js";
 import { h, redraw } from "./dom.js";
 import { component } from "./mount.js";
 import { show, summaryOf } from "./overview-page.js";
-import { LIMITS, MOST_PAGES, lists, readDetails } from "./overview-read.js";
-import { isProblem, missingDetails, rowsOf } from "./overview-rows.js";
+import { LIMITS, MOST_PAGES, lists, readDetails, readPlace } from "./overview-read.js";
+import { isProblem, missing, rowsOf } from "./overview-rows.js";
 
 const DAY = 24 * 3600 * 1000;
 const PERIODS = { day: DAY, week: 7 * DAY };
@@ -32,6 +32,7 @@ class Reading {
     this.stop = new AbortController();
     this.changed = changed;
     this.pending = 0;
+    this.asked = 0;
     this.lists = lists(this.since, this.now - HISTORY, this.stop.signal);
     this.first = this.guard(async () => {
       await Promise.all(Object.entries(LIMITS).map(([name, most]) => this.pages(name, most)));
@@ -60,7 +61,7 @@ class Reading {
       if (done) {
         break;
       }
-      page.tasks.forEach((task) => this.tasks.set(task.id, task));
+      page.tasks.filter((task) => !this.tasks.has(task.id)).forEach((task) => this.tasks.set(task.id, task));
       this.totals[name] ??= page.total;
       if (name === "ended") {
         this.read += page.tasks.length;
@@ -77,13 +78,23 @@ class Reading {
   fill(wanted, most) {
     this.wanted = wanted;
     this.most = most;
-    while (this.pending < MOST_AT_ONCE && this.wanted.length && this.details.size < most && !this.refused && !this.broken) {
-      const task = this.wanted.shift();
-      this.details.set(task.id, null);
+    while (this.pending < MOST_AT_ONCE && this.wanted.length && this.asked < most && !this.refused && !this.broken) {
+      const { task, whole } = this.wanted.shift();
+      const needsPlace = task.connection === null && !task.asked;
+      task.asked = true;
+      if (whole) {
+        this.details.set(task.id, null);
+      }
+      this.asked += 1;
       this.pending += 1;
       this.guard(async () => {
         try {
-          this.details.set(task.id, await readDetails(task, this.stop.signal));
+          if (needsPlace) {
+            Object.assign(task, await readPlace(task, this.stop.signal));
+          }
+          if (whole) {
+            this.details.set(task.id, await readDetails(task, this.stop.signal));
+          }
         } finally {
           this.pending -= 1;
         }
@@ -157,7 +168,7 @@ function begin(page) {
     const rows = listed.slice(0, view.limit);
     redraw(body, show({ view, reading, all, rows, left: listed.length - rows.length }, { choose, toggle, restart, more: () => reading.more() }));
     voice.textContent = reading.busy ? voice.textContent : summaryOf(reading, all);
-    reading.fill(missingDetails(rows, details), MOST_DETAILS * view.limit);
+    reading.fill(missing(rows, details), MOST_DETAILS * view.limit);
   }
 
   restart();
