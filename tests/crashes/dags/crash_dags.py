@@ -73,7 +73,9 @@ deferred = make_dag("crash_deferred", retries=MANY_RETRIES, deferrable=True)
 deferred_once = make_dag("crash_deferred_once", retries=0, deferrable=True)
 
 with DAG(dag_id="crash_sensor", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC")):
-    start = ITwinRunStorageConnectionOperator(task_id="start", itwin_conn_id=CONN_ID, connection_id="night")
+    start = ITwinRunStorageConnectionOperator(
+        task_id="start", itwin_conn_id=CONN_ID, connection_id="night", wait_for_completion=False
+    )
     ITwinStorageConnectionRunSensor(
         task_id="synchronize",
         itwin_conn_id=CONN_ID,

@@ -17,7 +17,11 @@ with DAG(
     params={"connection_id": Param("demo-second-connection", type="string")},
 ):
     start = ITwinRunStorageConnectionOperator(
-        task_id="start", connection_id="{{ params.connection_id }}", if_active="queue", poll_interval=0.5
+        task_id="start",
+        connection_id="{{ params.connection_id }}",
+        if_active="queue",
+        poll_interval=0.5,
+        wait_for_completion=False,
     )
     common: dict[str, Any] = {
         "connection_id": "{{ params.connection_id }}",
