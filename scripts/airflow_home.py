@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import socket
 import sys
 from contextlib import ExitStack, contextmanager
@@ -18,6 +19,29 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 EXAMPLE_DAGS = CHECKOUT / "example_dags"
+
+
+def private_home(name: str) -> Path:
+    """Return the Airflow home of a script: `DEMO_HOME` if it is set, otherwise a folder in the checkout."""
+    return Path(os.environ.get("DEMO_HOME") or CHECKOUT / ".airflow" / name)
+
+
+def create_home(home: Path) -> None:
+    """
+    Create an empty Airflow home. Unless `DEMO_HOME` selects it, delete the files of an earlier start.
+
+    :raises AbortError: if the folder of `DEMO_HOME` contains files
+    """
+    if not os.environ.get("DEMO_HOME"):
+        shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True, exist_ok=True)
+    if any(home.iterdir()):
+        raise AbortError(f"DEMO_HOME must be an empty folder: {home}")
+
+
+def short_path(path: Path) -> str:
+    """Return a path relative to the checkout if it is below it."""
+    return str(path.relative_to(CHECKOUT) if path.is_relative_to(CHECKOUT) else path)
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sys
 import time
@@ -20,19 +19,20 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.airflow_home import (
-    CHECKOUT,
     EXAMPLE_DAGS,
     airflow_command,
     airflow_environment,
+    create_home,
     exclusive_lock,
     itwin_connection,
+    private_home,
+    short_path,
 )
 from scripts.airflow_log import LogEntry, LogFollower
-from scripts.console import AbortError, deferring_interrupts, ignoring_sigint, interruptible, write_line
+from scripts.console import AbortError, deferring_interrupts, ignoring_interrupts, interruptible, write_line
 from scripts.emulator_process import FAILING_CONNECTION, STORAGE_CONNECTION, EmulatorProcess
 from scripts.processes import POLL_SECONDS, ManagedProcess
 from scripts.report_table import report_table
@@ -42,8 +42,7 @@ if TYPE_CHECKING:
 
 DAG_ID = "itwin_nightly_sync"
 DAG_FILE = EXAMPLE_DAGS / f"{DAG_ID}.py"
-USUAL_HOME = CHECKOUT / ".airflow" / "demo"
-HOME = Path(os.environ.get("DEMO_HOME") or USUAL_HOME)
+HOME = private_home("demo")
 
 # A 25-minute run takes 18 seconds; the provider polls every 10.
 SPEED = 85.0
@@ -83,20 +82,16 @@ def main() -> int:
 
 def _run_demo(resources: ExitStack) -> int:
     began = time.monotonic()
-    if HOME == USUAL_HOME:
-        shutil.rmtree(HOME, ignore_errors=True)
-    HOME.mkdir(parents=True, exist_ok=True)
-    if any(HOME.iterdir()):
-        raise AbortError(f"DEMO_HOME must be an empty folder: {HOME}")
+    create_home(HOME)
     write_line(
         f"A nightly synchronization in Apache Airflow {version('apache-airflow')}, with airflow-provider-itwin.\n"
     )
     target = _real_platform() or _emulated_platform(resources)
     _write_row("iTwin Platform", target.description)
     _write_row("Connection", target.connection_id)
-    _write_row("DAG", f"{DAG_ID}, in {_short(DAG_FILE)}")
-    _write_row("Airflow", f"a private Airflow with SQLite, in {_short(HOME)}; your own Airflow is not affected")
-    _write_row("Airflow's log", _short(HOME / "airflow.log"))
+    _write_row("DAG", f"{DAG_ID}, in {short_path(DAG_FILE)}")
+    _write_row("Airflow", f"a private Airflow with SQLite, in {short_path(HOME)}; your own Airflow is not affected")
+    _write_row("Airflow's log", short_path(HOME / "airflow.log"))
     write_line()
     outcome = _Run(target, resources).outcome()
     write_line()
@@ -250,15 +245,11 @@ def _stamp(text: str, entry: LogEntry | None = None) -> None:
 
 
 def _log_hint() -> str:
-    return f"Airflow's log: {_short(HOME / 'airflow.log')}"
-
-
-def _short(path: Path) -> str:
-    return str(path.relative_to(CHECKOUT) if path.is_relative_to(CHECKOUT) else path)
+    return f"Airflow's log: {short_path(HOME / 'airflow.log')}"
 
 
 def _undisturbed(action: Callable[[], None]) -> None:
-    with ignoring_sigint():
+    with ignoring_interrupts():
         action()
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import requests
 
 from itwin_emulator.emulator import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 from scripts.airflow_home import itwin_connection, plain_environment
@@ -40,6 +43,27 @@ class EmulatorProcess:
     def connection(self) -> dict[str, str]:
         """The environment that defines the emulator as the connection ``itwin_default``."""
         return itwin_connection(self.url, DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET)
+
+    @property
+    def stored_connection(self) -> dict[str, Any]:
+        """The same connection for Airflow's REST API."""
+        address = urlsplit(self.url)
+        return {
+            "connection_id": "itwin_default",
+            "conn_type": "itwin",
+            "description": "The emulator of the iTwin Platform",
+            "host": f"{address.scheme}://{address.hostname}",
+            "port": address.port,
+            "login": DEFAULT_CLIENT_ID,
+            "password": DEFAULT_CLIENT_SECRET,
+        }
+
+    def plan_next_run(self, connection_id: str, **plan: Any) -> None:
+        """Plan the next run of a connection, with the parameters of the emulator's control API."""
+        with requests.Session() as session:
+            session.trust_env = False
+            body = {"connection_id": connection_id, "times": 1} | plan
+            session.post(f"{self.url}/emulator/plans", json=body, timeout=10).raise_for_status()
 
     def stop(self) -> None:
         """Stop the emulator."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from scripts.airflow_api import AirflowApi
 from scripts.airflow_health import health_of
 from scripts.airflow_home import airflow_command, free_ports, server_environment
 from scripts.processes import ManagedProcess, wait_until
-from tests.system.rest import AirflowApi
 
 from .contrast import poor_contrasts
 from .run_tab import TIMEOUT, RunTab

@@ -14,10 +14,10 @@ import psycopg2  # type: ignore[import-untyped]
 import requests
 from sqlalchemy.engine import make_url
 
+from scripts.airflow_api import FINAL_RUN_STATES, AirflowApi
 from scripts.processes import wait_until
 from tests.seeded_random import seeded_random
 from tests.system.deployment import COMPONENTS, Deployment
-from tests.system.rest import FINAL_RUN_STATES, AirflowApi
 
 from .service import Service
 

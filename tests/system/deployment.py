@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
+from scripts.airflow_api import AirflowApi
 from scripts.airflow_health import health_of, is_healthy
 from scripts.airflow_home import airflow_command, airflow_environment, free_ports, server_environment
 from scripts.processes import ManagedProcess, wait_until
 
 from .database import metadata_database
-from .rest import AirflowApi
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A client of Airflow's public REST API, for tests."""
+"""A client of Airflow's public REST API."""
 
 from __future__ import annotations
 
@@ -64,6 +64,28 @@ class AirflowApi:
     def pause(self, dag_id: str, paused: bool = True) -> None:
         """Pause or unpause a DAG."""
         self._request("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": paused})
+
+    def unpause_all(self) -> list[str]:
+        """Unpause all DAGs; return their ids."""
+        parameters: dict[str, Any] = {"dag_id_pattern": "%", "update_mask": "is_paused", "limit": 100}
+        response = self._request("PATCH", "/api/v2/dags", params=parameters, json={"is_paused": False})
+        return sorted(str(dag["dag_id"]) for dag in response["dags"])
+
+    def dag_ids(self) -> list[str]:
+        """List the ids of the DAGs that Airflow has parsed."""
+        return [str(dag["dag_id"]) for dag in self._request("GET", "/api/v2/dags", params={"limit": 100})["dags"]]
+
+    def create_connection(self, connection: Json) -> None:
+        """Store a connection in Airflow's database, where users can see it."""
+        self._request("POST", "/api/v2/connections", json=connection)
+
+    def connection(self, connection_id: str) -> Json:
+        """Return a connection of Airflow's database, with its secret masked."""
+        return self._request("GET", f"/api/v2/connections/{connection_id}")
+
+    def test_connection(self, connection: Json) -> Json:
+        """Test a connection; return `status` and `message`."""
+        return self._request("POST", "/api/v2/connections/test", json=connection)
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return the state of a DAG run."""
