@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from airflow.providers.common.compat.sdk import Asset, AssetAlias
-
 from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.api.models.validation import checked_id
+from airflow_provider_itwin.sdk_compat import Asset, AssetAlias
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS, asset_types
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import (
+from airflow_provider_itwin.sdk_compat import (
     AirflowException,
     AirflowFailException,
     AirflowNotFoundException,

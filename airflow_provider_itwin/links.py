@@ -11,16 +11,14 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
-
 from airflow_provider_itwin.api.redaction import web_address
+from airflow_provider_itwin.sdk_compat import BaseOperatorLink, XCom
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseOperator
-
     from airflow_provider_itwin.api.models.run_ref import RunRef
     from airflow_provider_itwin.hooks.itwin import ITwinHook
+    from airflow_provider_itwin.sdk_compat import BaseOperator
 
 _LONGEST_ADDRESS = 2000
 

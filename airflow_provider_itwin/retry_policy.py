@@ -22,7 +22,7 @@ if not AIRFLOW_V_3_3_PLUS:
         f"{'.'.join(map(str, AIRFLOW_VERSION))}. Remove retry_policy; ITwinPermanentError is never retried in any version."
     )
 
-from airflow.providers.common.compat.sdk import RetryDecision, RetryPolicy
+from airflow.sdk import RetryDecision, RetryPolicy
 
 __all__ = ["ITwinRetryPolicy"]
 

@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
-
 from airflow_provider_itwin.api.runs.result_policy import ResultPolicy
 from airflow_provider_itwin.exceptions import airflow_exceptions, error_logged_first
 from airflow_provider_itwin.links import write_links
+from airflow_provider_itwin.sdk_compat import AirflowException, AirflowFailException
 from airflow_provider_itwin.utils.deferral import deferral_timeout
 from airflow_provider_itwin.utils.run_outcome import (
     RETRY_BUDGET_BEFORE_DEFERRING,

@@ -33,6 +33,7 @@ AIRFLOW_V_3_0_PLUS = AIRFLOW_VERSION >= (3, 0)
 AIRFLOW_V_3_1_PLUS = AIRFLOW_VERSION >= (3, 1)
 AIRFLOW_V_3_2_PLUS = AIRFLOW_VERSION >= (3, 2)
 AIRFLOW_V_3_3_PLUS = AIRFLOW_VERSION >= (3, 3)
+AIRFLOW_V_3_4_PLUS = AIRFLOW_VERSION >= (3, 4)
 
 
 # Documented, but in different places.
@@ -66,7 +67,7 @@ def _exceptions() -> Any:
 
 def asset_types() -> tuple[type, ...]:
     """Return the types of outlets whose events can be annotated: assets, and on Airflow 3 references to them."""
-    from airflow.providers.common.compat.sdk import Asset
+    from airflow_provider_itwin.sdk_compat import Asset
 
     if not AIRFLOW_V_3_0_PLUS:
         return (Asset,)
@@ -93,9 +94,8 @@ def configured_stats() -> Any:
         stats = getattr(module, "Stats", None)
         if stats is not None and vars(stats).get("factory") is not None:
             return stats
-    from airflow.providers.common.compat.sdk import Stats
-
-    return Stats
+    module_name = "airflow.sdk.observability.stats" if AIRFLOW_V_3_2_PLUS else "airflow.stats"
+    return import_module(module_name).Stats
 
 
 def asset_state_stores(trigger: Any) -> list[Any]:

@@ -9,9 +9,15 @@ from __future__ import annotations
 import os
 
 import pendulum
-from airflow.providers.common.compat.sdk import DAG, get_current_context, task
 
 from airflow_provider_itwin.assets import imodel_asset, triggering_runs
+
+try:
+    from airflow.sdk import DAG, get_current_context, task
+except ImportError:  # Airflow 2
+    from airflow.decorators import task
+    from airflow.models import DAG
+    from airflow.operators.python import get_current_context
 
 MODEL = imodel_asset(os.environ.get("ITWIN_IMODEL_ID", "7b6c1f6a-3b53-4a54-8d0f-2f6f0c5b1001"))
 

@@ -14,10 +14,14 @@ from __future__ import annotations
 import os
 
 import pendulum
-from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_itwin.assets import imodel_asset
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
+
+try:
+    from airflow.sdk import DAG
+except ImportError:  # Airflow 2
+    from airflow.models import DAG
 
 MODEL = imodel_asset(os.environ.get("ITWIN_IMODEL_ID", "7b6c1f6a-3b53-4a54-8d0f-2f6f0c5b1001"))
 

@@ -11,10 +11,15 @@ import os
 from typing import Any
 
 import pendulum
-from airflow.providers.common.compat.sdk import DAG, Param, task
 
 from airflow_provider_itwin.operators.itwin import ITwinRunExportConnectionOperator
 from airflow_provider_itwin.sensors.itwin import ITwinExportConnectionRunSensor
+
+try:
+    from airflow.sdk import DAG, Param, task
+except ImportError:  # Airflow 2
+    from airflow.decorators import task
+    from airflow.models import DAG, Param
 
 with DAG(
     dag_id="itwin_export_ifc",

@@ -13,11 +13,15 @@ import os
 from typing import Any
 
 import pendulum
-from airflow.providers.common.compat.sdk import DAG, Param
 from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 
 from airflow_provider_itwin.notifications import run_message
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
+
+try:
+    from airflow.sdk import DAG, Param
+except ImportError:  # Airflow 2
+    from airflow.models import DAG, Param
 
 
 def print_message(context: Any) -> None:

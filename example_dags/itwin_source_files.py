@@ -8,9 +8,14 @@ import os
 from typing import Any
 
 import pendulum
-from airflow.providers.common.compat.sdk import DAG, Param, task
 
 from airflow_provider_itwin.operators.itwin import ITwinListSourceFilesOperator
+
+try:
+    from airflow.sdk import DAG, Param, task
+except ImportError:  # Airflow 2
+    from airflow.decorators import task
+    from airflow.models import DAG, Param
 
 with DAG(
     dag_id="itwin_source_files",

@@ -11,9 +11,15 @@ import os
 from typing import Any
 
 import pendulum
-from airflow.providers.common.compat.sdk import DAG, Param, get_current_context, task
 
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
+
+try:
+    from airflow.sdk import DAG, Param, get_current_context, task
+except ImportError:  # Airflow 2
+    from airflow.decorators import task
+    from airflow.models import DAG, Param
+    from airflow.operators.python import get_current_context
 
 with DAG(
     dag_id="itwin_sync_many_connections",

@@ -14,9 +14,15 @@ import os
 
 import pendulum
 from airflow import __version__
-from airflow.providers.common.compat.sdk import DAG, get_current_context, task
 
 from airflow_provider_itwin.assets import imodel_asset, triggering_runs
+
+try:
+    from airflow.sdk import DAG, get_current_context, task
+except ImportError:  # Airflow 2
+    from airflow.decorators import task
+    from airflow.models import DAG
+    from airflow.operators.python import get_current_context
 
 if not __version__.startswith("2."):
     from airflow.sdk import AssetWatcher

@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from airflow.providers.common.compat.sdk import BaseHook
-
 from airflow_provider_itwin import metrics
 from airflow_provider_itwin.api.errors import ITwinAuthenticationError
 from airflow_provider_itwin.api.http.auth import ClientCredentials
@@ -19,13 +17,13 @@ from airflow_provider_itwin.hooks import connection_retry
 from airflow_provider_itwin.hooks.connection_lookup import look_up
 from airflow_provider_itwin.hooks.connection_retry import ConnectionRetry
 from airflow_provider_itwin.hooks.settings import account_of, portal_of, secrets_to_mask
+from airflow_provider_itwin.sdk_compat import BaseHook
 from airflow_provider_itwin.version_compat import mask_secret
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
-
     from airflow_provider_itwin.api.async_client import AsyncITwinClient
     from airflow_provider_itwin.api.client import ITwinClient
+    from airflow_provider_itwin.sdk_compat import Connection
 
 T = TypeVar("T")
 
@@ -99,7 +97,7 @@ class ITwinBaseHook(BaseHook):
         return account_of(await self._connection_async())
 
     async def _connection_async(self) -> Connection:
-        from airflow.providers.common.compat.sdk import Connection
+        from airflow_provider_itwin.sdk_compat import Connection
 
         if hasattr(Connection, "aextra_dejson"):
             return await self.aget_connection(self.itwin_conn_id)

@@ -9,8 +9,6 @@ from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowException
-
 from airflow_provider_itwin.api.errors import ITwinError, ITwinNotFoundError, ITwinWaitTimeoutError
 from airflow_provider_itwin.api.models.durations import format_duration
 from airflow_provider_itwin.api.models.resources import Connection as ITwinConnection
@@ -23,6 +21,7 @@ from airflow_provider_itwin.hooks.connection_check import describe_failure, desc
 from airflow_provider_itwin.hooks.connection_form import behaviour, widgets
 from airflow_provider_itwin.hooks.portal_urls import Addresses, addresses, is_known
 from airflow_provider_itwin.hooks.settings import account_of, outage_tolerance, portal_of
+from airflow_provider_itwin.sdk_compat import AirflowException
 
 if TYPE_CHECKING:
     from airflow_provider_itwin.api.client import ITwinClient

@@ -33,7 +33,7 @@ from airflow_provider_itwin.api.redaction import excerpt
 from airflow_provider_itwin.hooks.connection_form import FIELDS
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
+    from airflow_provider_itwin.sdk_compat import Connection
 log = logging.getLogger(__name__)
 
 CONN_TYPE = "itwin"
@@ -146,7 +146,7 @@ def _limits() -> Limits:
 
 
 def _setting(name: str, otherwise: float) -> float:
-    from airflow.providers.common.compat.sdk import conf
+    from airflow_provider_itwin.sdk_compat import conf
 
     text = conf.get("itwin", name, fallback=str(otherwise))
     try:

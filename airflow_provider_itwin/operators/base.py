@@ -10,8 +10,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator
-
 from airflow_provider_itwin import metrics
 from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.api.runs.active_run_policy import IfActive, IfActiveName, Step, next_step
@@ -28,6 +26,7 @@ from airflow_provider_itwin.exceptions import (
 )
 from airflow_provider_itwin.links import ITwinIModelLink, ITwinRunLink
 from airflow_provider_itwin.run_task import RunTask
+from airflow_provider_itwin.sdk_compat import AirflowSkipException, BaseOperator
 from airflow_provider_itwin.utils.deferral import default_deferrable
 from airflow_provider_itwin.utils.parameters import (
     CheckedParameters,
@@ -50,11 +49,10 @@ from airflow_provider_itwin.utils.run_outcome import (
 from airflow_provider_itwin.version_compat import is_deferral_timeout
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import XComArg
-
     from airflow_provider_itwin.api.models.run_ref import RunRef
     from airflow_provider_itwin.api.runs.start import Baseline, StartAttempt
     from airflow_provider_itwin.api.wait.models import WaitResult
+    from airflow_provider_itwin.sdk_compat import XComArg
     from airflow_provider_itwin.utils.task_state import TaskState, TaskStateStore
 
 _LIMITS = "timeout or execution_timeout"

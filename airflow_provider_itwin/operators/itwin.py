@@ -7,17 +7,15 @@ from fnmatch import fnmatchcase
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
 from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.exceptions import airflow_exceptions, error_logged_first
 from airflow_provider_itwin.operators.base import ITwinRunOperator
+from airflow_provider_itwin.sdk_compat import BaseOperator
 from airflow_provider_itwin.utils.parameters import CheckedParameters, error_names_task, is_literal
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import XComArg
-
     from airflow_provider_itwin.api.models.resources import SourceFile
+    from airflow_provider_itwin.sdk_compat import XComArg
 
 __all__ = [
     "ITwinListSourceFilesOperator",

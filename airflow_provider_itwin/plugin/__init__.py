@@ -12,8 +12,7 @@ import logging
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow.providers.common.compat.sdk import AirflowPlugin, conf
-
+from airflow_provider_itwin.sdk_compat import AirflowPlugin, conf
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_1_PLUS
 
 log = logging.getLogger(__name__)

@@ -8,17 +8,6 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import (
-    AirflowException,
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-    BaseOperator,
-    BaseSensorOperator,
-    PokeReturnValue,
-    conf,
-)
-
 from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.api.models.moments import moment_text
 from airflow_provider_itwin.api.models.validation import checked_id
@@ -33,6 +22,16 @@ from airflow_provider_itwin.exceptions import (
 )
 from airflow_provider_itwin.links import ITwinIModelLink, ITwinRunLink
 from airflow_provider_itwin.run_task import RunTask
+from airflow_provider_itwin.sdk_compat import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseOperator,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
 from airflow_provider_itwin.sensors.start_trigger import as_template, start_trigger_args
 from airflow_provider_itwin.utils.deferral import GRACE_OF_FRAMEWORK, default_deferrable
 from airflow_provider_itwin.utils.parameters import (
@@ -59,9 +58,8 @@ from airflow_provider_itwin.version_compat import (
 )
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import XComArg
-
     from airflow_provider_itwin.api.wait.models import WaitResult, WaitSpec
+    from airflow_provider_itwin.sdk_compat import XComArg
 
 _DEFAULT_XCOM_BACKEND = ".BaseXCom"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.providers.common.compat.sdk import conf
+from airflow_provider_itwin.sdk_compat import conf
 
 GRACE_OF_FRAMEWORK = 60.0
 """Seconds by which Airflow's timeout of a deferral is later than ours, so that a working triggerer always ends the wait first."""

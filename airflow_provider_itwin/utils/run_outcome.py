@@ -10,8 +10,6 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSkipException
-
 from airflow_provider_itwin import metrics
 from airflow_provider_itwin.api.models.enums import ExecutionState, known_state
 from airflow_provider_itwin.api.runs.result_policy import Outcome, ResultPolicy
@@ -22,14 +20,14 @@ from airflow_provider_itwin.exceptions import (
     ITwinTransientError,
     ITwinTriggerEventError,
 )
+from airflow_provider_itwin.sdk_compat import AirflowSkipException
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_1_PLUS, is_deferral_timeout
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Asset
-
     from airflow_provider_itwin.api.models.report import RunReport
     from airflow_provider_itwin.api.wait.models import WaitResult
     from airflow_provider_itwin.hooks.itwin import ITwinHook
+    from airflow_provider_itwin.sdk_compat import Asset
 log = logging.getLogger(__name__)
 
 REPORT_KEY = "run_report"

@@ -23,7 +23,7 @@ _numbers = itertools.count(1)
 
 _FILE = """\
 import pendulum
-from airflow.providers.common.compat.sdk import DAG, get_current_context, task
+from tests.airflow.sdk import DAG, get_current_context, task
 
 from airflow_provider_itwin.operators.itwin import (
     ITwinListSourceFilesOperator,
@@ -148,17 +148,27 @@ class DagRunner:
 
     def _xcoms_of(self, dag_id: str, run_id: str) -> dict[tuple[str, str], Any]:
         xcoms: dict[tuple[str, str], Any] = {}
-        for task_id, key, map_index, value in self.rows(
-            "SELECT task_id, key, map_index, value FROM xcom WHERE dag_id = ? AND run_id = ? ORDER BY map_index",
-            dag_id,
-            run_id,
-        ):
-            loaded = _loaded(value)
-            if map_index < 0:
-                xcoms[task_id, key] = loaded
+        for xcom in _stored_xcoms(dag_id, run_id):
+            loaded = _loaded(xcom.value)
+            if xcom.map_index < 0:
+                xcoms[xcom.task_id, xcom.key] = loaded
             else:
-                xcoms.setdefault((task_id, key), []).append(loaded)
+                xcoms.setdefault((xcom.task_id, xcom.key), []).append(loaded)
         return xcoms
+
+
+def _stored_xcoms(dag_id: str, run_id: str) -> list[Any]:
+    """Return the stored XComs of a DAG run; Airflow 3.4 has two tables of them, and one model for both."""
+    from airflow.utils.session import create_session
+
+    if AIRFLOW_V_3_0_PLUS:
+        from airflow.models.xcom import XComModel
+    else:
+        from airflow.models.xcom import BaseXCom as XComModel  # type: ignore[attr-defined, no-redef, unused-ignore]
+    with create_session() as session:
+        stored = session.query(XComModel).filter_by(dag_id=dag_id, run_id=run_id).all()
+        session.expunge_all()
+    return sorted(stored, key=lambda xcom: (xcom.task_id, xcom.key, xcom.map_index))
 
 
 def load_dag(home: Path, dag_id: str, text: str) -> Any:

@@ -68,8 +68,6 @@ class FakeClock(Clock):
 
 def use_fake_clock(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make everything that waits use `clock`: both clients, operators, sensors, and Airflow's base class of sensors."""
-    from airflow.providers.common.compat.sdk import BaseSensorOperator
-
     import airflow_provider_itwin.operators.base
     import airflow_provider_itwin.run_task
     import airflow_provider_itwin.sensors.base
@@ -81,6 +79,7 @@ def use_fake_clock(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_itwin.api.http.config import Account
     from airflow_provider_itwin.hooks import base as hook
     from airflow_provider_itwin.hooks import connection_lookup, connection_retry, settings
+    from tests.airflow.sdk import BaseSensorOperator
 
     account = partial(Account, clock=clock.monotonic, wall=clock.now)
     shim: Any = SimpleNamespace(time=clock.now, monotonic=clock.monotonic, sleep=clock.sleep)

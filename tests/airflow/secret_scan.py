@@ -38,7 +38,7 @@ SCRIPTED = tuple(failure for failure in FAULTS if failure.fault is not None)
 
 _DAG = """\
 import pendulum
-from airflow.providers.common.compat.sdk import DAG
+from tests.airflow.sdk import DAG
 
 from airflow_provider_itwin.operators.itwin import (
     ITwinListSourceFilesOperator as ListFiles,

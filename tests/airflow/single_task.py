@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import pytest
-from airflow.providers.common.compat.module_loading import import_string
-from airflow.providers.common.compat.sdk import (
+
+from airflow_provider_itwin.api.http import account_state
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
+from tests.airflow.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseSensorOperator,
     TaskDeferred,
+    import_string,
 )
-
-from airflow_provider_itwin.api.http import account_state
-from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow.providers.common.compat.sdk import BaseOperator
     from airflow.triggers.base import BaseTrigger
 
     from tests.airflow.fake_clock import FakeClock
+    from tests.airflow.sdk import BaseOperator
 
 
 def first_found(*paths: str) -> Any:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from airflow.providers.common.compat.sdk import Asset
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_itwin.assets import add_run_to_events, imodel_asset, run_of, sanitize_uri, triggering_runs
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
+from tests.airflow.sdk import Asset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -214,7 +214,7 @@ def test_a_failed_or_skipped_task_has_no_asset_event(emulator: Emulator, run_dag
 def test_other_assets_and_extras_of_the_user_are_not_changed(emulator: Emulator, run_dag: RunDag) -> None:
     result = run_dag(
         f"""
-        from airflow.providers.common.compat.sdk import Asset
+        from tests.airflow.sdk import Asset
         def add(context, result=None):
             context["outlet_events"][files].extra["mine"] = 7
         files = Asset("s3://bucket/model.ifc")
@@ -231,7 +231,7 @@ def test_other_assets_and_extras_of_the_user_are_not_changed(emulator: Emulator,
 def test_an_alias_resolves_to_the_imodel_of_the_connection(emulator: Emulator, run_dag: RunDag) -> None:
     result = run_dag(
         f"""
-        from airflow.providers.common.compat.sdk import AssetAlias
+        from tests.airflow.sdk import AssetAlias
         ITwinRunStorageConnectionOperator(
             task_id="synchronize", connection_id="{GOOD}", wait_for_completion=True, outlets=[AssetAlias("tonight")],
         )
@@ -249,7 +249,7 @@ def test_an_unknown_imodel_does_not_fail_the_task(emulator: Emulator, run_dag: R
     emulator.quirks.missing_fields = ("iModelId",)
     result = run_dag(
         f"""
-        from airflow.providers.common.compat.sdk import AssetAlias
+        from tests.airflow.sdk import AssetAlias
         ITwinRunStorageConnectionOperator(
             task_id="synchronize", connection_id="{GOOD}", wait_for_completion=True, outlets=[AssetAlias("tonight")],
         )

@@ -31,7 +31,7 @@ HEAVY_PARTS = (
 
 BASELINE = """
 import json, sys, time
-from airflow.providers.common.compat.sdk import (
+from airflow_provider_itwin.sdk_compat import (
     AirflowFailException, AirflowSensorTimeout, AirflowSkipException, BaseOperator, BaseOperatorLink, BaseSensorOperator,
     PokeReturnValue, conf,
 )
@@ -118,7 +118,7 @@ def test_uses_nothing_deprecated_of_airflow(airflow_home: Path) -> None:
         airflow_home,
         f"""
 import importlib, warnings
-import airflow.triggers.base, airflow.providers.common.compat.connection
+import airflow.triggers.base
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     for name in {MODULES!r}:

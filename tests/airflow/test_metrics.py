@@ -8,13 +8,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.module_loading import import_string
 
 from airflow_provider_itwin import metrics
 from airflow_provider_itwin.api.wait.stats import stats
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
 from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
+from tests.airflow.sdk import import_string
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -344,7 +344,7 @@ def test_a_notifier_renders_it_with_the_context_of_a_deadline() -> None:
 
 def test_the_import_is_light(airflow_home: Path) -> None:
     script = (
-        "import json, sys\nfrom airflow.providers.common.compat.sdk import BaseOperator\nbefore = set(sys.modules)\n"
+        "import json, sys\nfrom airflow_provider_itwin.sdk_compat import BaseOperator\nbefore = set(sys.modules)\n"
         "import airflow_provider_itwin.notifications\nprint(json.dumps(sorted(set(sys.modules) - before)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 import airflow
 import jsonschema  # type: ignore[import-untyped]
 import pytest
-from airflow.providers.common.compat.module_loading import import_string
-from airflow.providers.common.compat.sdk import DAG, BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator
 from airflow.triggers.base import BaseTrigger
 
 import airflow_provider_itwin
@@ -26,6 +24,7 @@ from airflow_provider_itwin.hooks.settings import outage_tolerance
 from airflow_provider_itwin.operators import itwin as operators
 from airflow_provider_itwin.sensors import itwin as sensors
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_2_PLUS
+from tests.airflow.sdk import DAG, BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator, import_string
 from tests.airflow.single_task import first_found
 
 if TYPE_CHECKING:

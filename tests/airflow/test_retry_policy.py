@@ -168,7 +168,7 @@ def test_a_permanent_error_of_the_hook_is_not_retried(emulator: Emulator, run_da
 
 
 def test_the_exception_classes_decide_on_every_airflow() -> None:
-    from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+    from tests.airflow.sdk import AirflowException, AirflowFailException
 
     for retried in (ITwinRunFailedError, ITwinRunActiveError, ITwinTransientError, ITwinWaitTimeLimitError):
         assert issubclass(retried, AirflowException)

@@ -7,12 +7,12 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_itwin.operators import itwin as operators
 from airflow_provider_itwin.sensors import itwin as sensors
 from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
+from tests.airflow.sdk import AirflowFailException
 from tests.airflow.single_task import Outcome, event_of
 
 if TYPE_CHECKING:

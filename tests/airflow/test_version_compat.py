@@ -14,7 +14,6 @@ from importlib import import_module
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, Asset, BaseOperator
 from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
@@ -34,6 +33,7 @@ from airflow_provider_itwin.version_compat import (
     sensitive_field_placeholder,
     trigger_deadline,
 )
+from tests.airflow.sdk import AirflowException, Asset, BaseOperator
 
 
 def test_importing_version_compat_imports_no_airflow() -> None:

@@ -8,9 +8,8 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout
-
 from airflow_provider_itwin import exceptions
+from tests.airflow.sdk import AirflowSensorTimeout
 from tests.airflow.single_task import ExecutorSafeguard, Outcome, Runner
 
 from .faults import Fault

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
 from airflow_provider_itwin.exceptions import airflow_exceptions
 from airflow_provider_itwin.hooks.itwin import ITwinHook
 from airflow_provider_itwin.operators.itwin import ITwinListSourceFilesOperator, ITwinRunStorageConnectionOperator
 from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
+from tests.airflow.sdk import BaseOperator
 
 OPERATIONS = {
     "token": "token",

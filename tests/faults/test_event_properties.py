@@ -7,7 +7,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +24,7 @@ from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOper
 from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
 from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
 from airflow_provider_itwin.utils.task_state import TaskState, TaskStateStore
+from tests.airflow.sdk import AirflowException
 from tests.airflow.single_task import FakeStore, FakeTaskInstance, resumed, through_json
 
 if TYPE_CHECKING:

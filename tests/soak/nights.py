@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
-
 from airflow_provider_itwin.api.runs import endpoints
 from airflow_provider_itwin.api.wait import models
 from airflow_provider_itwin.exceptions import ITwinRunFailedError, ITwinTransientError
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
 from itwin_emulator.spec import router
+from tests.airflow.sdk import AirflowFailException, TaskDeferred
 from tests.airflow.single_task import FakeStore, FakeTaskInstance
 
 from .resource_growth import State, open_sessions, sockets

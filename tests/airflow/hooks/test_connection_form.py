@@ -10,13 +10,13 @@ from unittest import mock
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
-from airflow.providers.common.compat.module_loading import import_string
 
 from airflow_provider_itwin.get_provider_info import get_provider_info
 from airflow_provider_itwin.hooks.connection_form import FIELDS
 from airflow_provider_itwin.hooks.itwin import ITwinHook
 from airflow_provider_itwin.hooks.settings import account_of
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_2_PLUS
+from tests.airflow.sdk import import_string
 from tests.airflow.test_provider_metadata import schema
 
 if TYPE_CHECKING:

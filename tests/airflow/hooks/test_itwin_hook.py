@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_itwin.api import client_pool
 from airflow_provider_itwin.api.errors import (
@@ -21,6 +20,7 @@ from airflow_provider_itwin.api.errors import (
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.hooks.itwin import ITwinHook
+from tests.airflow.sdk import AirflowException
 from tests.airflow.single_task import first_found
 
 if TYPE_CHECKING:
@@ -347,7 +347,7 @@ def test_each_error_has_its_own_class(emulator: Emulator, connection: Callable[.
 async def test_the_connection_is_read_without_blocking_the_event_loop(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow.providers.common.compat.sdk import Connection
+    from tests.airflow.sdk import Connection
 
     threads: list[int] = []
     read = ITwinHook.get_connection

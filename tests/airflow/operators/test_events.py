@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_itwin.api.wait.waiter import WaitResult
 from airflow_provider_itwin.exceptions import ITwinPermanentError, ITwinTriggerEventError
@@ -17,6 +16,7 @@ from tests.airflow.operators.run_operators import (
     run_ids,
     runs,
 )
+from tests.airflow.sdk import AirflowException
 from tests.airflow.sensors.run_sensors import sensor
 from tests.airflow.single_task import Outcome, resumed
 

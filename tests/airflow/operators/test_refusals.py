@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_itwin.exceptions import (
     ITwinPermanentError,
@@ -19,6 +18,7 @@ from tests.airflow.operators.run_operators import (
     run_ids,
     runs,
 )
+from tests.airflow.sdk import AirflowFailException
 from tests.airflow.single_task import Outcome
 
 if TYPE_CHECKING:

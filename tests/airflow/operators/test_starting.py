@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
 from tests.airflow.operators.run_operators import (
@@ -20,6 +19,7 @@ from tests.airflow.operators.run_operators import (
     runs,
     starts,
 )
+from tests.airflow.sdk import AirflowException
 from tests.airflow.single_task import Outcome
 
 if TYPE_CHECKING:

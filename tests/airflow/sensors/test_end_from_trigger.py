@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import Asset
 
 from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
+from tests.airflow.sdk import Asset
 from tests.airflow.sensors.run_sensors import NIGHT, only_3_3, sensor
 from tests.airflow.single_task import Outcome
 

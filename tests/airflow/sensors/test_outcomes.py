@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-)
 
 from airflow_provider_itwin.exceptions import (
     ITwinPermanentError,
+)
+from tests.airflow.sdk import (
+    AirflowFailException,
 )
 from tests.airflow.sensors.run_sensors import EACH_MODE, FLAGS, sensor
 from tests.airflow.sensors.situations import SITUATIONS

@@ -7,9 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
-    AirflowSensorTimeout,
-)
 
 from airflow_provider_itwin.exceptions import (
     ITwinPermanentError,
@@ -17,6 +14,9 @@ from airflow_provider_itwin.exceptions import (
     ITwinTransientError,
 )
 from airflow_provider_itwin.utils import run_outcome
+from tests.airflow.sdk import (
+    AirflowSensorTimeout,
+)
 from tests.airflow.sensors.run_sensors import DAWN, EACH_MODE, MODES, NIGHT, sensor
 from tests.airflow.single_task import Outcome
 

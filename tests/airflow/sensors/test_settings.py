@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
+
+from tests.airflow.sdk import (
     DAG,
     AirflowException,
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
 )
-
 from tests.airflow.sensors.run_sensors import FLAGS, NIGHT, only_3_3, sensor
 from tests.airflow.single_task import FakeTaskInstance, Outcome, outside_of_task_runner, resumed
 

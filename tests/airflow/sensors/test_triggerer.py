@@ -7,12 +7,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
-    DAG,
-)
 
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_3_PLUS
+from tests.airflow.sdk import (
+    DAG,
+)
 from tests.airflow.sensors.run_sensors import FLAGS, MODES, NIGHT, only_3_3, sensor
 from tests.airflow.sensors.situations import SITUATIONS
 from tests.airflow.single_task import Outcome, event_of

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, TaskDeferred, task, task_group
 
 from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
+from tests.airflow.sdk import DAG, TaskDeferred, task, task_group
 from tests.airflow.sensors.run_sensors import NIGHT, only_3_3, sensor
 from tests.airflow.single_task import FakeTaskInstance, event_of, rebuilt, through_json
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
+
+from tests.airflow.sdk import (
     AirflowSensorTimeout,
 )
-
 from tests.airflow.sensors.run_sensors import EACH_MODE, NIGHT, sensor
 from tests.airflow.single_task import Outcome
 

@@ -7,18 +7,18 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
+
+from airflow_provider_itwin.exceptions import ITwinRunFailedError, ITwinTransientError, ITwinWaitTimeLimitError
+from airflow_provider_itwin.utils.deferral import deferral_timeout
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, is_deferral_timeout
+from tests.airflow.operators.run_operators import DEFERRED, operator
+from tests.airflow.sdk import (
     AirflowException,
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseOperator,
     TaskDeferred,
 )
-
-from airflow_provider_itwin.exceptions import ITwinRunFailedError, ITwinTransientError, ITwinWaitTimeLimitError
-from airflow_provider_itwin.utils.deferral import deferral_timeout
-from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, is_deferral_timeout
-from tests.airflow.operators.run_operators import DEFERRED, operator
 from tests.airflow.sensors.run_sensors import FLAGS, NIGHT, only_3_3, sensor
 from tests.airflow.single_task import FakeStore, FakeTaskInstance, Outcome
 

@@ -188,7 +188,7 @@ def test_events_are_serializable_and_have_no_secret(emulator: Emulator) -> None:
 def test_openlineage_is_imported_only_when_needed(airflow_home: Any) -> None:
     script = """
 import sys
-from airflow.providers.common.compat.sdk import BaseOperator
+from tests.airflow.sdk import BaseOperator
 BaseOperator(task_id="any")
 before = {name for name in sys.modules if "openlineage" in name}
 import airflow_provider_itwin.operators.itwin, airflow_provider_itwin.sensors.itwin, airflow_provider_itwin.assets

@@ -10,8 +10,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.module_loading import import_string
-from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_itwin import __version__
 from airflow_provider_itwin.api.models.report import RunReport
@@ -29,6 +27,7 @@ from airflow_provider_itwin.utils.stored_kwargs import KWARGS_VERSION
 from airflow_provider_itwin.utils.task_state import TASK_STATE_VERSION, TaskState
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
 from tests.airflow.operators.run_operators import DEFERRED, operator
+from tests.airflow.sdk import AirflowException, import_string
 from tests.airflow.single_task import FakeStore, Outcome, event_of, resumed
 from tests.golden import forms
 
