@@ -135,20 +135,18 @@ class DagRunner:
             return database.execute(statement, values).fetchall()
 
     def _tasks_of(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        from airflow.models.taskinstance import TaskInstance
+
         states: dict[str, list[str]] = {}
         attempts: dict[str, int] = {}
-        for task_id, state, try_number in self.rows(
-            "SELECT task_id, state, try_number FROM task_instance WHERE dag_id = ? AND run_id = ? ORDER BY map_index",
-            dag_id,
-            run_id,
-        ):
-            states.setdefault(task_id, []).append(state)
-            attempts[task_id] = max(try_number, attempts.get(task_id, 0))
+        for instance in _stored(TaskInstance, dag_id, run_id):
+            states.setdefault(instance.task_id, []).append(instance.state)
+            attempts[instance.task_id] = max(instance.try_number, attempts.get(instance.task_id, 0))
         return {"states": states, "attempts": attempts}
 
     def _xcoms_of(self, dag_id: str, run_id: str) -> dict[tuple[str, str], Any]:
         xcoms: dict[tuple[str, str], Any] = {}
-        for xcom in _stored_xcoms(dag_id, run_id):
+        for xcom in _stored(_xcom_model(), dag_id, run_id):
             loaded = _loaded(xcom.value)
             if xcom.map_index < 0:
                 xcoms[xcom.task_id, xcom.key] = loaded
@@ -157,18 +155,20 @@ class DagRunner:
         return xcoms
 
 
-def _stored_xcoms(dag_id: str, run_id: str) -> list[Any]:
-    """Return the stored XComs of a DAG run; Airflow 3.4 has two tables of them, and one model for both."""
+def _stored(model: Any, dag_id: str, run_id: str) -> list[Any]:
+    """Return the rows of a DAG run by map index, as Airflow's models give them: its tables differ between versions."""
     from airflow.utils.session import create_session
 
-    if AIRFLOW_V_3_0_PLUS:
-        from airflow.models.xcom import XComModel
-    else:
-        from airflow.models.xcom import BaseXCom as XComModel  # type: ignore[attr-defined, no-redef, unused-ignore]
     with create_session() as session:
-        stored = session.query(XComModel).filter_by(dag_id=dag_id, run_id=run_id).all()
+        rows = session.query(model).filter_by(dag_id=dag_id, run_id=run_id).all()
         session.expunge_all()
-    return sorted(stored, key=lambda xcom: (xcom.task_id, xcom.key, xcom.map_index))
+    return sorted(rows, key=lambda row: int(row.map_index))
+
+
+def _xcom_model() -> Any:
+    from airflow.models import xcom
+
+    return xcom.XComModel if AIRFLOW_V_3_0_PLUS else xcom.BaseXCom
 
 
 def load_dag(home: Path, dag_id: str, text: str) -> Any:
@@ -215,14 +215,8 @@ def _bag_of(folder: Path) -> Any:
 
 
 def _loaded(value: Any) -> Any:
-    if not isinstance(value, str | bytes):
-        # SQLite stores numeric text as a number.
+    # Airflow 3 stores the JSON of a task as a JSON string; some values are not JSON.
+    try:
+        return json.loads(value)
+    except (TypeError, ValueError):
         return value
-    # Airflow 3 stores the JSON of a task as a JSON string.
-    loaded = json.loads(value)
-    if isinstance(loaded, str):
-        try:
-            return json.loads(loaded)
-        except ValueError:
-            return loaded
-    return loaded

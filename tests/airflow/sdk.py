@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pkgutil import resolve_name as import_string
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_itwin.sdk_compat import (
     AirflowException,
@@ -55,3 +55,12 @@ __all__ = [
     "task",
     "task_group",
 ]
+
+
+def import_string(path: str) -> Any:
+    """Return what a dotted path names; raise ImportError if there is no such thing."""
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except AttributeError as error:
+        raise ImportError(str(error)) from error
