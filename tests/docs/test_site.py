@@ -120,7 +120,13 @@ def test_no_arrow_of_a_diagram_leads_up(diagram: Diagram) -> None:
 def test_a_diagram_contains_every_part(diagram: Diagram) -> None:
     parts = {path.stem for path in diagram.folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     # The entry point for Airflow, and modules that every part uses.
-    assert parts - set(diagram.positions()) <= {"__init__", "get_provider_info", "sdk_compat", "version_compat", "metrics"}
+    assert parts - set(diagram.positions()) <= {
+        "__init__",
+        "get_provider_info",
+        "sdk_compat",
+        "version_compat",
+        "metrics",
+    }
 
 
 @pytest.mark.parametrize("diagram", DIAGRAMS.values(), ids=DIAGRAMS)
