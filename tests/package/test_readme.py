@@ -25,7 +25,7 @@ OWN = re.compile(
 def page(request: pytest.FixtureRequest) -> str:
     """Each of the two READMEs, as HTML."""
     project: Project = request.param
-    rendered = markdown.render((project.folder / "README.md").read_text())
+    rendered: str | None = markdown.render((project.folder / "README.md").read_text())
     assert rendered is not None
     return rendered
 
