@@ -1,24 +1,19 @@
 """
 Counters and timers for Airflow's metrics (section ``[metrics]`` of its configuration).
 
-``itwin.runs.started``, ``itwin.runs.adopted``, ``itwin.runs.queued_behind``
-    runs that an operator started, adopted, or waits for before it starts its own; tag `kind`
-``itwin.runs.ended.<result>``
-    finished runs of operators and sensors by result, such as ``itwin.runs.ended.partial_success``; tag `kind`
-``itwin.runs.duration``
-    timer: duration of finished runs in the cloud; tags `kind`, `result`
-``itwin.polls``, ``itwin.throttled``, ``itwin.outages``, ``itwin.outage_seconds``
-    polls, responses 429, outages and their duration; reported when a wait ends, and every 30 s during a wait
+:data:`METRICS` lists them. Airflow adds its own prefix to the names. Counts of polls are reported when a wait ends, and every
+30 s during a wait.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_itwin.api.models.enums import known_result
+from airflow_provider_itwin.api.models.enums import ExecutionResult, known_result
 from airflow_provider_itwin.version_compat import configured_stats
 
 if TYPE_CHECKING:
@@ -27,41 +22,84 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_PREFIX = "itwin"
+_UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """
+    A metric of this provider.
+
+    :param name: name, without Airflow's prefix
+    :param kind: a counter, or a timer
+    :param meaning: what it counts or measures
+    :param tags: names of its tags
+    """
+
+    name: str
+    kind: Literal["counter", "timer"]
+    meaning: str
+    tags: tuple[str, ...] = ()
+
+
+def _name_of(result: ExecutionResult) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", result.value).lower()
+
+
+METRICS = (
+    Metric("itwin.runs.started", "counter", "runs that operators started", ("kind",)),
+    Metric("itwin.runs.adopted", "counter", "active runs that operators use as their own", ("kind",)),
+    Metric(
+        "itwin.runs.queued_behind", "counter", "runs that operators wait for before they start their own", ("kind",)
+    ),
+    Metric("itwin.runs.ended", "counter", "finished runs of operators and sensors", ("kind", "result")),
+    *(
+        Metric(f"itwin.runs.ended.{result}", "counter", f"finished runs with the result `{result}`", ("kind",))
+        for result in (*map(_name_of, ExecutionResult), _UNKNOWN)
+    ),
+    Metric("itwin.runs.duration", "timer", "duration of finished runs in the cloud", ("kind", "result")),
+    Metric("itwin.polls", "counter", "polls of runs"),
+    Metric("itwin.throttled", "counter", "polls that were answered with status 429"),
+    Metric("itwin.outages", "counter", "outages of the service"),
+    Metric("itwin.outage_seconds", "counter", "duration of these outages in seconds"),
+)
+"""All metrics of this provider."""
 
 
 def run_started(kind: str) -> None:
     """Count a run that a task started."""
-    _count("runs.started", kind=kind)
+    _count("itwin.runs.started", kind=kind)
 
 
 def run_adopted(kind: str) -> None:
     """Count an active run that a task adopted as its own."""
-    _count("runs.adopted", kind=kind)
+    _count("itwin.runs.adopted", kind=kind)
 
 
 def queued_behind(kind: str) -> None:
     """Count a run that a task waits for before it starts its own."""
-    _count("runs.queued_behind", kind=kind)
+    _count("itwin.runs.queued_behind", kind=kind)
 
 
 def run_ended(report: RunReport) -> None:
     """Count a finished run by its result, and record its duration."""
     known = known_result(report.result)
-    result = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", known.value).lower() if known else "unknown"
+    result = _name_of(known) if known else _UNKNOWN
     kind = str(report.ref.kind)
-    _count(f"runs.ended.{result}", kind=kind)
+    _count("itwin.runs.ended", kind=kind, result=result)
+    # The result is also part of a name, for StatsD without tags.
+    _count(f"itwin.runs.ended.{result}", kind=kind)
     if report.duration is not None:
-        _emit("timing", "runs.duration", timedelta(seconds=report.duration), {"kind": kind, "result": result})
+        _emit("timing", "itwin.runs.duration", timedelta(seconds=report.duration), {"kind": kind, "result": result})
 
 
 def count_polls(counts: PollCounts) -> None:
     """Count polls, responses 429 and outages since the last report."""
     for name in ("polls", "throttled", "outages"):
         if number := getattr(counts, name):
-            _count(name, number)
+            _count(f"itwin.{name}", number)
     if counts.outage_seconds:
-        _count("outage_seconds", max(1, round(counts.outage_seconds)))
+        _count("itwin.outage_seconds", max(1, round(counts.outage_seconds)))
 
 
 def _count(name: str, number: int = 1, **tags: str) -> None:
@@ -70,6 +108,6 @@ def _count(name: str, number: int = 1, **tags: str) -> None:
 
 def _emit(method: str, name: str, value: Any, tags: dict[str, str]) -> None:
     try:
-        getattr(configured_stats(), method)(f"{_PREFIX}.{name}", value, tags=tags)
+        getattr(configured_stats(), method)(name, value, tags=tags)
     except Exception as error:  # noqa: BLE001 (a metric must not fail a task)
         log.debug("Cannot emit the metric %s: %s", name, error)

@@ -11,7 +11,6 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from airflow_provider_itwin import metrics
 from scripts.site_diagram import DIAGRAMS, Diagram
 from scripts.site_pages import classes_of_errors, texts_of_errors
 
@@ -46,12 +45,6 @@ def test_has_every_page(site: Path) -> None:
     assert "site_pages" not in (site / "index.html").read_text()
     for page in html(site):
         assert "&lt;!-- " not in page.read_text(), f"{page.name} shows a comment"
-
-
-def test_names_every_metric() -> None:
-    names = re.findall(r"``(itwin\.[a-z_.<>]+)``", metrics.__doc__ or "")
-    assert len(names) > 8
-    assert [name for name in names if f"`{name}`" not in (DOCS / "large.md").read_text()] == []
 
 
 def test_has_no_dead_link(site: Path) -> None:
