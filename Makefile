@@ -1,8 +1,8 @@
 # "make" alone lists the targets.
 
 .POSIX:
-.PHONY: help demo airflow bench lint test test-distributed test-2.11 test-3.0 test-3.1 test-3.2 test-lowest test-matrix dist release-check release-files docs \
-    soak venv venv-2.11 venv-3.0 venv-3.1 venv-3.2 venv-lowest venv-bench lock clean distclean
+.PHONY: help demo airflow bench lint test test-distributed test-2.11 test-3.0 test-3.1 test-3.2 test-3.4 test-lowest test-matrix dist release-check release-files docs \
+    soak venv venv-2.11 venv-3.0 venv-3.1 venv-3.2 venv-3.4 venv-lowest venv-bench lock clean distclean
 
 PYTHON_3_3 = .venv/bin/python
 PYTHON_2_11 = .venv-2.11/bin/python
@@ -28,6 +28,9 @@ SHORT = tests/airflow/test_provider_metadata.py tests/airflow/hooks/test_setting
     tests/airflow/sensors tests/airflow/triggers/test_run_trigger.py tests/airflow/test_import_weight.py \
     tests/airflow/test_runs_in_dags.py tests/airflow/hooks/test_connection_form.py
 
+# What Airflow 3.4 changes: asset events, one task instance for each attempt, and the tables of XComs and rendered fields.
+SINCE_3_4 = tests/airflow/test_version_compat.py tests/airflow/test_assets.py tests/airflow/triggers tests/airflow/plugin
+
 # On Airflow 3.1 and 3.2, pytest's own tracebacks can crash Python 3.11 ("AST constructor recursion depth mismatch").
 PLAIN = --tb=native
 
@@ -47,11 +50,13 @@ venv: .venv/.installed ## create the environment with Airflow 3.3 (.venv)
 
 venv-2.11: .venv-2.11/.installed ## create the environment with Airflow 2.11 (.venv-2.11)
 
-venv-3.0: .venv-3.0/.installed ## the same with Airflow 3.0; also venv-3.1 and venv-3.2
+venv-3.0: .venv-3.0/.installed ## the same with Airflow 3.0; also venv-3.1, venv-3.2 and venv-3.4
 
 venv-3.1: .venv-3.1/.installed
 
 venv-3.2: .venv-3.2/.installed
+
+venv-3.4: .venv-3.4/.installed
 
 venv-lowest: .venv-lowest/.installed ## create the environment with the oldest supported dependencies
 
@@ -76,6 +81,10 @@ venv-lowest: .venv-lowest/.installed ## create the environment with the oldest s
 	sh scripts/venv.sh .venv-3.2 requirements/airflow-3.2.txt 14
 	touch $@
 
+.venv-3.4/.installed: requirements/airflow-3.4.txt pyproject.toml emulator/pyproject.toml scripts/venv.sh
+	sh scripts/venv.sh .venv-3.4 requirements/airflow-3.4.txt 14
+	touch $@
+
 .venv-lowest/.installed: requirements/lowest.txt pyproject.toml emulator/pyproject.toml scripts/venv.sh
 	sh scripts/venv.sh .venv-lowest requirements/lowest.txt 12
 	touch $@
@@ -96,7 +105,7 @@ test-distributed: venv ## 200 connections at once on a distributed Airflow whose
 test-2.11: venv-2.11 ## run the tests on Airflow 2.11, except those with processes of Airflow 3
 	AIRFLOW_HOME="$$PWD/.airflow/test-2.11" $(PYTHON_2_11) -m pytest $(ELSEWHERE) $(PYTEST_ARGS)
 
-test-3.0: venv-3.0 ## run a short set of tests on Airflow 3.0; also test-3.1 and test-3.2
+test-3.0: venv-3.0 ## run a short set of tests on Airflow 3.0; also test-3.1, test-3.2 and test-3.4
 	AIRFLOW_HOME="$$PWD/.airflow/test-3.0" .venv-3.0/bin/python -m pytest $(ELSEWHERE) $(SHORT) $(PYTEST_ARGS)
 
 test-3.1: venv-3.1
@@ -104,6 +113,9 @@ test-3.1: venv-3.1
 
 test-3.2: venv-3.2
 	AIRFLOW_HOME="$$PWD/.airflow/test-3.2" .venv-3.2/bin/python -m pytest $(PLAIN) $(ELSEWHERE) $(SHORT) $(PYTEST_ARGS)
+
+test-3.4: venv-3.4
+	AIRFLOW_HOME="$$PWD/.airflow/test-3.4" .venv-3.4/bin/python -m pytest $(ELSEWHERE) $(SHORT) $(SINCE_3_4) $(PYTEST_ARGS)
 
 test-lowest: venv-lowest ## run the short set with the oldest supported dependencies
 	AIRFLOW_HOME="$$PWD/.airflow/test-lowest" .venv-lowest/bin/python -m pytest $(ELSEWHERE) $(SHORT) tests/api emulator/tests $(PYTEST_ARGS)
@@ -114,6 +126,7 @@ test-matrix: ## run all tests on every supported Airflow, and with the oldest de
 	$(MAKE) test-3.0 SHORT=tests
 	$(MAKE) test-3.1 SHORT=tests
 	$(MAKE) test-3.2 SHORT=tests
+	$(MAKE) test-3.4 SHORT=tests SINCE_3_4=
 	$(MAKE) test
 
 dist: venv ## build the package in dist/ (reproducible for each commit)
@@ -154,4 +167,4 @@ clean: ## remove all generated files except the environments
 	find airflow_provider_itwin benchmarks emulator example_dags scripts tests -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## also remove the environments
-	rm -rf .venv .venv-2.11 .venv-3.0 .venv-3.1 .venv-3.2 .venv-lowest .venv-bench airflow_provider_itwin.egg-info
+	rm -rf .venv .venv-2.11 .venv-3.0 .venv-3.1 .venv-3.2 .venv-3.4 .venv-lowest .venv-bench airflow_provider_itwin.egg-info

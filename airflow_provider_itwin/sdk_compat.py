@@ -62,9 +62,11 @@ MODULES: dict[str, str] = {
 _AIRFLOW_2_NAMES = {"Asset": "Dataset", "AssetAlias": "DatasetAlias"}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(MODULES[name]), name if AIRFLOW_V_3_0_PLUS else _AIRFLOW_2_NAMES.get(name, name))
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # so that type checkers find unknown names
+
+    def __getattr__(name: str) -> Any:
+        if name not in MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(MODULES[name]), name if AIRFLOW_V_3_0_PLUS else _AIRFLOW_2_NAMES.get(name, name))
+        globals()[name] = value
+        return value

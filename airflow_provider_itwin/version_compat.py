@@ -65,6 +65,22 @@ def _exceptions() -> Any:
     return import_module("airflow.sdk.exceptions" if AIRFLOW_V_3_2_PLUS else "airflow.exceptions")
 
 
+def event_trigger_queue(queue: str | None) -> dict[str, str]:
+    """
+    Return the keyword arguments that give an event trigger its queue of triggerers; none without a queue.
+
+    :raises ITwinInputError: before Airflow 3.4, which has no such queues
+    """
+    if queue is None:
+        return {}
+    if not AIRFLOW_V_3_4_PLUS:
+        from airflow_provider_itwin.api.errors import ITwinInputError
+
+        installed = ".".join(map(str, AIRFLOW_VERSION))
+        raise ITwinInputError(f"queue needs Airflow 3.4 or newer, and this is Airflow {installed}; remove it")
+    return {"queue": queue}
+
+
 def asset_types() -> tuple[type, ...]:
     """Return the types of outlets whose events can be annotated: assets, and on Airflow 3 references to them."""
     from airflow_provider_itwin.sdk_compat import Asset

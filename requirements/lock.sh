@@ -24,17 +24,16 @@ as_of() {
     echo "apache-airflow==$airflow" | compile "airflow-$version" --extra dev --exclude-newer "${day}T00:00:00Z" "$@"
 }
 
-OURS='apache-airflow-providers-common-compat apache-airflow-providers-openlineage'
-
-# The newest and the oldest Airflow use the newest versions of all packages, like an installation today. Those in between use the
-# packages as of their release. The tools that build the package and the pages are in the newest only.
+# The newest Airflow, the next one and the oldest use the newest versions of all packages, like an installation today. Those in
+# between use the packages as of their release. The tools that build the package and the pages are in the newest only.
 printf '%s\n' apache-airflow==3.3.2 apache-airflow-providers-celery | compile airflow-3.3 --extra dev --extra docs
+echo 'apache-airflow==3.4.0b2' | compile airflow-3.4 --extra dev
 as_of 3.2 3.2.2 2026-06-20
-as_of 3.1 3.1.8 2026-03-20 $OURS
-as_of 3.0 3.0.6 2025-09-05 $OURS schemathesis
+as_of 3.1 3.1.8 2026-03-20
+as_of 3.0 3.0.6 2025-09-05 schemathesis
 echo 'apache-airflow==2.11.2' | compile airflow-2.11 --extra dev
 
-# The oldest supported version of every direct dependency.
+# The oldest supported version of every direct dependency, and of those of the extra for OpenLineage.
 python3 requirements/lowest.py | compile lowest --extra dev
 
 # The tool that writes the bills of materials of a release. It is no dependency of the project.

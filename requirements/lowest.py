@@ -1,4 +1,4 @@
-"""Print the lowest version of each direct dependency as a pin, for ``lock.sh``."""
+"""Print the lowest version of each direct dependency, and of those of the extra for OpenLineage, as a pin, for ``lock.sh``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
 
-for requirement in PROJECT["dependencies"]:
+OPENLINEAGE = PROJECT["optional-dependencies"]["openlineage"]
+
+for requirement in [*PROJECT["dependencies"], *OPENLINEAGE]:
     name, bound = requirement.split(">=")
     print(f"{name}=={bound}")  # noqa: T201 (the output of this script)

@@ -23,7 +23,7 @@ from airflow_provider_itwin.api.models.validation import checked_id
 from airflow_provider_itwin.assets import RUN_KEY, short_report
 from airflow_provider_itwin.triggers.cursor_store import CursorStore
 from airflow_provider_itwin.utils.stored_kwargs import StoredKwargs, parameters_of
-from airflow_provider_itwin.version_compat import asset_state_stores
+from airflow_provider_itwin.version_compat import asset_state_stores, event_trigger_queue
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -70,6 +70,8 @@ class ITwinRunEventTrigger(BaseEventTrigger):
     :param poll_interval: seconds between two polls; None: 5 % of the time since the last change, at least 10 s and at most 2 min
     :param fire_on: results to report, such as ``["Success", "PartialSuccess"]``; None: all
     :param catch_up: seconds before a restart; runs that ended earlier are not reported; None: no limit; default: 7 days
+    :param queue: queue of the triggerers that run this watcher (Airflow 3.4 and newer, with ``[triggerer] queues_enabled``);
+        None: any triggerer
     :param stored: ``version``, the version of these parameters, and parameters that a later version of this package stored
     """
 
@@ -81,9 +83,11 @@ class ITwinRunEventTrigger(BaseEventTrigger):
         poll_interval: float | None = None,
         fire_on: Iterable[str] | None = None,
         catch_up: float | None = DEFAULT_CATCH_UP,
+        *,
+        queue: str | None = None,
         **stored: Any,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__(**event_trigger_queue(queue))  # type: ignore[no-untyped-call]
         self._stored = StoredKwargs(type(self).__name__, stored)
         self.itwin_conn_id = itwin_conn_id
         self.kind = kind
@@ -205,7 +209,8 @@ class ITwinRunEventTrigger(BaseEventTrigger):
         return f"itwin_finished_runs.{self.kind}.{hashlib.sha256('/'.join(parts).encode()).hexdigest()[:32]}"
 
 
-_PARAMETERS = parameters_of(ITwinRunEventTrigger)
+# Airflow stores the queue itself.
+_PARAMETERS = tuple(name for name in parameters_of(ITwinRunEventTrigger) if name != "queue")
 
 
 def _serializable(names: Any) -> Any:

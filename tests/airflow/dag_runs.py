@@ -11,7 +11,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS, AIRFLOW_V_3_4_PLUS
 from tests.airflow.single_task import separate_process
 
 if TYPE_CHECKING:
@@ -65,6 +65,17 @@ class DagResult:
         """Query the database."""
         return self.runner.rows(statement, *values)
 
+    def rendered_fields(self) -> list[str]:
+        """Return the template fields of each task instance as Airflow stores and shows them."""
+        from airflow.models.renderedtifields import RenderedTaskInstanceFields
+        from airflow.models.taskinstance import TaskInstance
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            instances = session.query(TaskInstance).filter_by(dag_id=self.dag_id).all()
+            found = [RenderedTaskInstanceFields.get_templated_fields(one, session=session) for one in instances]
+        return [json.dumps(fields) for fields in found if fields is not None]
+
     def clear_while_running(self, task_id: str) -> None:
         """Clear a task as the UI does while it runs (Airflow 3 only)."""
         from airflow.models.taskinstance import TaskInstance, clear_task_instances
@@ -82,9 +93,13 @@ class DagResult:
         from airflow.utils.session import create_session
 
         with create_session() as session:
-            cleared = session.query(TaskInstance).filter_by(dag_id=self.dag_id, task_id=task_id).one()
-            clear_task_instances([cleared], session)
-            cleared.try_number += 1
+            instances = session.query(TaskInstance).filter_by(dag_id=self.dag_id, task_id=task_id)
+            clear_task_instances([instances.one()], session)
+            session.flush()
+            # Since Airflow 3.4, each attempt is a task instance of its own, and clearing makes the next one.
+            cleared = instances.one()
+            if not AIRFLOW_V_3_4_PLUS:
+                cleared.try_number += 1
             session.commit()
             _run_task(ti=cleared, task=self.dag.task_dict[task_id], run_triggerer=True)
 

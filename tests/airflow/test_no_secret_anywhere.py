@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_4_PLUS
 from tests.airflow.secret_scan import OPERATIONS, SCRIPTED
 from tests.faults.faults import FAULTS
 
@@ -160,7 +161,8 @@ def test_encrypted_values_have_no_secret(scan: SecretScan) -> None:
 def test_the_scan_finds_secrets(scan: SecretScan) -> None:
     # The tables that could have a secret exist, and have rows.
     tables = {table for table, _, _ in cells(scan.home / "airflow.db")}
-    assert {"xcom", "rendered_task_instance_fields", "serialized_dag", "task_instance", "trigger"} <= tables
+    xcoms, fields = ("xcom_v2", "rtif_v2") if AIRFLOW_V_3_4_PLUS else ("xcom", "rendered_task_instance_fields")
+    assert {xcoms, fields, "serialized_dag", "task_instance", "trigger"} <= tables
     everything = " ".join(value for _, _, value in cells(scan.home / "airflow.db"))
     assert "https://files.example.com/Tower.dgn?***" in everything
     for marker in scan.markers:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import http.client
 import inspect
+import re
 import subprocess
 import sys
+import warnings
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
 
@@ -18,7 +20,7 @@ from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
-from airflow_provider_itwin import version_compat
+from airflow_provider_itwin import sdk_compat, version_compat
 from airflow_provider_itwin.version_compat import (
     AIRFLOW_V_3_0_PLUS,
     AIRFLOW_V_3_2_PLUS,
@@ -40,6 +42,29 @@ def test_importing_version_compat_imports_no_airflow() -> None:
     code = "import sys, airflow_provider_itwin.version_compat; print('airflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == ["False"]
+
+
+def test_importing_sdk_compat_imports_no_airflow() -> None:
+    code = "import sys, airflow_provider_itwin.sdk_compat; print('airflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["False"]
+
+
+@pytest.mark.parametrize("name", sorted(sdk_compat.MODULES))
+def test_sdk_compat_finds_each_name_without_a_warning(name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert getattr(sdk_compat, name) is not None
+
+
+def test_sdk_compat_has_no_other_names() -> None:
+    with pytest.raises(AttributeError, match=r"has no attribute 'DAG'"):
+        sdk_compat.DAG  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_sdk_compat_declares_the_types_of_its_names() -> None:
+    declared = re.findall(r"^    from \S+ import (\w+) as \1$", inspect.getsource(sdk_compat), re.MULTILINE)
+    assert sorted(declared) == sorted(sdk_compat.MODULES)
 
 
 def test_mask_secret() -> None:

@@ -20,7 +20,7 @@ from .pages import EMULATOR, GETTING_STARTED, PAGES, ROOT, TESTING_DAGS, Block, 
 if TYPE_CHECKING:
     from itwin_emulator import Emulator
 
-LANGUAGES = {"sh", "python", "ini", "json", "yaml", "toml", "text"}
+LANGUAGES = {"sh", "python", "ini", "json", "yaml", "toml", "text", "dockerfile", "requirements"}
 
 # Replacements for commands that other tests cover: installing, make targets and publishing.
 # Airflow's command line parses its arguments and runs nothing.
@@ -33,6 +33,9 @@ make() {
     done
 }
 git() { echo "git $*"; }
+uv() { echo "uv $*"; }
+docker() { echo "docker $*"; }
+helm() { echo "helm $*"; }
 itwin-emulator() { timeout 5 "$PYTHON" -m itwin_emulator "$@" || [ $? = 124 ]; }
 airflow() {
     "$PYTHON" -c 'import sys; from airflow.cli.cli_parser import get_parser; get_parser().parse_args(sys.argv[1:])' "$@"
@@ -157,8 +160,33 @@ def test_text(block: Block) -> None:
 @pytest.mark.parametrize("block", blocks("yaml"), ids=str)
 def test_yaml(block: Block) -> None:
     values = yaml.safe_load(block.code)
+    if "images" in values:
+        assert values["triggerer"]["enabled"], "deferrable waits need a triggerer"
+        return
     variables = [*values["env"], *values["triggerer"]["env"]]
     assert variables
     for variable in variables:
         assert is_known(variable["name"]), f"{block}: Airflow has no option {variable['name']}"
         assert isinstance(variable["value"], str), "Kubernetes requires strings"
+
+
+@pytest.mark.parametrize("block", blocks("dockerfile"), ids=str)
+def test_dockerfile(block: Block) -> None:
+    # DL3013: the constraints pin the versions.
+    hadolint = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run(
+        [hadolint, "--ignore", "DL3013", "-"],
+        input=block.code,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("block", blocks("requirements"), ids=str)
+def test_requirements(block: Block) -> None:
+    from packaging.requirements import Requirement
+
+    assert "airflow-provider-itwin" in [Requirement(line).name for line in block.code.splitlines()]

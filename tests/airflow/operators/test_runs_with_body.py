@@ -226,7 +226,7 @@ def test_a_rendered_body_is_sent_unmasked_and_shown_masked(
     )
     assert result.states == {"synchronize": ["success"]}
     assert sent_bodies(emulator) == [json_size(manifest(url=SIGNED.replace("MARKER-OF-A", "RENDERED")))]
-    [shown] = shown_fields(result)
+    [shown] = result.rendered_fields()
     assert "RENDERED" not in shown
     assert "https://files.example.com/Tower.dgn?***" in shown
     assert MANIFEST in shown
@@ -248,7 +248,7 @@ def test_the_bodies_of_mapped_tasks_are_sent_unmasked_and_shown_masked(emulator:
     assert sorted(sent_bodies(emulator)) == sorted(
         [json_size(manifest()), json_size(manifest(id="roof", name="Roof.rvt"))]
     )
-    shown = [fields for fields in shown_fields(result) if "sourceFiles" in fields]
+    shown = [fields for fields in result.rendered_fields() if "sourceFiles" in fields]
     assert len(shown) == 2
     for fields in shown:
         assert "MARKER" not in fields
@@ -301,7 +301,7 @@ def test_any_body_is_sent_unmasked_and_shown_masked(
     assert result.states["synchronize"] == ["success"]
     [size] = sent_bodies(emulator)
     assert size >= json_size(manifest())
-    [shown] = [fields for fields in shown_fields(result) if "connection_id" in fields]
+    [shown] = [fields for fields in result.rendered_fields() if "connection_id" in fields]
     assert "MARKER" not in shown
     assert "https://files.example.com/Tower.dgn?***" in shown
     assert [line for line in result.log.splitlines() if "MARKER" in line and not returned(line)] == []
@@ -312,7 +312,7 @@ def test_a_body_that_cannot_be_rendered_is_not_shown(emulator: Emulator, run_dag
     result = run_dag(BODY_DAG.format(connection=MANIFEST, body=body, deferrable=False))
     assert result.states["synchronize"] == ["failed"]
     assert "MARKER" not in result.log
-    assert not any("MARKER" in fields for fields in shown_fields(result))
+    assert not any("MARKER" in fields for fields in result.rendered_fields())
     assert not emulator.request_log
 
 
@@ -327,18 +327,13 @@ def test_an_object_in_a_body_is_a_permanent_error_and_is_not_shown(
     result = run_dag(dag)
     assert result.states["synchronize"] == ["failed"]
     assert result.attempts["synchronize"] == 1
-    assert not any("MARKER" in fields for fields in shown_fields(result))
+    assert not any("MARKER" in fields for fields in result.rendered_fields())
     assert not emulator.request_log
 
 
 def returned(line: str) -> bool:
     """Return whether a log line is about the return value of a task, which Airflow 2 logs and cannot always format."""
     return "Returned value was" in line or line.startswith("Arguments: ") or "msg=SetXCom(key='return_value'" in line
-
-
-def shown_fields(result: Any) -> list[str]:
-    rows = result.rows("SELECT rendered_fields FROM rendered_task_instance_fields WHERE dag_id = ?", result.dag_id)
-    return [row[0] for row in rows]
 
 
 # Source files

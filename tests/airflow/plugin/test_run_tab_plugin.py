@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import BaseOperator
 
 import airflow_provider_itwin
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_1_PLUS
+from tests.airflow.sdk import BaseOperator
 
 FOLDER = Path(airflow_provider_itwin.__file__).parent / "plugin" / "static"
 LARGEST = 68 * 1024

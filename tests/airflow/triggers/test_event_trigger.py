@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_itwin.api import client_pool
-from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
+from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_4_PLUS
 from tests.airflow.single_task import rebuilt, through_json
 
 if TYPE_CHECKING:
@@ -166,6 +166,22 @@ def test_the_arguments_are_encrypted_in_the_database(airflow_home: Any) -> None:
     row = Trigger.from_object(watcher(**FULL))
     assert NIGHT not in row.encrypted_kwargs
     assert BaseEventTrigger.hash(row.classpath, row.kwargs) == BaseEventTrigger.hash(*watcher(**FULL).serialize())
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_4_PLUS, reason="Airflow 3.4 is the first whose watchers have a queue")
+def test_airflow_stores_the_queue_of_a_watcher() -> None:
+    from airflow.serialization.encoders import encode_trigger
+
+    trigger = ITwinRunEventTrigger("itwin_default", "storage", "a", queue="itwin")
+    assert encode_trigger(trigger)["queue"] == "itwin"
+    assert "queue" not in trigger.serialize()[1]
+    assert encode_trigger(ITwinRunEventTrigger("itwin_default", "storage", "a")).get("queue") is None
+
+
+@pytest.mark.skipif(AIRFLOW_V_3_4_PLUS, reason="Airflow 3.4 has such queues")
+def test_a_queue_needs_airflow_3_4() -> None:
+    with pytest.raises(ValueError, match=r"queue needs Airflow 3\.4 or newer"):
+        ITwinRunEventTrigger("itwin_default", "storage", "a", queue="itwin")
 
 
 def test_an_asset_watcher_accepts_the_trigger() -> None:

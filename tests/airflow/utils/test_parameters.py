@@ -7,7 +7,6 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.operators.itwin import (
@@ -16,6 +15,7 @@ from airflow_provider_itwin.operators.itwin import (
     ITwinRunStorageConnectionOperator,
 )
 from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
+from tests.airflow.sdk import DAG
 
 
 def dag(**default_args: Any) -> DAG:
