@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +84,8 @@ def use_fake_clock(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     account = partial(Account, clock=clock.monotonic, wall=clock.now)
     shim: Any = SimpleNamespace(time=clock.now, monotonic=clock.monotonic, sleep=clock.sleep)
     monkeypatch.setattr(settings, "Account", account)
+    # Two tests can use the same connection, and an account keeps its clock.
+    monkeypatch.setattr(settings, "_account", lru_cache(maxsize=8)(settings._account.__wrapped__))
     monkeypatch.setattr(client, "ITwinClient", partial(client.ITwinClient, sleep=clock.sleep))
     monkeypatch.setattr(
         client_pool, "AsyncITwinClient", partial(async_client.AsyncITwinClient, sleep=clock.sleep_asynchronously)
