@@ -30,6 +30,7 @@ from airflow_provider_itwin.sdk_compat import AirflowSkipException, BaseOperator
 from airflow_provider_itwin.utils.deferral import default_deferrable
 from airflow_provider_itwin.utils.parameters import (
     CheckedParameters,
+    check_unused_parameters,
     check_wait_parameters,
     error_names_task,
     parse_results,
@@ -56,10 +57,6 @@ if TYPE_CHECKING:
     from airflow_provider_itwin.utils.task_state import TaskState, TaskStateStore
 
 _LIMITS = "timeout or execution_timeout"
-
-_OF_RESULT: dict[str, Any] = {"fail_on": DEFAULT_FAIL_ON, "skip_on": (), "strict": False}
-_OF_WAIT: dict[str, Any] = {"deferrable": None, "poll_interval": None, "timeout": None}
-"""Parameters that have no effect without a result or a wait, with their defaults."""
 
 
 class ITwinRunOperator(CheckedParameters, RunTask, BaseOperator):
@@ -174,7 +171,7 @@ class ITwinRunOperator(CheckedParameters, RunTask, BaseOperator):
         check_wait_parameters(given)
         if not given.get("wait_for_completion", True):
             queues = if_active in (IfActive.QUEUE, IfActive.ATTACH)
-            _check_unused(_OF_RESULT if queues else _OF_RESULT | _OF_WAIT, given, default_args or {})
+            check_unused_parameters(given, default_args or {}, queues=queues)
 
     def checked_body(self) -> Mapping[str, Any] | None:
         """Return the body of the request for a run, validated; None for a storage connection."""
@@ -450,19 +447,3 @@ class ITwinRunOperator(CheckedParameters, RunTask, BaseOperator):
             raise
         # The state stays: a worker can be lost before Airflow learns of the success, and the retry then judges the same run.
         return state.wait_result.ref.run_id
-
-
-def _check_unused(defaults: Mapping[str, Any], given: Mapping[str, Any], default_args: Mapping[str, Any]) -> None:
-    """Refuse parameters that have no effect because the task does not wait for its run."""
-    unused = [
-        name
-        for name, default in defaults.items()
-        if name in given
-        and given[name] not in (default, [])
-        and not (name in default_args and default_args[name] is given[name])
-    ]
-    if unused:
-        raise ITwinInputError(
-            f"wait_for_completion=False ends the task when the run has started, so {' and '.join(unused)} would have no effect. "
-            f"Remove {'it' if len(unused) == 1 else 'them'}, or wait_for_completion=False."
-        )

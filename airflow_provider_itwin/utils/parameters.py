@@ -48,6 +48,12 @@ _OTHER_NAMES = {
 }
 """Names of other providers, and names that people expect, with the names that they have here."""
 
+_OF_RESULT: dict[str, Any] = {"fail_on": DEFAULT_FAIL_ON, "skip_on": (), "strict": False}
+"""Parameters about the result of a run, with their defaults."""
+
+_OF_WAIT: dict[str, Any] = {"deferrable": None, "poll_interval": None, "timeout": None}
+"""Parameters about a wait, with their defaults."""
+
 
 def parse_seconds(value: float | timedelta | None, name: str) -> float | None:
     """
@@ -90,6 +96,29 @@ def check_wait_parameters(given: Mapping[str, Any]) -> None:
     # An iterator could be read only once.
     if isinstance(fail_on, Collection) and isinstance(skip_on, Collection):
         ResultPolicy.of(fail_on, skip_on)
+
+
+def check_unused_parameters(given: Mapping[str, Any], default_args: Mapping[str, Any], *, queues: bool) -> None:
+    """
+    Refuse parameters that have no effect because the task does not wait for its run.
+
+    :param given: values by name
+    :param default_args: the default_args of the DAG
+    :param queues: whether the task can wait for another run before it starts its own
+    :raises ITwinInputError: for a parameter that has no effect
+    """
+    unused = [
+        name
+        for name, default in (_OF_RESULT if queues else _OF_RESULT | _OF_WAIT).items()
+        if name in given
+        and given[name] not in (default, [])
+        and not (name in default_args and default_args[name] is given[name])
+    ]
+    if unused:
+        raise ITwinInputError(
+            f"wait_for_completion=False ends the task when the run has started, so {' and '.join(unused)} would have no effect. "
+            f"Remove {'it' if len(unused) == 1 else 'them'}, or wait_for_completion=False."
+        )
 
 
 class CheckedParameters:

@@ -115,6 +115,11 @@ class WaitSpec:
         """The run, if it is known by its id."""
         return _ref(self.kind, self.connection_id, self.run_id) if self.run_id else None
 
+    @property
+    def may_not_exist(self) -> bool:
+        """Whether neither the service nor an earlier poll has named the run, so that its id can be wrong."""
+        return not (self.seen or self.is_known or self.queued)
+
     def matches(self, ref: RunRef) -> bool:
         """Return whether `ref` can be the run that is waited for."""
         return (ref.kind, ref.connection_id) == (self.kind, self.connection_id) and self.run_id in (None, ref.run_id)

@@ -119,7 +119,7 @@ class Wait:
         self.error: ITwinError | None = None
         """The error of the last poll, if it is to be retried."""
         self.asks_why = False
-        """Whether the next poll is to find out why the run is not found."""
+        """Whether the next poll is to find out why the run is not found; one poll of a wait does."""
         self.polls = 0
         self._was_explained = False
         self._account = account
@@ -196,18 +196,13 @@ class Wait:
             self._unseen, was_unseen = True, self._unseen
             return WaitEnd.UNSEEN if was_unseen else None
         if isinstance(error, ITwinNotFoundError) and not self._seen and elapsed < UNKNOWN_RUN_GRACE:
-            self.asks_why = self._asks_why(error)
-            is_certain = error.is_certain and not self.spec.is_known
-            return WaitEnd.REFUSED if is_certain else None
+            self._was_explained = self._was_explained or error.is_explained
+            self.asks_why = self.spec.may_not_exist and not self._was_explained
+            return WaitEnd.REFUSED if error.is_certain and self.spec.may_not_exist else None
         # Refused credentials end the wait at once: its caller reads the connection again, and confirms the refusal.
         if not self._seen or isinstance(error, ITwinAuthenticationError):
             return WaitEnd.REFUSED
         return self._end_after_refusal(error)
-
-    def _asks_why(self, error: ITwinNotFoundError) -> bool:
-        """Return whether the next 404 is to be explained: once, and not for a run that the service itself has named."""
-        self._was_explained = self._was_explained or error.is_explained
-        return not (self._was_explained or self.spec.is_known or self.spec.queued)
 
     def _end_after_refusal(self, error: ITwinError) -> WaitEnd | None:
         now = self._account.clock()
@@ -322,8 +317,7 @@ def poll_once(account: Account, spec: WaitSpec, retry_budget: float | None = Non
     give_up_at = float("inf") if retry_budget is None else account.clock() + retry_budget
     current = Wait(account, spec)
     while True:
-        outcome = yield from poll(account, spec, asks_why=not (spec.seen or spec.is_known or spec.queued))
-        result = current.record(outcome)
+        result = current.record((yield from poll(account, spec, asks_why=spec.may_not_exist)))
         if result.end is not None or current.error is None or account.clock() + current.pause > give_up_at:
             return result
         yield Pause(current.pause)
