@@ -38,7 +38,7 @@ EXPORT_BODY = {"exportType": "IFC", "ifcVersion": "IFC4.3"}
 MODES: dict[str, dict[str, Any]] = {
     "worker": {"wait_for_completion": True},
     "deferred": {"wait_for_completion": True, "deferrable": True},
-    "leave": {},
+    "leave": {"wait_for_completion": False},
 }
 EACH_MODE = pytest.mark.parametrize("mode", MODES.values(), ids=MODES.keys())
 
@@ -86,7 +86,8 @@ def test_a_manifest_run_sends_its_body(emulator: Emulator, run_task: RunTask, mo
     assert (outcome.state, outcome.value) == ("success", run["id"])
     assert outcome.xcoms["run_ref"] == {"kind": "manifest", "connection_id": MANIFEST, "run_id": run["id"]}
     assert sent_bodies(emulator) == [json_size(manifest())]
-    if mode:
+    assert ("run_report" in outcome.xcoms) == mode["wait_for_completion"]
+    if mode["wait_for_completion"]:
         assert outcome.xcoms["run_report"]["totals"]["tasks"] == 1
 
 
@@ -96,7 +97,8 @@ def test_an_export_run_sends_its_body(emulator: Emulator, run_task: RunTask, mod
     [run] = emulator.runs(EXPORT)
     assert (outcome.state, outcome.value) == ("success", run["id"])
     assert outcome.xcoms["run_ref"] == {"kind": "export", "connection_id": EXPORT, "run_id": run["id"]}
-    if mode:
+    assert ("run_report" in outcome.xcoms) == mode["wait_for_completion"]
+    if mode["wait_for_completion"]:
         assert outcome.xcoms["run_report"]["ref"]["kind"] == "export"
 
 
