@@ -173,6 +173,8 @@ def _clean(text: str, emulator: Emulator) -> str:
     text = text.replace(emulator.url, "http://127.0.0.1:8899")
     text = re.sub(r"Correlation id: [\w-]+", "Correlation id: …", text)
     text = re.sub(r"0x[0-9a-f]+", "0x…", text)
+    # The pauses between attempts are random.
+    text = re.sub(r"after \d+ attempts in \d+ s", "after … attempts in … s", text)
     return " ".join(text.split())
 
 
