@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_itwin.sdk_compat import (
     AirflowException,
@@ -15,6 +15,15 @@ from airflow_provider_itwin.sdk_compat import (
 
 if TYPE_CHECKING:
     from airflow_provider_itwin.api.errors import ITwinError, ITwinInputError
+    from airflow_provider_itwin.api.models.job_types import JobReportDict
+    from airflow_provider_itwin.api.models.json_types import RunReportDict
+
+
+class _ErrorLog(Protocol):
+    """The part of a logger that :func:`error_logged_first` uses: Airflow's tasks have loggers of several types."""
+
+    def error(self, message: str, /, *arguments: object) -> object:
+        """Log an error."""
 
 
 class ITwinRunFailedError(AirflowException):
@@ -25,7 +34,7 @@ class ITwinRunFailedError(AirflowException):
     :param report: the run report, as in the XCom ``run_report``
     """
 
-    def __init__(self, message: str, report: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, message: str, report: RunReportDict | None = None) -> None:
         super().__init__(message)
         self.report = report
 
@@ -38,7 +47,33 @@ class ITwinRunFailedFinalError(AirflowFailException):
     :param report: the run report, as in the XCom ``run_report``
     """
 
-    def __init__(self, message: str, report: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, message: str, report: RunReportDict | None = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class ITwinJobFailedError(AirflowException):
+    """
+    A job failed; a retry of the task starts a new one.
+
+    :param message: what happened, and the messages of the job
+    :param report: the job report, as in the XCom ``job_report``
+    """
+
+    def __init__(self, message: str, report: JobReportDict | None = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class ITwinJobFailedFinalError(AirflowFailException):
+    """
+    A job that another task or user started failed. It is not retried: a retry would return the same result.
+
+    :param message: what happened, and the messages of the job
+    :param report: the job report, as in the XCom ``job_report``
+    """
+
+    def __init__(self, message: str, report: JobReportDict | None = None) -> None:
         super().__init__(message)
         self.report = report
 
@@ -75,13 +110,15 @@ def as_airflow_exception(error: ITwinError | ITwinInputError) -> AirflowExceptio
 
 
 @contextmanager
-def error_logged_first(log: Any) -> Iterator[None]:
+def error_logged_first(log: _ErrorLog) -> Iterator[None]:
     """Log the error that fails a task, so that its text comes before the traceback that Airflow logs."""
     try:
         yield
     except (
         ITwinRunFailedError,
         ITwinRunFailedFinalError,
+        ITwinJobFailedError,
+        ITwinJobFailedFinalError,
         ITwinRunActiveError,
         ITwinPermanentError,
         ITwinTransientError,

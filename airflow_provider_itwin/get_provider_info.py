@@ -58,19 +58,29 @@ def _features() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": "Bentley iTwin Platform",
-                "python-modules": ["airflow_provider_itwin.operators.itwin"],
+                "python-modules": [
+                    "airflow_provider_itwin.operators.itwin",
+                    "airflow_provider_itwin.operators.named_version",
+                    "airflow_provider_itwin.operators.download",
+                    "airflow_provider_itwin.operators.upload",
+                    "airflow_provider_itwin.operators.jobs",
+                    "airflow_provider_itwin.jobs.changed_elements",
+                    "airflow_provider_itwin.jobs.grouping_and_mapping",
+                    "airflow_provider_itwin.jobs.reality",
+                    "airflow_provider_itwin.jobs.transformations",
+                ],
             }
         ],
         "sensors": [
             {
                 "integration-name": "Bentley iTwin Platform",
-                "python-modules": ["airflow_provider_itwin.sensors.itwin"],
+                "python-modules": ["airflow_provider_itwin.sensors.itwin", "airflow_provider_itwin.sensors.jobs"],
             }
         ],
         "triggers": [
             {
                 "integration-name": "Bentley iTwin Platform",
-                "python-modules": ["airflow_provider_itwin.triggers.itwin"],
+                "python-modules": ["airflow_provider_itwin.triggers.itwin", "airflow_provider_itwin.triggers.jobs"],
             }
         ],
         "connection-types": [

@@ -8,8 +8,7 @@ so that they exist while the task waits. On Airflow 2 the same XComs are read wh
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from airflow_provider_itwin.api.redaction import web_address
 from airflow_provider_itwin.sdk_compat import BaseOperatorLink, XCom
@@ -18,11 +17,17 @@ from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 if TYPE_CHECKING:
     from airflow_provider_itwin.api.models.run_ref import RunRef
     from airflow_provider_itwin.hooks.itwin import ITwinHook
-    from airflow_provider_itwin.sdk_compat import BaseOperator
+    from airflow_provider_itwin.sdk_compat import BaseOperator, Context, TaskInstanceKey
 
 _LONGEST_ADDRESS = 2000
 
 log = logging.getLogger(__name__)
+
+
+class _LinkedTask(Protocol):
+    """A task with links."""
+
+    has_links: bool
 
 
 class _StoredLink(BaseOperatorLink):
@@ -35,7 +40,7 @@ class _StoredLink(BaseOperatorLink):
         """The key of the XCom with the URL."""
         return self.key
 
-    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey | None) -> str:
         """Return the URL; empty: no link."""
         if ti_key is None or (AIRFLOW_V_3_0_PLUS and not getattr(operator, "has_links", False)):
             # Airflow 3 calls this when the task ends, and logs an error for a missing XCom.
@@ -81,8 +86,8 @@ async def stored_links(hook: ITwinHook, ref: RunRef) -> dict[str, str]:
 
 
 def write_links(
-    task: Any,
-    context: Mapping[str, Any],
+    task: _LinkedTask,
+    context: Context,
     hook: ITwinHook,
     ref: RunRef,
     *,

@@ -17,12 +17,16 @@ from airflow_provider_itwin.api.models.enums import ExecutionResult, known_resul
 from airflow_provider_itwin.version_compat import configured_stats
 
 if TYPE_CHECKING:
+    from airflow_provider_itwin.api.jobs.definition import JobOutcome
+    from airflow_provider_itwin.api.jobs.report import JobReport
     from airflow_provider_itwin.api.models.report import RunReport
     from airflow_provider_itwin.api.wait.stats import PollCounts
 
 log = logging.getLogger(__name__)
 
 _UNKNOWN = "unknown"
+
+JOB_OUTCOMES: tuple[JobOutcome, ...] = ("passed", "warned", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,14 @@ METRICS = (
         for result in (*map(_name_of, ExecutionResult), _UNKNOWN)
     ),
     Metric("itwin.runs.duration", "timer", "duration of finished runs in the cloud", ("kind", "result")),
-    Metric("itwin.polls", "counter", "polls of runs"),
+    Metric("itwin.jobs.started", "counter", "jobs that operators started", ("job",)),
+    Metric("itwin.jobs.adopted", "counter", "jobs that operators found and use as their own", ("job",)),
+    Metric("itwin.jobs.ended", "counter", "ended jobs of operators and sensors", ("job", "outcome")),
+    *(
+        Metric(f"itwin.jobs.ended.{outcome}", "counter", f"ended jobs with the outcome `{outcome}`", ("job",))
+        for outcome in JOB_OUTCOMES
+    ),
+    Metric("itwin.polls", "counter", "polls of runs and jobs"),
     Metric("itwin.throttled", "counter", "polls that were answered with status 429"),
     Metric("itwin.outages", "counter", "outages of the service"),
     Metric("itwin.outage_seconds", "counter", "duration of these outages in seconds"),
@@ -91,6 +102,28 @@ def run_ended(report: RunReport) -> None:
     _count(f"itwin.runs.ended.{result}", kind=kind)
     if report.duration is not None:
         _emit("timing", "itwin.runs.duration", timedelta(seconds=report.duration), {"kind": kind, "result": result})
+
+
+def job_started(name: str) -> None:
+    """Count a job that a task started."""
+    _count("itwin.jobs.started", job=_tag(name))
+
+
+def job_adopted(name: str) -> None:
+    """Count a job that a task found and uses as its own."""
+    _count("itwin.jobs.adopted", job=_tag(name))
+
+
+def job_ended(report: JobReport) -> None:
+    """Count an ended job by its outcome."""
+    job = _tag(report.ref.name)
+    _count("itwin.jobs.ended", job=job, outcome=report.outcome)
+    _count(f"itwin.jobs.ended.{report.outcome}", job=job)
+
+
+def _tag(name: str) -> str:
+    """Return the name of a job as a tag: StatsD's formats allow no blanks, commas and colons."""
+    return re.sub(r"\W+", "_", name.lower()).strip("_") or _UNKNOWN
 
 
 def count_polls(counts: PollCounts) -> None:

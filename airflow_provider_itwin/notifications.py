@@ -33,7 +33,9 @@ from airflow_provider_itwin.api.redaction import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_itwin.api.models.report import FailingTask, RunReport
+    from airflow_provider_itwin.api.models.json_types import RunReportDict
+    from airflow_provider_itwin.api.models.report import RunReport
+    from airflow_provider_itwin.api.models.report_parts import FailingTask
 
 __all__ = ["LONGEST_HTML", "LONGEST_SUBJECT", "LONGEST_TEXT", "RunMessage", "message_of_report", "run_message"]
 
@@ -70,7 +72,7 @@ class RunMessage:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A failing file, sanitized; see :class:`~airflow_provider_itwin.api.models.report.FailingTask`."""
+    """A failing file, sanitized; see :class:`~airflow_provider_itwin.api.models.report_parts.FailingTask`."""
 
     name: str
     outcome: str
@@ -91,7 +93,7 @@ class _Content:
 
 
 @pass_context
-def run_message(context: Mapping[str, Any]) -> RunMessage:
+def run_message(context: Mapping[str, object]) -> RunMessage:
     """
     Return a message about the run of a task: for callbacks, and as a template macro, which takes no parameter.
 
@@ -111,7 +113,7 @@ def run_message(context: Mapping[str, Any]) -> RunMessage:
     return _rendered(_without_report(context, error, where, web_address(address)))
 
 
-def message_of_report(report: Mapping[str, Any], *, task: str | None = None, address: str | None = None) -> RunMessage:
+def message_of_report(report: RunReportDict, *, task: str | None = None, address: str | None = None) -> RunMessage:
     """
     Return a message about a run report.
 
@@ -149,7 +151,7 @@ def _member(whole: Any, *names: str) -> Any:
     return None
 
 
-def _place(context: Mapping[str, Any], task: Any) -> str | None:
+def _place(context: Mapping[str, object], task: Any) -> str | None:
     """Return the name of the task or the DAG run of a context, None if it has neither."""
     run = context.get("dag_run")
     # In the callback of a deadline, the DAG run has the form of the REST API.
@@ -179,7 +181,7 @@ def _content(report: RunReport, where: str | None, address: str | None) -> _Cont
     )
 
 
-def _without_report(context: Mapping[str, Any], error: Any, where: str | None, address: str | None) -> _Content:
+def _without_report(context: Mapping[str, object], error: Any, where: str | None, address: str | None) -> _Content:
     deadline = context.get("deadline")
     if deadline is not None and error is None:
         return _deadline_missed(context, deadline, where, address)
@@ -191,7 +193,7 @@ def _without_report(context: Mapping[str, Any], error: Any, where: str | None, a
     return _Content(headline=shortened(text, LONGEST_SUBJECT), lines=tuple(lines), address=address)
 
 
-def _deadline_missed(context: Mapping[str, Any], deadline: Any, where: str | None, address: str | None) -> _Content:
+def _deadline_missed(context: Mapping[str, object], deadline: Any, where: str | None, address: str | None) -> _Content:
     moment = _member(deadline, "deadline_time") or (deadline if isinstance(deadline, str) else None)
     state, began = _member(context.get("dag_run"), "state"), _member(context.get("dag_run"), "start_date")
     lines = [where] if where else []

@@ -7,9 +7,8 @@ all others are; see :mod:`airflow_provider_itwin.exceptions`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
 from airflow_provider_itwin.api.errors import ITwinConflictError, ITwinError, ITwinWaitTimeoutError
 from airflow_provider_itwin.api.models.enums import USER_NOT_AUTHENTICATED, ExecutionResult, known_result
@@ -23,6 +22,10 @@ if not AIRFLOW_V_3_3_PLUS:
     )
 
 from airflow.sdk import RetryDecision, RetryPolicy
+
+if TYPE_CHECKING:
+    from airflow_provider_itwin.api.models.json_types import RunReportDict
+    from airflow_provider_itwin.sdk_compat import Context
 
 __all__ = ["ITwinRetryPolicy"]
 
@@ -61,13 +64,12 @@ class ITwinRetryPolicy(RetryPolicy):
         exception: BaseException,
         try_number: int,
         max_tries: int,
-        context: Any = None,
+        context: Context | None = None,
     ) -> RetryDecision:
         """Decide by the exception; Airflow counts the retries."""
         match exception:
             case ITwinRunFailedError():
-                reason = permanent_reason(exception.report or {})
-                if reason:
+                if exception.report and (reason := permanent_reason(exception.report)):
                     return RetryDecision.fail(f"A new run would fail too: {reason}")
                 return RetryDecision.retry(self.after_run, "A new run may succeed")
             case ITwinRunActiveError():
@@ -85,12 +87,12 @@ class ITwinRetryPolicy(RetryPolicy):
             return self.after_error
         return max(timedelta(seconds=seconds), self.after_error or timedelta())
 
-    def serialize(self) -> dict[str, Any]:
+    def serialize(self) -> dict[str, float | None]:
         """Return the parameters as JSON values."""
         return {name: None if pause is None else pause.total_seconds() for name, pause in vars(self).items()}
 
     @classmethod
-    def deserialize(cls, data: dict[str, Any]) -> Self:
+    def deserialize(cls, data: dict[str, float | None]) -> Self:
         """Parse the result of :meth:`serialize`; parameters of a later version are ignored."""
         known = {name: data[name] for name in vars(cls()) if name in data}
         return cls(**{name: None if seconds is None else timedelta(seconds=seconds) for name, seconds in known.items()})
@@ -99,14 +101,14 @@ class ITwinRetryPolicy(RetryPolicy):
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
 
 
-def permanent_reason(report: Mapping[str, Any]) -> str | None:
+def permanent_reason(report: RunReportDict) -> str | None:
     """
     Return why another run of the same connection would fail too.
 
     :param report: a run report, as in the XCom ``run_report``
     :return: None if another run may succeed
     """
-    if (report.get("error") or {}).get("key") == USER_NOT_AUTHENTICATED:
+    if (error := report.get("error")) and error.get("key") == USER_NOT_AUTHENTICATED:
         return "the owner of the connection must sign in again, or its authenticationType must be changed to Service"
     if known_result(report.get("result")) is ExecutionResult.CANCELED:
         return "the run was canceled"

@@ -20,16 +20,23 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperatorLink as BaseOperatorLink
     from airflow.sdk import BaseSensorOperator as BaseSensorOperator
     from airflow.sdk import Connection as Connection
+    from airflow.sdk import Context as Context
+    from airflow.sdk import ObjectStoragePath as ObjectStoragePath
     from airflow.sdk import PokeReturnValue as PokeReturnValue
+    from airflow.sdk import TaskGroup as TaskGroup
     from airflow.sdk import XComArg as XComArg
     from airflow.sdk.configuration import conf as conf
+    from airflow.sdk.definitions.mappedoperator import OperatorPartial as OperatorPartial
+    from airflow.sdk.definitions.xcom_arg import PlainXComArg as PlainXComArg
     from airflow.sdk.exceptions import AirflowException as AirflowException
     from airflow.sdk.exceptions import AirflowFailException as AirflowFailException
     from airflow.sdk.exceptions import AirflowNotFoundException as AirflowNotFoundException
     from airflow.sdk.exceptions import AirflowSensorTimeout as AirflowSensorTimeout
     from airflow.sdk.exceptions import AirflowSkipException as AirflowSkipException
+    from airflow.sdk.exceptions import XComNotFound as XComNotFound
     from airflow.sdk.execution_time.xcom import XCom as XCom
     from airflow.sdk.plugins_manager import AirflowPlugin as AirflowPlugin
+    from airflow.sdk.types import TaskInstanceKey as TaskInstanceKey
 
 
 def _since(has_it: bool, new: str, old: str) -> str:
@@ -52,9 +59,18 @@ MODULES: dict[str, str] = {
     "BaseOperatorLink": _since(AIRFLOW_V_3_0_PLUS, "airflow.sdk", "airflow.models.baseoperatorlink"),
     "BaseSensorOperator": _since(AIRFLOW_V_3_0_PLUS, "airflow.sdk", "airflow.sensors.base"),
     "Connection": _since(AIRFLOW_V_3_0_PLUS, "airflow.sdk", "airflow.models.connection"),
+    "Context": _since(AIRFLOW_V_3_0_PLUS, "airflow.sdk.definitions.context", "airflow.utils.context"),
+    "ObjectStoragePath": _since(AIRFLOW_V_3_0_PLUS, "airflow.sdk", "airflow.io.path"),
+    "OperatorPartial": _since(
+        AIRFLOW_V_3_0_PLUS, "airflow.sdk.definitions.mappedoperator", "airflow.models.mappedoperator"
+    ),
+    "PlainXComArg": _since(AIRFLOW_V_3_0_PLUS, "airflow.sdk.definitions.xcom_arg", "airflow.models.xcom_arg"),
     "PokeReturnValue": _since(AIRFLOW_V_3_0_PLUS, "airflow.sdk", "airflow.sensors.base"),
+    "TaskGroup": _since(AIRFLOW_V_3_0_PLUS, "airflow.sdk", "airflow.utils.task_group"),
+    "TaskInstanceKey": _since(AIRFLOW_V_3_2_PLUS, "airflow.sdk.types", "airflow.models.taskinstancekey"),
     "XCom": _since(AIRFLOW_V_3_0_PLUS, "airflow.sdk.execution_time.xcom", "airflow.models.xcom"),
     "XComArg": _since(AIRFLOW_V_3_0_PLUS, "airflow.sdk", "airflow.models.xcom_arg"),
+    "XComNotFound": _EXCEPTIONS,
     "conf": _since(AIRFLOW_V_3_2_PLUS, "airflow.sdk.configuration", "airflow.configuration"),
 }
 """The module of each name in the installed Airflow."""

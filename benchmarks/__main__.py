@@ -19,6 +19,7 @@ from benchmarks import (
     faketime,
     hanging,
     imports,
+    jobs,
     large_answers,
     machine,
     plan,
@@ -26,6 +27,7 @@ from benchmarks import (
     restart,
     schedule,
     simulation,
+    transfers,
 )
 from benchmarks.certificate import write_certificate
 from benchmarks.criteria import judge
@@ -36,7 +38,7 @@ from benchmarks.report import report
 from benchmarks.results import Results, Throughput
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("waits", "restart", "hanging", "files", "schedule", "imports", "nights", "emulator")
+PARTS = ("waits", "restart", "hanging", "files", "schedule", "imports", "nights", "emulator", "transfers", "jobs")
 
 
 def write_line(text: str = "") -> None:
@@ -115,6 +117,16 @@ class Bench:
         for connections in (1, 500 if self.quick else 10_000):
             write_line(f"The emulator with {connections:,} connections ...")
             self.results.rates += emulated.measure(connections, 0.5 if self.quick else 3.0)
+
+    def transfers(self) -> None:
+        """Measure uploads and downloads beside other clients, and nights with many files."""
+        write_line("Uploads and downloads ...")
+        self.results.transfers, self.results.nights_of_files = transfers.measure(self.quick)
+
+    def jobs(self) -> None:
+        """Measure waits for jobs beside waits for runs."""
+        write_line("Waits for jobs and for runs ...")
+        self.results.jobs = jobs.measure(self.quick)
 
     def _case(self, row: plan.Row, subject: str, keep: Callable[..., None], files: int | None = None) -> None:
         case = row.case(subject)

@@ -48,6 +48,8 @@ def judge(results: Results) -> list[Criterion]:
         _decoding,
         _large_answers,
         _emulator,
+        _transfers,
+        _jobs,
     ]
     return [criterion for judged in judges for criterion in judged(results)]
 
@@ -269,3 +271,34 @@ def _at_least(requirement: str, found: float | None, limit: float, figure: str) 
 
 def _unmeasured(requirement: str) -> Criterion:
     return Criterion(requirement, "not measured", None)
+
+
+def _transfers(results: Results) -> Iterator[Criterion]:
+    for direction in ("upload", "download"):
+        rates = {one.subject: one.rate for one in results.transfers if one.direction == direction}
+        ours = rates.pop("ours", None)
+        found = ours / max(rates.values()) if ours and rates else None
+        requirement = f"Rate of an {direction}" if direction == "upload" else f"Rate of a {direction}"
+        figure = "not measured" if found is None else f"{found:.2f} times"
+        yield Criterion(
+            f"{requirement} at least 0.9 times that of the fastest other client",
+            figure,
+            None if found is None else found >= 0.9,
+        )
+    memory = max((one.memory for one in results.transfers if one.subject == "ours"), default=None)
+    figure = "not measured" if memory is None else f"{memory / 2**20:.0f} MiB"
+    yield Criterion(
+        "Growth of memory in a transfer at most 64 MiB", figure, None if memory is None else memory <= 64 * 2**20
+    )
+
+
+def _jobs(results: Results) -> Iterator[Criterion]:
+    found = {one.subject: one for one in results.jobs}
+    runs, jobs = found.get("runs"), found.get("jobs")
+    for what, share in (
+        ("CPU per poll", jobs.cpu / runs.cpu if runs and jobs else None),
+        ("Memory per wait", jobs.memory / runs.memory if runs and jobs else None),
+    ):
+        figure = "not measured" if share is None else f"{share:.2f} times"
+        met = None if share is None else share <= 1.1
+        yield Criterion(f"{what} of jobs at most 1.1 times that of runs", figure, met)

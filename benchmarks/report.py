@@ -29,6 +29,8 @@ def report(results: Results) -> str:
         _schedule(results),
         _other(results),
         _emulator(results),
+        _transfers(results),
+        _jobs(results),
         _troubles(results),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -191,6 +193,36 @@ def _emulator(results: Results) -> str:
     if not rows:
         return ""
     return "## The emulator\n\n" + _table(columns, rows) + "\n\nEach connection has ten runs."
+
+
+def _transfers(results: Results) -> str:
+    if not results.transfers and not results.nights_of_files:
+        return ""
+    rows = [
+        (one.direction, _NAMES.get(one.subject, one.subject), f"{one.rate / 2**20:.0f}", f"{one.memory / 2**20:.0f}")
+        for one in results.transfers
+    ]
+    size = results.transfers[0].size / 2**20 if results.transfers else 0
+    nights = [
+        (one.what, f"{one.files:,}", f"{one.seconds:.1f}", f"{one.requests:,}") for one in results.nights_of_files
+    ]
+    return (
+        f"## Uploads and downloads\n\nA file of {size:.0f} MiB, to and from the emulator on this machine. This provider also "
+        "computes its SHA-256.\n\n"
+        + _table(("direction", "subject", "MiB/s", "growth of memory, MiB"), rows)
+        + "\n\n"
+        + _table(("night", "files", "seconds", "requests"), nights)
+    )
+
+
+def _jobs(results: Results) -> str:
+    if not results.jobs:
+        return ""
+    rows = [(one.subject, f"{one.waits:,}", f"{one.cpu * 1e6:.1f}", f"{one.memory:,.0f}") for one in results.jobs]
+    columns = ("subject", "waits", "CPU per poll, \N{MICRO SIGN}s", "bytes per wait")
+    return "## Jobs\n\nWaits for jobs of four APIs, beside waits for runs, without a network.\n\n" + _table(
+        columns, rows
+    )
 
 
 def _troubles(results: Results) -> str:

@@ -11,11 +11,13 @@ from benchmarks.emulated import Rate
 from benchmarks.figures import Figures
 from benchmarks.hanging import Hanging
 from benchmarks.imports import Imports
+from benchmarks.jobs import JobFigures
 from benchmarks.large_answers import LargeAnswer
 from benchmarks.machine import describe
 from benchmarks.restart import Restart
 from benchmarks.schedule import ScheduleFigures
 from benchmarks.simulation import Night
+from benchmarks.transfers import NightOfFiles, Transfer
 
 
 class Throughput(msgspec.Struct):
@@ -59,6 +61,9 @@ class Results(msgspec.Struct):
     throughput: Throughput | None = None
     night: Night | None = None
     tight_night: Night | None = None
+    transfers: list[Transfer] = []
+    nights_of_files: list[NightOfFiles] = []
+    jobs: list[JobFigures] = []
     errors: list[str] = []
 
     def of(self, subject: str, waits: int) -> list[Figures]:

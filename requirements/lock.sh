@@ -42,4 +42,4 @@ echo 'cyclonedx-bom' | uv pip compile --universal --python-version 3.11 --no-hea
 
 # The benchmark: the newest Airflow, the providers to compare with, and the tools for plots.
 printf '%s\n' apache-airflow==3.3.2 'apache-airflow-providers-databricks>=7.23' 'apache-airflow-providers-dbt-cloud>=4.11' \
-    cryptography greenback matplotlib | compile bench
+    azure-storage-blob cryptography greenback matplotlib | compile bench

@@ -1,11 +1,12 @@
 """
-The demo: one nightly synchronization from start to report.
+The demo: two whole nights, from changed design files to a delivered export.
 
-Starts the emulator of the iTwin Platform, creates a private Airflow with SQLite, and runs the example DAG
-``itwin_nightly_sync`` in it. With ``ITWIN_CLIENT_ID``, ``ITWIN_CLIENT_SECRET`` and ``ITWIN_CONNECTION_ID`` in the environment
-(and optionally ``ITWIN_HOST`` and ``ITWIN_ISSUER_URL``), it uses the real iTwin Platform instead.
+Starts the emulator of the iTwin Platform, creates a private Airflow with SQLite, and runs the example DAG ``itwin_night`` in it,
+twice. Before the second night, one of the design files changes.
 
-``DEMO_CONNECTION`` selects another connection of the emulator, ``DEMO_HOME`` another folder for Airflow's files.
+``DEMO_CONNECTION`` selects a connection of the emulator that ``itwin_nightly_sync`` runs instead, from start to report. With
+``ITWIN_CLIENT_ID``, ``ITWIN_CLIENT_SECRET`` and ``ITWIN_CONNECTION_ID`` in the environment (and optionally ``ITWIN_HOST`` and
+``ITWIN_ISSUER_URL``), this DAG uses the real iTwin Platform. ``DEMO_HOME`` selects another folder for Airflow's files.
 """
 
 from __future__ import annotations
@@ -33,19 +34,23 @@ from scripts.airflow_home import (
 )
 from scripts.airflow_log import LogEntry, LogFollower
 from scripts.console import AbortError, deferring_interrupts, ignoring_interrupts, interruptible, write_line
-from scripts.emulator_process import FAILING_CONNECTION, STORAGE_CONNECTION, EmulatorProcess
+from scripts.demo_night import CHANGED, NightFolders, night_table
+from scripts.demo_night import DAG_ID as NIGHT
+from scripts.emulator_process import FAILING_CONNECTION, NIGHT_CONNECTION, NIGHT_EXPORT_CONNECTION, EmulatorProcess
 from scripts.processes import POLL_SECONDS, ManagedProcess
 from scripts.report_table import report_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
-DAG_ID = "itwin_nightly_sync"
-DAG_FILE = EXAMPLE_DAGS / f"{DAG_ID}.py"
+NIGHTLY_SYNC = "itwin_nightly_sync"
 HOME = private_home("demo")
 
 # A 25-minute run takes 18 seconds; the provider polls every 10.
 SPEED = 85.0
+# Only the first run takes so long that its task is deferred: the demo has four runs.
+SHORT_RUN = {"duration": 1.0}
 QUIET_SECONDS = 15.0
 LONGEST_EMULATED = 600.0
 LONGEST_REAL = 7 * 3600.0
@@ -60,6 +65,13 @@ class Target:
     environment: dict[str, str]
     longest: float
     failure_expected: bool
+    dag_id: str = NIGHTLY_SYNC
+    emulator: EmulatorProcess | None = None
+
+    @property
+    def dag_file(self) -> Path:
+        """The file of the DAG."""
+        return EXAMPLE_DAGS / f"{self.dag_id}.py"
 
 
 def main() -> int:
@@ -83,21 +95,49 @@ def main() -> int:
 def _run_demo(resources: ExitStack) -> int:
     began = time.monotonic()
     create_home(HOME)
-    write_line(
-        f"A nightly synchronization in Apache Airflow {version('apache-airflow')}, with airflow-provider-itwin.\n"
-    )
+    write_line(f"A night in Apache Airflow {version('apache-airflow')}, with airflow-provider-itwin.\n")
     target = _real_platform() or _emulated_platform(resources)
     _write_row("iTwin Platform", target.description)
     _write_row("Connection", target.connection_id)
-    _write_row("DAG", f"{DAG_ID}, in {short_path(DAG_FILE)}")
+    _write_row("DAG", f"{target.dag_id}, in {short_path(target.dag_file)}")
     _write_row("Airflow", f"a private Airflow with SQLite, in {short_path(HOME)}; your own Airflow is not affected")
     _write_row("Airflow's log", short_path(HOME / "airflow.log"))
     write_line()
-    outcome = _Run(target, resources).outcome()
+    if target.dag_id == NIGHT:
+        return _run_nights(target, resources, began)
+    runs = _Runs(target, resources)
+    runs.create_database()
+    outcome = runs.outcome()
     write_line()
-    if report := outcome["report"]:
+    for report in list(outcome["reports"].values())[-1:]:
         write_line(report_table(report) + "\n")
     return _finish(target, outcome, time.monotonic() - began)
+
+
+def _run_nights(target: Target, resources: ExitStack, began: float) -> int:
+    """Run two nights; return 0 if both succeeded."""
+    folders = NightFolders(HOME)
+    folders.create_designs()
+    runs = _Runs(target, resources, folders.environment)
+    runs.create_database()
+    tables = []
+    for number in (1, 2):
+        if number == 2:
+            folders.change_design()
+            write_line(f"\n  The file {CHANGED} changes. The next night begins.\n")
+        _shorten_runs(target, NIGHT_EXPORT_CONNECTION, *([NIGHT_CONNECTION] if number == 2 else []))
+        outcome = runs.outcome()
+        tables.append(night_table(number, outcome, folders.deliveries))
+        if outcome["state"] != "success":
+            break
+    write_line("\n" + "\n\n".join(tables) + "\n")
+    return _finish(target, outcome, time.monotonic() - began)
+
+
+def _shorten_runs(target: Target, *connection_ids: str) -> None:
+    for connection_id in connection_ids:
+        if target.emulator is not None:
+            target.emulator.plan_next_run(connection_id, **SHORT_RUN)
 
 
 def _real_platform() -> Target | None:
@@ -124,23 +164,29 @@ def _emulated_platform(resources: ExitStack) -> Target:
     with deferring_interrupts():
         emulator = EmulatorProcess(HOME / "emulator.log", speed=SPEED)
         resources.callback(_undisturbed, emulator.stop)
-    connection_id = os.environ.get("DEMO_CONNECTION") or STORAGE_CONNECTION
+    connection_id = os.environ.get("DEMO_CONNECTION")
     return Target(
         f"emulator at {emulator.url}, {SPEED:g} times real time",
-        connection_id,
+        connection_id or NIGHT_CONNECTION,
         emulator.connection,
         longest=LONGEST_EMULATED,
         failure_expected=connection_id == FAILING_CONNECTION,
+        dag_id=NIGHTLY_SYNC if connection_id else NIGHT,
+        emulator=emulator,
     )
 
 
-class _Run:
-    """One run of the DAG in a process of its own, with its log printed line by line."""
+class _Runs:
+    """
+    Runs of the DAG, each in a process of its own, with its log printed line by line.
 
-    def __init__(self, target: Target, resources: ExitStack) -> None:
+    :param environment: further environment variables for the DAG
+    """
+
+    def __init__(self, target: Target, resources: ExitStack, environment: Mapping[str, str] | None = None) -> None:
         self._target = target
         self._resources = resources
-        self._environment = airflow_environment(HOME, DAG_FILE.parent) | target.environment
+        self._environment = airflow_environment(HOME, EXAMPLE_DAGS) | target.environment | dict(environment or {})
         # A failed attempt is retried after 5 seconds instead of Airflow's default of 5 minutes.
         self._environment |= {"AIRFLOW__LOGGING__JSON_LOGS": "True", "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "5"}
         self._json_log = HOME / "airflow.jsonl"
@@ -150,14 +196,18 @@ class _Run:
         self._waiting_since: float | None = None
         self.errors: dict[str, str] = {}
 
-    def outcome(self) -> dict[str, Any]:
-        """Run the DAG and return its outcome."""
+    def create_database(self) -> None:
+        """Create the database of Airflow."""
         _stamp("Airflow creates its database")
         self._follow(airflow_command("db", "migrate"), 300.0, "airflow db migrate")
-        _stamp(f"Airflow runs the DAG {DAG_ID}")
+
+    def outcome(self) -> dict[str, Any]:
+        """Run the DAG and return its outcome."""
+        dag_id, dag_file = self._target.dag_id, self._target.dag_file
+        _stamp(f"Airflow runs the DAG {dag_id}")
         result = HOME / "outcome.json"
-        conf = json.dumps({"connection_id": self._target.connection_id})
-        command = [sys.executable, "-m", "scripts.run_dag", str(DAG_FILE), DAG_ID, conf, str(result)]
+        conf = json.dumps({"connection_id": self._target.connection_id} if dag_id == NIGHTLY_SYNC else {})
+        command = [sys.executable, "-m", "scripts.run_dag", str(dag_file), dag_id, conf, str(result)]
         self._follow(command, self._target.longest, "the DAG run", self._show_entry)
         outcome: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
         _stamp(f"DAG run: {outcome['state']}")
@@ -230,7 +280,7 @@ def _finish(target: Target, outcome: dict[str, Any], seconds: float) -> int:
     if failed:
         raise AbortError(f"the DAG run ended as {outcome['state']}")
     write_line(
-        '"make airflow" shows the same in a browser; "DEMO_CONNECTION=demo-failing-connection make demo" shows a failure.'
+        '"make airflow" shows it in a browser; "DEMO_CONNECTION=demo-failing-connection make demo" shows a failure.'
     )
     return 0
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STORAGE_CONNECTION = "demo-storage-connection"
+NIGHT_CONNECTION = "demo-night-connection"
+NIGHT_EXPORT_CONNECTION = "demo-night-export-connection"
 FAILING_CONNECTION = "demo-failing-connection"
 
 _URL = re.compile(r"http://127\.0\.0\.1:\d+")

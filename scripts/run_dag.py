@@ -55,18 +55,22 @@ class TaskListener:
 
 
 def outcome_of(dag_run: DagRun) -> dict[str, Any]:
-    """Return what the demo shows: states, and the run report from the XComs of the tasks."""
+    """Return what the demo shows: the states of the tasks, their return values, and the run reports, from their XComs."""
     with create_session() as session:
         instances = {instance.task_id: instance for instance in dag_run.get_task_instances(session=session)}
-        reports = [
-            report
-            for instance in instances.values()
-            if (report := instance.xcom_pull(task_ids=instance.task_id, key="run_report", session=session))
-        ]
+
+        def pulled(key: str) -> dict[str, Any]:
+            values = {
+                task_id: instance.xcom_pull(task_ids=task_id, key=key, session=session)
+                for task_id, instance in instances.items()
+            }
+            return {task_id: value for task_id, value in values.items() if value is not None}
+
         return {
             "state": str(dag_run.state),
             "tasks": {task_id: str(instance.state) for task_id, instance in instances.items()},
-            "report": reports[-1] if reports else None,
+            "outputs": pulled("return_value"),
+            "reports": pulled("run_report"),
         }
 
 

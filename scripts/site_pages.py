@@ -1,16 +1,27 @@
 """
 Content of the documentation site that is generated from the code, so that it cannot become outdated.
 
-MkDocs calls :func:`on_page_markdown`. A page contains placeholders, each a comment on a line of its own:
+MkDocs calls :func:`on_page_markdown`. A page contains placeholders, each a comment on a line of its own
+(``<!-- version -->``, the documented version, can be anywhere):
 
 ``<!-- example: FILE [NAME ...] -->``
     an example DAG, or the named parts of it
 ``<!-- include: FILE -->``
     a file of the checkout
+``<!-- task -->``
+    parameters, outputs and errors of the operator or sensor of the page
+``<!-- tasks -->``
+    all operators and sensors
+``<!-- job: NAME -->``
+    inputs, states and properties of a shipped job definition
+``<!-- parameters: CLASS -->``
+    the parameters of a class that job definitions consist of
 ``<!-- diagram: NAME -->``
     a diagram of the package
 ``<!-- settings -->``, ``<!-- connection fields -->``, ``<!-- error classes -->``, ``<!-- error texts -->``
     a table
+``<!-- questions -->``
+    the symptoms of the page about troubleshooting, as questions
 """
 
 from __future__ import annotations
@@ -27,8 +38,11 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from scripts.site_diagram import DIAGRAMS  # noqa: E402 (MkDocs loads this file by its path)
+from scripts.site_errors import error_classes, error_texts, in_table  # noqa: E402
+from scripts.site_faq import questions  # noqa: E402
+from scripts.site_jobs import data_parameters, job_tables  # noqa: E402
+from scripts.site_tasks import task_list, task_tables  # noqa: E402
 
-PACKAGE = ROOT / "airflow_provider_itwin"
 _PLACEHOLDER = re.compile(r"^<!-- ([a-z ]+?)(?:: (.+?))? -->$", re.MULTILINE)
 
 
@@ -36,12 +50,34 @@ class UnknownPartError(Exception):
     """A placeholder names a part of an example that does not exist."""
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_config(config: Any) -> Any:
+    """Show the documented version beside the link to the repository and at the end of each page."""
+    config.extra["documented_version"] = f"Version {documented_version().partition(chr(44))[0]}"
+    config.copyright = (
+        f"These pages document version {documented_version()}. Apache License 2.0. "
+        "This is not a product of Bentley Systems."
+    )
+    return config
+
+
+def documented_version() -> str:
+    """Return the version of the package, as the top of the changelog names it."""
+    from airflow_provider_itwin import __version__
+
+    heading = re.search(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    if heading is None or not heading[1].startswith(__version__):
+        return __version__
+    return heading[1].replace("(", "").replace(")", "").replace(f"{__version__} ", f"{__version__}, ")
+
+
+def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     """Replace the placeholders of a page."""
-    return _PLACEHOLDER.sub(lambda found: _content(found[1], found[2] or "", found[0]), markdown)
+    address: str = page.file.src_uri
+    markdown = markdown.replace("<!-- version -->", documented_version())
+    return _PLACEHOLDER.sub(lambda found: _content(address, found[1], found[2] or "", found[0]), markdown)
 
 
-def _content(name: str, argument: str, placeholder: str) -> str:
+def _content(page: str, name: str, argument: str, placeholder: str) -> str:
     contents: dict[str, Callable[[], str]] = {
         "example": lambda: example(*argument.split()),
         "include": lambda: included(argument),
@@ -49,6 +85,11 @@ def _content(name: str, argument: str, placeholder: str) -> str:
         "connection fields": connection_fields,
         "error classes": error_classes,
         "error texts": error_texts,
+        "questions": questions,
+        "task": lambda: task_tables(page),
+        "tasks": task_list,
+        "job": lambda: job_tables(argument),
+        "parameters": lambda: data_parameters(argument),
         "diagram": lambda: DIAGRAMS[argument].svg(),
     }
     # Comments that begin with "figures" mark measured figures for authors and stay.
@@ -116,67 +157,5 @@ def connection_fields() -> str:
     for name, field in FIELDS.items():
         default = field["schema"].get("default")
         default_text = f" Default: `{default}`." if default is not None else ""
-        rows.append(f"| `{name}` | {field['label']} | {_in_table(field['description'])}{default_text} |")
+        rows.append(f"| `{name}` | {field['label']} | {in_table(field['description'])}{default_text} |")
     return "\n".join(rows)
-
-
-def error_classes() -> str:
-    """Return all exception classes and their docstrings as a table."""
-    rows = ["| class | meaning |", "| --- | --- |"]
-    rows += [f"| `{name}` | {_in_table(meaning)} |" for name, meaning in classes_of_errors().items()]
-    return "\n".join(rows)
-
-
-def classes_of_errors() -> dict[str, str]:
-    """Return the first paragraph of the docstring of each public exception class."""
-    found: dict[str, str] = {}
-    for path in (PACKAGE / "exceptions.py", PACKAGE / "api" / "errors.py"):
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.ClassDef) and node.name.endswith("Error"):
-                found[node.name] = " ".join((ast.get_docstring(node) or "").partition("\n\n")[0].split())
-    return found
-
-
-def error_texts() -> str:
-    """Return the text of every raised error as tables, one for each module."""
-    parts: dict[str, list[str]] = {}
-    for module, name, text in texts_of_errors():
-        line = f"| {_in_table(text)} | `{name}` |"
-        if line not in parts.setdefault(module, []):
-            parts[module].append(line)
-    pieces = []
-    for module, lines in parts.items():
-        pieces.append(f"### `{module}`\n\n| text | class |\n| --- | --- |\n" + "\n".join(lines))
-    return "\n\n".join(pieces)
-
-
-def texts_of_errors() -> Iterator[tuple[str, str, str]]:
-    """Yield module, class and text of each raised error; braces mark values that are filled in."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-        for node in ast.walk(ast.parse(path.read_text())):
-            match node:
-                case ast.Raise(exc=ast.Call(func=ast.Name(id=name), args=[first, *_])):
-                    text = _text(first)
-                    if text and re.search(r"[a-z]{3}", re.sub(r"\{.*?\}", "", text)):
-                        yield module, name, text
-
-
-def _text(node: ast.expr) -> str:
-    match node:
-        case ast.Constant(value=str(text)):
-            return text
-        case ast.JoinedStr(values=values):
-            return "".join(_text(value) for value in values)
-        case ast.FormattedValue(value=value):
-            return "{" + ast.unparse(value).replace("`", "") + "}"
-        case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return _text(left) + _text(right)
-    return ""
-
-
-def _in_table(text: str) -> str:
-    text = re.sub(r":(?:class|func|meth):`~?([^`]+)`", lambda found: f"`{found[1].rpartition('.')[2]}`", text)
-    text = text.replace("``", "`").replace("|", "\\|").replace("<", "&lt;")
-    # Asterisks and underscores in code would be rendered as emphasis.
-    return re.sub(r"\{([^{}]*)\}", r"`{\1}`", text) if "`" not in text else text

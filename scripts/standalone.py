@@ -33,6 +33,7 @@ from scripts.airflow_home import (
     short_path,
 )
 from scripts.console import AbortError, deferring_interrupts, ignoring_interrupts, interruptible, write_line
+from scripts.demo_night import NightFolders
 from scripts.emulator_process import STORAGE_CONNECTION, EmulatorProcess
 from scripts.processes import ManagedProcess, wait_until
 
@@ -139,11 +140,14 @@ def _start_airflow() -> _Airflow:
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_ports[0]),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(log_ports[1]),
     }
+    # For the example of a whole night.
+    folders = NightFolders(HOME)
+    folders.create_designs()
     started = datetime.now(UTC)
     process = ManagedProcess(
         "airflow standalone",
         airflow_command("standalone"),
-        environment=airflow_environment(HOME, EXAMPLE_DAGS) | server | log_servers | SETTINGS,
+        environment=airflow_environment(HOME, EXAMPLE_DAGS) | server | log_servers | folders.environment | SETTINGS,
         log=LOG,
         stop_signal=signal.SIGINT,
     )

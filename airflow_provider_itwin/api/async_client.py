@@ -36,6 +36,7 @@ from airflow_provider_itwin.api.http.request_flow import (
 )
 from airflow_provider_itwin.api.http.transport import Transport
 from airflow_provider_itwin.api.redaction import excerpt
+from airflow_provider_itwin.api.wait.any_wait import ResultT, WaitLimits
 from airflow_provider_itwin.api.wait.poll_queue import PollInFlight
 from airflow_provider_itwin.api.wait.poller import (
     MOST_SLOW,
@@ -43,8 +44,6 @@ from airflow_provider_itwin.api.wait.poller import (
     Poller,
 )
 from airflow_provider_itwin.api.wait.waiter import (
-    WaitResult,
-    WaitSpec,
     poll,
 )
 
@@ -108,8 +107,8 @@ class AsyncITwinClient:
         """
         return await self.run_flow(perform_call(self.account, call, retry_budget))
 
-    def wait(self, spec: WaitSpec) -> Coroutine[Any, Any, WaitResult]:
-        """Wait for a run, sharing polls with all waits of this client; errors are part of the result, not raised."""
+    def wait(self, spec: WaitLimits[ResultT]) -> Coroutine[object, None, ResultT]:
+        """Wait for a run or a job, sharing polls with all waits of this client; errors are part of the result, not raised."""
         # Return the coroutine of the poller itself: there are thousands of them.
         return self._poller.wait(spec)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Self, TypeVar
+from contextlib import contextmanager
+from typing import Self, TypeVar
 
 import requests
 from urllib3.exceptions import HTTPError
 
-from airflow_provider_itwin.api.errors import ITwinError, ITwinNotFoundError
+from airflow_provider_itwin.api.errors import ITwinError, ITwinNotFoundError, ITwinStoppedError
+from airflow_provider_itwin.api.http import stopping
 from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.http.content_encoding import (
     ACCEPT_ENCODING,
@@ -20,7 +22,6 @@ from airflow_provider_itwin.api.http.content_encoding import (
 )
 from airflow_provider_itwin.api.http.deadline import (
     Deadline,
-    DeadlineAdapter,
     deadline,
 )
 from airflow_provider_itwin.api.http.driver import Driver, FetchToken, Sleep
@@ -33,10 +34,12 @@ from airflow_provider_itwin.api.http.messages import (
     Response,
     Token,
 )
+from airflow_provider_itwin.api.http.pagination import Pages
 from airflow_provider_itwin.api.http.request_flow import (
     DEFAULT_RETRY_BUDGET,
     perform_call,
 )
+from airflow_provider_itwin.api.http.session import new_session
 from airflow_provider_itwin.api.http.transport import Transport
 from airflow_provider_itwin.api.models.resources import (
     Connection,
@@ -48,15 +51,13 @@ from airflow_provider_itwin.api.redaction import excerpt
 from airflow_provider_itwin.api.runs import endpoints
 from airflow_provider_itwin.api.runs.not_found import explain_connection
 from airflow_provider_itwin.api.runs.pagination import (
-    Pages,
     connection_pages,
     run_pages,
     source_file_pages,
 )
 from airflow_provider_itwin.api.runs.start import StartAttempt, StartResult, ensure_run
+from airflow_provider_itwin.api.wait.any_wait import ResultT, WaitLimits
 from airflow_provider_itwin.api.wait.waiter import (
-    WaitResult,
-    WaitSpec,
     poll_once,
     wait,
 )
@@ -67,13 +68,6 @@ T = TypeVar("T")
 
 _CHUNK = 1 << 16
 _LARGEST_HEAD = 1 << 20
-
-
-class _Session(requests.Session):
-    """Ignores redirects: even if ``requests`` must not follow one, it parses the target and reads the whole body."""
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        return None
 
 
 class ITwinClient:
@@ -87,23 +81,18 @@ class ITwinClient:
     def __init__(self, account: Account, sleep: Callable[[float], None] = time.sleep) -> None:
         self.account = account
         self._sleep = sleep
+        self._stopped: threading.Event | None = None
         self._transport = Transport.of(account)
         self._transport.tls()
         self._driver = Driver(account)
-        self._session = _Session()
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        # The transport has read proxies and CA bundles from the environment. A .netrc file would replace the access token.
-        self._session.trust_env = False
-        self._session.headers["Accept-Encoding"] = ACCEPT_ENCODING
-        adapter = DeadlineAdapter(
+        self._session = new_session(
             {
                 proxy.url: proxy.authorization
                 for proxy in self._transport.proxies.values()
                 if proxy and proxy.authorization
             }
         )
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, adapter)
+        self._session.headers["Accept-Encoding"] = ACCEPT_ENCODING
 
     def __enter__(self) -> Self:
         return self
@@ -114,6 +103,30 @@ class ITwinClient:
     def close(self) -> None:
         """Close the connections to the service."""
         self._session.close()
+
+    @contextmanager
+    def stopped_by(self, stopped: threading.Event | None) -> Iterator[None]:
+        """
+        Return a context manager in which an event ends the pauses before retries, in all threads.
+
+        They raise :class:`ITwinStoppedError` then.
+
+        :param stopped: the event; None: nothing ends the pauses
+        """
+        self._stopped = stopped
+        try:
+            yield
+        finally:
+            self._stopped = None
+
+    def _pause(self, seconds: float) -> None:
+        stopped = self._stopped
+        if stopped is None:
+            self._sleep(seconds)
+            return
+        stopping.pause(stopped, seconds)
+        if stopped.is_set():
+            raise ITwinStoppedError("The task was stopped while it waited to send a request")
 
     def call(self, call: Call[T], retry_budget: float = DEFAULT_RETRY_BUDGET) -> T:
         """
@@ -138,7 +151,7 @@ class ITwinClient:
                 case Request():
                     outcome = self._send(step)
                 case Sleep(seconds):
-                    self._sleep(seconds)
+                    self._pause(seconds)
                     outcome = None
                 case FetchToken():
                     outcome = self._fetch_token(step)
@@ -147,7 +160,7 @@ class ITwinClient:
         self,
         connection_id: str,
         kind: ConnectionKind = ConnectionKind.STORAGE,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, object] | None = None,
         attempt: StartAttempt | None = None,
         save: Callable[[StartAttempt], None] = lambda attempt: None,
     ) -> StartResult:
@@ -186,11 +199,11 @@ class ITwinClient:
         """List the connections of an iModel, page by page."""
         return self._read(connection_pages(kind, imodel_id))
 
-    def wait(self, spec: WaitSpec) -> WaitResult:
-        """Wait for a run; errors are part of the result, not raised."""
+    def wait(self, spec: WaitLimits[ResultT]) -> ResultT:
+        """Wait for a run or a job; errors are part of the result, not raised."""
         return self.run_flow(wait(self.account, spec))
 
-    def poll_once(self, spec: WaitSpec, retry_budget: float | None = None) -> WaitResult:
+    def poll_once(self, spec: WaitLimits[ResultT], retry_budget: float | None = None) -> ResultT:
         """Look once whether the wait has an end; see :func:`~.waiter.poll_once`."""
         return self.run_flow(poll_once(self.account, spec, retry_budget))
 

@@ -207,3 +207,41 @@ class ITwinUntrustedHostError(ITwinError):
 
 class ITwinWaitTimeoutError(ITwinError):
     """The run had not finished when the wait timed out."""
+
+
+class ITwinRunNotFinishedError(ITwinError):
+    """The run has not ended, but what it has done was asked for."""
+
+    transient = True
+
+
+class ITwinFileError(ITwinError):
+    """A local file, or an object of an object store, could not be read or written."""
+
+    transient = True
+
+
+class ITwinJobNotFinishedError(ITwinError):
+    """The job has not ended, or has no result."""
+
+
+class ITwinJobStartInDoubtError(ITwinError):
+    """It is unknown whether a job was started, and a second one could do harm."""
+
+
+class ITwinUnclearChangesError(ITwinError):
+    """It cannot be told which changeset of an iModel a run has pushed."""
+
+
+class ITwinNamedVersionExistsError(ITwinError):
+    """The name belongs to another changeset, or the changeset has another name."""
+
+
+class ITwinFileExistsError(ITwinError):
+    """The file exists, differs from what was to be written, and must not be replaced."""
+
+
+class ITwinStoppedError(ITwinError):
+    """The task was stopped before it was done."""
+
+    transient = True

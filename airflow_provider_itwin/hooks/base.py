@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from airflow_provider_itwin import metrics
 from airflow_provider_itwin.api.errors import ITwinAuthenticationError
 from airflow_provider_itwin.api.http.auth import ClientCredentials
 from airflow_provider_itwin.api.http.config import Account
-from airflow_provider_itwin.api.wait.models import WaitResult, WaitSpec
+from airflow_provider_itwin.api.wait.any_wait import AnyResult, AnyWaitResult, ResultT, WaitLimits
 from airflow_provider_itwin.api.wait.stats import stats
 from airflow_provider_itwin.hooks import connection_retry
 from airflow_provider_itwin.hooks.connection_lookup import look_up
@@ -107,9 +107,9 @@ class ITwinBaseHook(BaseHook):
         # must not happen in the triggerer's event loop. common-compat's helper handles this since 1.23 only.
         return await sync_to_async(self.get_connection)(self.itwin_conn_id)
 
-    async def wait_async(self, spec: WaitSpec) -> WaitResult:
+    async def wait_async(self, spec: WaitLimits[ResultT]) -> ResultT:
         """
-        Wait for a run in the triggerer; all waits in this event loop share a client for each account.
+        Wait for a run or a job in the triggerer; all waits in this event loop share a client for each account.
 
         If the service refuses the credentials, the Airflow connection is read again, and a changed secret is used. A connection
         that Airflow cannot read is read again within the outage tolerance of `spec`.
@@ -120,7 +120,7 @@ class ITwinBaseHook(BaseHook):
         from airflow_provider_itwin.api.client_pool import acquire, release
 
         retry = ConnectionRetry(self.itwin_conn_id, spec, "triggerer")
-        step: float | WaitResult | None
+        step: float | AnyResult | None
         refused: tuple[object, ...] | None = None
         while True:
             try:
@@ -137,26 +137,26 @@ class ITwinBaseHook(BaseHook):
                     await release(client)
                 if result is not None:
                     if not isinstance(result.error, ITwinAuthenticationError):
-                        return result
+                        return cast("ResultT", result)
                     refused = account.key
                     retry.after_refused(result, refused)
                     continue
-            if isinstance(step, WaitResult):
-                return step
+            if isinstance(step, AnyWaitResult):
+                return cast("ResultT", step)
             await connection_retry.sleep_async(step or 0.0)
 
-    def wait(self, spec: WaitSpec) -> WaitResult:
+    def wait(self, spec: WaitLimits[ResultT]) -> ResultT:
         """
-        Wait for a run on the worker, by the same rules as :meth:`wait_async`.
+        Wait for a run or a job on the worker, by the same rules as :meth:`wait_async`.
 
         :param spec: what to wait for
         :return: how the wait ended
         """
         return self._wait_or_poll(spec, None, lambda client, current: client.wait(current))
 
-    def poll_once(self, spec: WaitSpec, retry_budget: float | None = None) -> WaitResult:
+    def poll_once(self, spec: WaitLimits[ResultT], retry_budget: float | None = None) -> ResultT:
         """
-        Poll a run once.
+        Poll a run or a job once.
 
         :param spec: what to wait for
         :param retry_budget: seconds for which errors are retried; None: the outage tolerance of `spec`
@@ -165,11 +165,11 @@ class ITwinBaseHook(BaseHook):
         return self._wait_or_poll(spec, retry_budget, lambda client, current: client.poll_once(current, retry_budget))
 
     def _wait_or_poll(
-        self, spec: WaitSpec, retry_budget: float | None, poll: Callable[[ITwinClient, WaitSpec], WaitResult]
-    ) -> WaitResult:
+        self, spec: WaitLimits[ResultT], retry_budget: float | None, poll: Callable[[ITwinClient, Any], ResultT]
+    ) -> ResultT:
         """Call `poll` by the same rules as :meth:`wait_async`."""
         retry = ConnectionRetry(self.itwin_conn_id, spec, "worker", retry_budget)
-        step: float | WaitResult | None
+        step: float | AnyResult | None
         while True:
             try:
                 client = self._client
@@ -186,8 +186,8 @@ class ITwinBaseHook(BaseHook):
                     retry.after_refused(result, client.account.key)
                     self._refresh_client_if_readable()
                     continue
-            if isinstance(step, WaitResult):
-                return step
+            if isinstance(step, AnyWaitResult):
+                return cast("ResultT", step)
             connection_retry.sleep(step)
             self._refresh_client_if_readable()
 

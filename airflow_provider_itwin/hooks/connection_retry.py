@@ -9,17 +9,17 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from math import inf
+from typing import Any
 
 from airflow_provider_itwin.api.errors import ITwinConnectionError, ITwinError, ITwinInputError
 from airflow_provider_itwin.api.http.backoff import backoff
 from airflow_provider_itwin.api.models.durations import format_duration
 from airflow_provider_itwin.api.redaction import excerpt
+from airflow_provider_itwin.api.wait.any_wait import AnyResult, WaitLimits
 from airflow_provider_itwin.api.wait.waiter import (
     DEADLINE_GRACE,
     REFUSAL_CONFIRMATION,
     WaitEnd,
-    WaitResult,
-    WaitSpec,
 )
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class ConnectionRetry:
     def __init__(
         self,
         conn_id: str,
-        spec: WaitSpec,
+        spec: WaitLimits[Any],
         process: str,
         retry_budget: float | None = None,
         *,
@@ -64,9 +64,9 @@ class ConnectionRetry:
         self._unreadable = 0
         self._refused_since: float | None = None
         self._refusals = 0
-        self._refused: dict[object, WaitResult] = {}
+        self._refused: dict[object, AnyResult] = {}
 
-    def after_unreadable(self, error: Exception) -> float | WaitResult:
+    def after_unreadable(self, error: Exception) -> float | AnyResult:
         """
         Record that Airflow could not read the connection, or that its settings are invalid.
 
@@ -89,7 +89,7 @@ class ConnectionRetry:
             log.warning("%s Reading it again in %.0f s.", failure, pause)
         return self._pause_or_end(pause, lasted, failure)
 
-    def after_read(self, key: object) -> float | WaitResult | None:
+    def after_read(self, key: object) -> float | AnyResult | None:
         """
         Record that the connection was read.
 
@@ -110,7 +110,7 @@ class ConnectionRetry:
         error = refused.error or ITwinError("The service refused the credentials")
         return self._pause_or_end(min(_backoff(self._refusals), left), lasted, error)
 
-    def after_refused(self, result: WaitResult, key: object) -> None:
+    def after_refused(self, result: AnyResult, key: object) -> None:
         """
         Record that the service refused the credentials; the connection must be read again now.
 
@@ -140,7 +140,7 @@ class ConnectionRetry:
             f"The connection could be read when the wait began. {hint}" if self.spec.seen else hint
         )
 
-    def _pause_or_end(self, pause: float, lasted: float, error: ITwinError) -> float | WaitResult:
+    def _pause_or_end(self, pause: float, lasted: float, error: ITwinError) -> float | AnyResult:
         if self._clock() + pause > self._give_up_at:
             return self._end(None, error)
         if self.spec.deadline is None:
@@ -150,8 +150,9 @@ class ConnectionRetry:
             return min(pause, left)
         return self._end(WaitEnd.DEADLINE, error) if lasted + pause > DEADLINE_GRACE else pause
 
-    def _end(self, end: WaitEnd | None, error: ITwinError) -> WaitResult:
-        return WaitResult(self.spec, end, self.spec.ref, error=error, elapsed=self._wall() - self.spec.began)
+    def _end(self, end: WaitEnd | None, error: ITwinError) -> AnyResult:
+        result: AnyResult = self.spec.result(end, error=error, elapsed=self._wall() - self.spec.began)
+        return result
 
 
 def _backoff(attempts: int) -> float:

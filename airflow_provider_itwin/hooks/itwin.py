@@ -7,10 +7,10 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from airflow_provider_itwin.api.errors import ITwinError, ITwinNotFoundError, ITwinWaitTimeoutError
-from airflow_provider_itwin.api.models.durations import format_duration
+from airflow_provider_itwin.api.models.durations import format_duration, parse_seconds
 from airflow_provider_itwin.api.models.resources import Connection as ITwinConnection
 from airflow_provider_itwin.api.models.resources import ConnectionKind, Run, SourceFile
 from airflow_provider_itwin.api.runs import endpoints
@@ -19,20 +19,24 @@ from airflow_provider_itwin.api.wait.models import WaitEnd, WaitSpec
 from airflow_provider_itwin.hooks.base import ITwinBaseHook
 from airflow_provider_itwin.hooks.connection_check import describe_failure, describe_no_connections, describe_success
 from airflow_provider_itwin.hooks.connection_form import behaviour, widgets
+from airflow_provider_itwin.hooks.imodels import ITwinIModelMethods
+from airflow_provider_itwin.hooks.jobs import ITwinJobMethods
 from airflow_provider_itwin.hooks.portal_urls import Addresses, addresses, is_known
 from airflow_provider_itwin.hooks.settings import account_of, outage_tolerance, portal_of
+from airflow_provider_itwin.hooks.storage import ITwinStorageMethods
 from airflow_provider_itwin.sdk_compat import AirflowException
 
 if TYPE_CHECKING:
     from airflow_provider_itwin.api.client import ITwinClient
+    from airflow_provider_itwin.api.http.pagination import Pages
+    from airflow_provider_itwin.api.models.json_types import KindName
     from airflow_provider_itwin.api.models.run_ref import RunRef
-    from airflow_provider_itwin.api.runs.pagination import Pages
     from airflow_provider_itwin.api.runs.start import StartAttempt, StartResult
 
 T = TypeVar("T")
 
 
-class ITwinHook(ITwinBaseHook):
+class ITwinHook(ITwinStorageMethods, ITwinIModelMethods, ITwinJobMethods):
     """
     Hook for the iTwin Platform, with the credentials of an Airflow connection.
 
@@ -66,8 +70,8 @@ class ITwinHook(ITwinBaseHook):
     def start_run(
         self,
         connection_id: str,
-        kind: str = ConnectionKind.STORAGE,
-        body: Mapping[str, Any] | None = None,
+        kind: KindName | ConnectionKind = ConnectionKind.STORAGE,
+        body: Mapping[str, object] | None = None,
         *,
         attempt: StartAttempt | None = None,
         save: Callable[[StartAttempt], None] | None = None,
@@ -102,7 +106,7 @@ class ITwinHook(ITwinBaseHook):
             lambda client: client.ensure_run(connection_id, checked_kind, body, current, save_attempt),
         )
 
-    def get_run(self, connection_id: str, run_id: str, kind: str = ConnectionKind.STORAGE) -> Run:
+    def get_run(self, connection_id: str, run_id: str, kind: KindName | ConnectionKind = ConnectionKind.STORAGE) -> Run:
         """
         Return a run with its jobs and tasks.
 
@@ -120,7 +124,7 @@ class ITwinHook(ITwinBaseHook):
         )
 
     def list_runs(
-        self, connection_id: str, kind: str = ConnectionKind.STORAGE, limit: int | None = None
+        self, connection_id: str, kind: KindName | ConnectionKind = ConnectionKind.STORAGE, limit: int | None = None
     ) -> Iterator[Run]:
         """
         List the runs of a connection, newest first by `start_date_time`; runs that have not begun come first.
@@ -140,7 +144,11 @@ class ITwinHook(ITwinBaseHook):
             sorted(runs, key=_newest_first) if limit is None else heapq.nsmallest(limit, runs, key=_newest_first)
         )
 
-    def list_source_files(self, connection_id: str, kind: str = ConnectionKind.STORAGE) -> Iterator[SourceFile]:
+    def list_source_files(
+        self,
+        connection_id: str,
+        kind: Literal["storage", "manifest"] | ConnectionKind = ConnectionKind.STORAGE,
+    ) -> Iterator[SourceFile]:
         """
         List the source files of a connection; pages are requested while the iterator is read.
 
@@ -154,7 +162,9 @@ class ITwinHook(ITwinBaseHook):
         checked_kind = ConnectionKind(kind)
         return self._list(source_file_pages(checked_kind, connection_id), connection_id, checked_kind)
 
-    def describe_connection(self, connection_id: str, kind: str = ConnectionKind.STORAGE) -> ITwinConnection:
+    def describe_connection(
+        self, connection_id: str, kind: KindName | ConnectionKind = ConnectionKind.STORAGE
+    ) -> ITwinConnection:
         """
         Return a connection of the iTwin Platform.
 
@@ -170,7 +180,9 @@ class ITwinHook(ITwinBaseHook):
             connection_id, checked_kind, lambda client: client.describe_connection(connection_id, checked_kind)
         )
 
-    def list_connections(self, imodel_id: str, kind: str = ConnectionKind.STORAGE) -> Iterator[ITwinConnection]:
+    def list_connections(
+        self, imodel_id: str, kind: KindName | ConnectionKind = ConnectionKind.STORAGE
+    ) -> Iterator[ITwinConnection]:
         """
         List the connections of an iModel; pages are requested while the iterator is read.
 
@@ -205,8 +217,8 @@ class ITwinHook(ITwinBaseHook):
         self,
         connection_id: str,
         run_id: str,
-        kind: str = ConnectionKind.STORAGE,
-        poll_interval: float | None = None,
+        kind: KindName | ConnectionKind = ConnectionKind.STORAGE,
+        poll_interval: float | timedelta | None = None,
         timeout: float | timedelta | None = None,
     ) -> Run:
         """
@@ -217,20 +229,21 @@ class ITwinHook(ITwinBaseHook):
         :param connection_id: id of the iTwin connection
         :param run_id: id of the run
         :param kind: kind of the connection: ``storage``, ``manifest`` or ``export``
-        :param poll_interval: seconds between two polls; None: 5 % of the elapsed time, at least 10 s and at most 2 min
+        :param poll_interval: seconds, or a timedelta, between two polls; None: 5 % of the elapsed time, at least 10 s and
+            at most 2 min
         :param timeout: seconds, or a timedelta; None: no limit
         :raises ITwinWaitTimeoutError: if the run has not finished before the timeout
         :raises ITwinError: if the service refuses to return the run, or had no good response for the outage tolerance
-        :raises ValueError: for an invalid id, kind or interval
+        :raises ValueError: for an invalid id, kind, interval or timeout
         """
         account = self._client.account
         began = account.wall()
-        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        seconds = parse_seconds(timeout, "timeout")
         spec = WaitSpec(
             ConnectionKind(kind),
             connection_id,
             run_id,
-            poll_interval=poll_interval,
+            poll_interval=parse_seconds(poll_interval, "poll_interval"),
             began=began,
             deadline=None if seconds is None else began + seconds,
             outage_tolerance=outage_tolerance(),
@@ -244,7 +257,7 @@ class ITwinHook(ITwinBaseHook):
             raise result.error or RuntimeError(f"The wait for {spec.target} ended with {result.end}")
         return result.run
 
-    def file_names(self, connection_id: str, kind: str, wanted: Iterable[str]) -> dict[str, str]:
+    def file_names(self, connection_id: str, kind: KindName | ConnectionKind, wanted: Iterable[str]) -> dict[str, str]:
         """
         Return the names of source files, to make reports readable; unknown names are left out.
 
@@ -257,10 +270,11 @@ class ITwinHook(ITwinBaseHook):
         """
         missing = set(wanted)
         names: dict[str, str] = {}
-        if not missing or ConnectionKind(kind) is ConnectionKind.EXPORT:
+        checked_kind = ConnectionKind(kind)
+        if not missing or checked_kind is ConnectionKind.EXPORT:
             return names
         try:
-            for file in islice(self.list_source_files(connection_id, kind), 10_000):
+            for file in islice(self.list_source_files(connection_id, checked_kind), 10_000):
                 for file_id in (file.storage_file_id, file.source_file_id):
                     if file_id in missing and file.last_known_file_name:
                         names[file_id] = file.last_known_file_name
@@ -271,7 +285,7 @@ class ITwinHook(ITwinBaseHook):
             self.log.info("Could not read the names of the files; the report has only their ids: %s", error)
         return names
 
-    def known_connection(self, connection_id: str, kind: ConnectionKind) -> ITwinConnection | None:
+    def known_connection(self, connection_id: str, kind: KindName | ConnectionKind) -> ITwinConnection | None:
         """
         Return a connection, for its name and its ids; it is requested once.
 
@@ -279,10 +293,11 @@ class ITwinHook(ITwinBaseHook):
         :param kind: kind of the connection: ``storage``, ``manifest`` or ``export``
         :return: None after an error of the service (logged)
         """
-        key = kind, connection_id
+        checked_kind = ConnectionKind(kind)
+        key = checked_kind, connection_id
         if key not in self._known_connections:
             try:
-                call = endpoints.get_connection(kind, connection_id)
+                call = endpoints.get_connection(checked_kind, connection_id)
                 self._known_connections[key] = self.with_client(lambda client: client.call(call, retry_budget=0))
             except ITwinError as error:
                 self.log.info("Could not read the name and the iModel of connection %s: %s", connection_id, error)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_itwin import metrics
 from airflow_provider_itwin.api.errors import ITwinInputError
+from airflow_provider_itwin.api.models.durations import parse_seconds
 from airflow_provider_itwin.api.runs.active_run_policy import IfActive, IfActiveName, Step, next_step
 from airflow_provider_itwin.api.runs.result_policy import DEFAULT_FAIL_ON, ResultName, ResultPolicy
 from airflow_provider_itwin.api.wait.schedule import queue_pause
@@ -27,14 +28,15 @@ from airflow_provider_itwin.exceptions import (
 from airflow_provider_itwin.links import ITwinIModelLink, ITwinRunLink
 from airflow_provider_itwin.run_task import RunTask
 from airflow_provider_itwin.sdk_compat import AirflowSkipException, BaseOperator
-from airflow_provider_itwin.utils.deferral import default_deferrable
+from airflow_provider_itwin.utils.deferral import default_deferrable, operator_deadline
 from airflow_provider_itwin.utils.parameters import (
+    OF_RUN_RESULT,
+    OF_WAIT,
     CheckedParameters,
     check_unused_parameters,
     check_wait_parameters,
     error_names_task,
     parse_results,
-    parse_seconds,
 )
 from airflow_provider_itwin.utils.run_outcome import (
     REF_KEY,
@@ -50,10 +52,11 @@ from airflow_provider_itwin.utils.run_outcome import (
 from airflow_provider_itwin.version_compat import is_deferral_timeout
 
 if TYPE_CHECKING:
+    from airflow_provider_itwin.api.models.enums import ExecutionResult
     from airflow_provider_itwin.api.models.run_ref import RunRef
     from airflow_provider_itwin.api.runs.start import Baseline, StartAttempt
     from airflow_provider_itwin.api.wait.models import WaitResult
-    from airflow_provider_itwin.sdk_compat import XComArg
+    from airflow_provider_itwin.sdk_compat import Context, XComArg
     from airflow_provider_itwin.utils.task_state import TaskState, TaskStateStore
 
 _LIMITS = "timeout or execution_timeout"
@@ -115,8 +118,8 @@ class ITwinRunOperator(CheckedParameters, RunTask, BaseOperator):
         deferrable: bool | None = None,
         poll_interval: float | timedelta | None = None,
         timeout: float | timedelta | None = None,
-        fail_on: Iterable[ResultName] = DEFAULT_FAIL_ON,
-        skip_on: Iterable[ResultName] = (),
+        fail_on: Iterable[ResultName | ExecutionResult] = DEFAULT_FAIL_ON,
+        skip_on: Iterable[ResultName | ExecutionResult] = (),
         strict: bool = False,
         durable: bool = True,
         preflight: bool = True,
@@ -158,7 +161,7 @@ class ITwinRunOperator(CheckedParameters, RunTask, BaseOperator):
         self._run_ref: RunRef | None = None
 
     @classmethod
-    def check_parameters(cls, given: Mapping[str, Any], default_args: Mapping[str, Any] | None = None) -> None:
+    def check_parameters(cls, given: Mapping[str, object], default_args: Mapping[str, object] | None = None) -> None:
         """
         Check the parameters that a DAG file has given; see the base class.
 
@@ -170,14 +173,16 @@ class ITwinRunOperator(CheckedParameters, RunTask, BaseOperator):
             raise ITwinInputError(f"invalid if_active {if_active!r}; expected one of {', '.join(IfActive)}")
         check_wait_parameters(given)
         if not given.get("wait_for_completion", True):
-            queues = if_active in (IfActive.QUEUE, IfActive.ATTACH)
-            check_unused_parameters(given, default_args or {}, queues=queues)
+            # A task that queues or attaches waits for another run, before its own.
+            waits = if_active in (IfActive.QUEUE, IfActive.ATTACH)
+            unused = OF_RUN_RESULT if waits else OF_RUN_RESULT | OF_WAIT
+            check_unused_parameters("run", unused, given, default_args)
 
-    def checked_body(self) -> Mapping[str, Any] | None:
+    def checked_body(self) -> Mapping[str, object] | None:
         """Return the body of the request for a run, validated; None for a storage connection."""
         return None
 
-    def execute(self, context: Any) -> str:
+    def execute(self, context: Context) -> str:
         """
         Start the run, and wait for its end.
 
@@ -186,13 +191,15 @@ class ITwinRunOperator(CheckedParameters, RunTask, BaseOperator):
         with error_logged_first(self.log):
             return self._start_or_resume(context)
 
-    def execute_complete(self, context: Any, event: Any = None) -> str:
+    def execute_complete(self, context: Context, event: object = None) -> str:
         """Resume after a wait in the triggerer, as after a wait on the worker."""
         from airflow_provider_itwin.utils.task_state import TaskState
 
         if is_stale_event(context, event):
             return self._start_or_resume(context)
-        result = read_result(event)
+        from airflow_provider_itwin.api.wait.models import WaitResult
+
+        result = read_result(event, WaitResult)
         try:
             state = TaskState.from_dict(result.memo)
         except ValueError as error:
@@ -203,7 +210,7 @@ class ITwinRunOperator(CheckedParameters, RunTask, BaseOperator):
         self.has_links = state.own is not None
         return self._run(context, self._store(context), self._after_wait(state, result))
 
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> str:
         """Resume after a deferral; when Airflow has ended the deferral, poll the run once before the task fails."""
         return self._resume(
             lambda: super(ITwinRunOperator, self).resume_execution(next_method, next_kwargs, context),
@@ -226,12 +233,13 @@ class ITwinRunOperator(CheckedParameters, RunTask, BaseOperator):
     def _target(self) -> str:
         return f"{self.kind} connection {self.connection_id}"
 
-    def _store(self, context: Any) -> TaskStateStore:
-        from airflow_provider_itwin.utils.task_state import TaskStateStore
+    def _store(self, context: Context) -> TaskStateStore[TaskState]:
+        from airflow_provider_itwin.utils.task_state import TaskState, TaskStateStore
 
-        return TaskStateStore(context, self.durable, f"{self.kind}/{self.connection_id} {self.itwin_conn_id}")
+        target = f"{self.kind}/{self.connection_id} {self.itwin_conn_id}"
+        return TaskStateStore(context, self.durable, target, TaskState)
 
-    def _start_or_resume(self, context: Any) -> str:
+    def _start_or_resume(self, context: Context) -> str:
         """Begin an attempt of the task: resume with the run of a previous attempt, or start one."""
         from airflow_provider_itwin.api.models.validation import checked_id, checked_text
         from airflow_provider_itwin.utils.task_state import TaskState
@@ -249,7 +257,7 @@ class ITwinRunOperator(CheckedParameters, RunTask, BaseOperator):
             self._publish_ref(context, state, state.own)
         return self._run(context, store, state or TaskState(now))
 
-    def _run(self, context: Any, store: TaskStateStore, state: TaskState) -> str:
+    def _run(self, context: Context, store: TaskStateStore[TaskState], state: TaskState) -> str:
         """Perform steps until the task ends or is deferred."""
         while True:
             step, ref = next_step(
@@ -285,7 +293,7 @@ class ITwinRunOperator(CheckedParameters, RunTask, BaseOperator):
                     raise AirflowSkipException(text)
                 raise ITwinRunActiveError(f"{text} Choose 'queue' to wait for it.")
 
-    def _start(self, context: Any, store: TaskStateStore, state: TaskState) -> TaskState:
+    def _start(self, context: Context, store: TaskStateStore[TaskState], state: TaskState) -> TaskState:
         """Start a run, find the one that an earlier request has started, or record which run is active instead."""
         from airflow_provider_itwin.api.runs.start import StartOutcome
 
@@ -320,14 +328,16 @@ class ITwinRunOperator(CheckedParameters, RunTask, BaseOperator):
                 self._target,
             )
 
-    def _set_own_run(self, context: Any, store: TaskStateStore, state: TaskState, ref: RunRef) -> TaskState:
+    def _set_own_run(
+        self, context: Context, store: TaskStateStore[TaskState], state: TaskState, ref: RunRef
+    ) -> TaskState:
         """Make `ref` the run of this task."""
         state = replace(state, own=ref, active=None, attempt=replace(state.attempt, in_doubt=False))
         store.save(state)
         self._publish_ref(context, state, ref)
         return state
 
-    def _publish_ref(self, context: Any, state: TaskState, ref: RunRef) -> None:
+    def _publish_ref(self, context: Context, state: TaskState, ref: RunRef) -> None:
         self._run_ref = ref
         context["ti"].xcom_push(key=REF_KEY, value=ref.as_dict())
         known = state.attempt.baseline
@@ -354,7 +364,7 @@ class ITwinRunOperator(CheckedParameters, RunTask, BaseOperator):
             )
         return replace(state, queue_turns=turn, queued_behind=ref, next_start_at=time.time() + pause)
 
-    def _wait(self, context: Any, state: TaskState, ref: RunRef) -> WaitResult:
+    def _wait(self, context: Context, state: TaskState, ref: RunRef) -> WaitResult:
         """Wait for `ref` on the worker, or defer the task; a run that is not the task's own is queued behind."""
         from airflow_provider_itwin.api.wait.models import WaitEnd, WaitSpec
         from airflow_provider_itwin.hooks.settings import outage_tolerance
@@ -364,7 +374,7 @@ class ITwinRunOperator(CheckedParameters, RunTask, BaseOperator):
             spec = WaitSpec.for_run(
                 ref,
                 poll_interval=self.poll_interval,
-                deadline=self._deadline(state),
+                deadline=operator_deadline(self, state.asked_at),
                 # In the queue, the time behind all previous runs counts.
                 began=state.asked_at if queued else time.time(),
                 outage_tolerance=outage_tolerance(),
@@ -381,20 +391,12 @@ class ITwinRunOperator(CheckedParameters, RunTask, BaseOperator):
         deferred: WaitResult = self._defer_wait(spec, with_try_number(context, state.as_dict()))
         return deferred
 
-    def _deadline(self, state: TaskState) -> float | None:
-        limits = [parse_seconds(self.timeout, "timeout")]
-        if self.deferrable:
-            # On a worker, Airflow itself enforces this one.
-            limits.append(parse_seconds(self.execution_timeout, "execution_timeout"))
-        known = [limit for limit in limits if limit is not None]
-        return state.asked_at + min(known) if known else None
-
     def _after_wait(self, state: TaskState, result: WaitResult) -> TaskState:
         from airflow_provider_itwin.api.models.durations import format_duration
         from airflow_provider_itwin.api.wait.models import WaitEnd
 
         raise_wait_error(result)
-        deadline = self._deadline(state)
+        deadline = operator_deadline(self, state.asked_at)
         if result.end is WaitEnd.DEADLINE or (state.own is None and deadline is not None and time.time() >= deadline):
             text = timeout_text(result, _LIMITS)
             if state.queue_turns > 1:
@@ -406,7 +408,7 @@ class ITwinRunOperator(CheckedParameters, RunTask, BaseOperator):
             return replace(state, active=None)
         return replace(state, wait_result=result)
 
-    def _after_failed_deferral(self, context: Any, failure: Exception) -> str:
+    def _after_failed_deferral(self, context: Context, failure: Exception) -> str:
         """Judge the run if it has finished all the same; else fail with the reason why the wait ended, which can be retried."""
         from airflow_provider_itwin.api.wait.models import WaitEnd, WaitSpec
         from airflow_provider_itwin.utils.task_state import TaskState
@@ -428,7 +430,7 @@ class ITwinRunOperator(CheckedParameters, RunTask, BaseOperator):
         self.log.warning("%s Run %s has finished meanwhile.", deferral_failure_text(failure, _LIMITS), own)
         return self._run(context, store, replace(state, own=own, active=None, wait_result=self._settled(result)))
 
-    def _pushed_ref(self, context: Any) -> RunRef | None:
+    def _pushed_ref(self, context: Context) -> RunRef | None:
         """Return the run that this attempt of the task has started or adopted, from its XCom."""
         from airflow_provider_itwin.api.models.run_ref import RunRef
 
@@ -436,7 +438,7 @@ class ITwinRunOperator(CheckedParameters, RunTask, BaseOperator):
         pushed = instance.xcom_pull(task_ids=instance.task_id, key=REF_KEY, map_indexes=instance.map_index)
         return RunRef.from_dict(pushed) if isinstance(pushed, dict) else None
 
-    def _finish(self, context: Any, store: TaskStateStore, state: TaskState) -> str:
+    def _finish(self, context: Context, store: TaskStateStore[TaskState], state: TaskState) -> str:
         if state.wait_result is None or state.wait_result.ref is None:
             raise RuntimeError(f"The run of {self._target} has no result to judge")
         try:

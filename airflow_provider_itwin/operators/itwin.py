@@ -1,27 +1,40 @@
-"""The operators: one for the runs of each kind of connection, and one that lists source files."""
+"""The operators for runs, files and named versions. Those of other modules can be imported from here, too."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_itwin.api.errors import ITwinInputError
+from airflow_provider_itwin.api.runs.active_run_policy import IfActiveName
+from airflow_provider_itwin.api.runs.result_policy import DEFAULT_FAIL_ON, ResultName
 from airflow_provider_itwin.exceptions import airflow_exceptions, error_logged_first
 from airflow_provider_itwin.operators.base import ITwinRunOperator
+from airflow_provider_itwin.operators.download import ITwinDownloadFileOperator
+from airflow_provider_itwin.operators.named_version import ITwinCreateNamedVersionOperator
+from airflow_provider_itwin.operators.upload import ITwinUploadFilesOperator
 from airflow_provider_itwin.sdk_compat import BaseOperator
 from airflow_provider_itwin.utils.parameters import CheckedParameters, error_names_task, is_literal
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from airflow_provider_itwin.api.models.enums import ExecutionResult
+    from airflow_provider_itwin.api.models.json_types import KindName, SourceFileDict
     from airflow_provider_itwin.api.models.resources import SourceFile
-    from airflow_provider_itwin.sdk_compat import XComArg
+    from airflow_provider_itwin.sdk_compat import Context, XComArg
 
 __all__ = [
+    "ITwinCreateNamedVersionOperator",
+    "ITwinDownloadFileOperator",
     "ITwinListSourceFilesOperator",
     "ITwinRunExportConnectionOperator",
     "ITwinRunManifestConnectionOperator",
     "ITwinRunStorageConnectionOperator",
+    "ITwinUploadFilesOperator",
 ]
 
 
@@ -68,7 +81,7 @@ class ITwinRunStorageConnectionOperator(ITwinRunOperator):
     :raises ValueError: for an invalid parameter, when the DAG file is parsed if it can be judged then
     """
 
-    kind = "storage"
+    kind: ClassVar[KindName] = "storage"
 
 
 class _RunWithBodyOperator(ITwinRunOperator):
@@ -77,8 +90,40 @@ class _RunWithBodyOperator(ITwinRunOperator):
     template_fields: Sequence[str] = (*ITwinRunOperator.template_fields, "body")
     template_fields_renderers = {"body": "json"}  # noqa: RUF012 (as Airflow declares it)
 
-    def __init__(self, *, body: Mapping[str, Any] | XComArg, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    # The parameters of the base class are repeated, so that editors and type checkers know them.
+    def __init__(
+        self,
+        *,
+        body: Mapping[str, object] | Callable[..., object] | XComArg,
+        connection_id: str | XComArg,
+        itwin_conn_id: str = "itwin_default",
+        if_active: IfActiveName = "queue",
+        wait_for_completion: bool = True,
+        deferrable: bool | None = None,
+        poll_interval: float | timedelta | None = None,
+        timeout: float | timedelta | None = None,
+        fail_on: Iterable[ResultName | ExecutionResult] = DEFAULT_FAIL_ON,
+        skip_on: Iterable[ResultName | ExecutionResult] = (),
+        strict: bool = False,
+        durable: bool = True,
+        preflight: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            connection_id=connection_id,
+            itwin_conn_id=itwin_conn_id,
+            if_active=if_active,
+            wait_for_completion=wait_for_completion,
+            deferrable=deferrable,
+            poll_interval=poll_interval,
+            timeout=timeout,
+            fail_on=fail_on,
+            skip_on=skip_on,
+            strict=strict,
+            durable=durable,
+            preflight=preflight,
+            **kwargs,
+        )
         with error_names_task(type(self), self.task_id):
             _check_body(body)
         # Airflow calls a function in place of rendering it, and logs it when that fails.
@@ -86,14 +131,14 @@ class _RunWithBodyOperator(ITwinRunOperator):
         self._rendered: _Hidden | None = None
 
     @classmethod
-    def check_parameters(cls, given: Mapping[str, Any], default_args: Mapping[str, Any] | None = None) -> None:
+    def check_parameters(cls, given: Mapping[str, object], default_args: Mapping[str, object] | None = None) -> None:
         """Check the parameters that a DAG file has given; see the base class."""
         super().check_parameters(given, default_args)
         _check_body(given.get("body"))
 
     def render_template(
-        self, content: Any, context: Any, jinja_env: Any = None, seen_oids: set[int] | None = None
-    ) -> Any:
+        self, content: object, context: Context, jinja_env: Environment | None = None, seen_oids: set[int] | None = None
+    ) -> object:
         """
         Render a value; of the body, return the masked form, and store the rendered one where it is never displayed.
 
@@ -119,7 +164,7 @@ class _RunWithBodyOperator(ITwinRunOperator):
         self._rendered = _Hidden(plain)
         return masked(plain)
 
-    def checked_body(self) -> Mapping[str, Any]:
+    def checked_body(self) -> Mapping[str, object]:
         """
         Return the body of the request for a run, rendered, as plain JSON.
 
@@ -131,7 +176,7 @@ class _RunWithBodyOperator(ITwinRunOperator):
             return plain_body(self.body)
         if isinstance(self._rendered.value, Exception):
             raise self._rendered.value
-        body: Mapping[str, Any] = self._rendered.value
+        body: Mapping[str, object] = self._rendered.value
         return body
 
 
@@ -212,7 +257,7 @@ class ITwinRunManifestConnectionOperator(_RunWithBodyOperator):
     :raises ValueError: for an invalid parameter, when the DAG file is parsed if it can be judged then
     """
 
-    kind = "manifest"
+    kind: ClassVar[KindName] = "manifest"
 
 
 class ITwinRunExportConnectionOperator(_RunWithBodyOperator):
@@ -260,7 +305,7 @@ class ITwinRunExportConnectionOperator(_RunWithBodyOperator):
     :raises ValueError: for an invalid parameter, when the DAG file is parsed if it can be judged then
     """
 
-    kind = "export"
+    kind: ClassVar[KindName] = "export"
 
 
 class ITwinListSourceFilesOperator(CheckedParameters, BaseOperator):
@@ -314,7 +359,7 @@ class ITwinListSourceFilesOperator(CheckedParameters, BaseOperator):
         self.connector_types = None if connector_types is None else list(connector_types)
 
     @classmethod
-    def check_parameters(cls, given: Mapping[str, Any], default_args: Mapping[str, Any] | None = None) -> None:
+    def check_parameters(cls, given: Mapping[str, object], default_args: Mapping[str, object] | None = None) -> None:
         """Check the parameters that a DAG file has given; see the base class."""
         super().check_parameters(given, default_args)
         kind, limit = given.get("kind", "storage"), given.get("limit")
@@ -325,7 +370,7 @@ class ITwinListSourceFilesOperator(CheckedParameters, BaseOperator):
         if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
             raise ITwinInputError(f"limit must be a positive number of files or None, not {limit!r}")
 
-    def execute(self, context: Any) -> list[dict[str, str | None]]:
+    def execute(self, context: Context) -> list[SourceFileDict]:
         """List the source files."""
         from airflow_provider_itwin.api.models.validation import (
             checked_id,

@@ -4,35 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_itwin.api.errors import ITwinInputError
+from airflow_provider_itwin.api.models.durations import parse_seconds
 from airflow_provider_itwin.api.models.moments import moment_text
 from airflow_provider_itwin.api.models.validation import checked_id
 from airflow_provider_itwin.api.runs.result_policy import DEFAULT_FAIL_ON, Outcome, ResultName, ResultPolicy
 from airflow_provider_itwin.exceptions import (
     ITwinRunFailedFinalError,
-    ITwinTransientError,
     ITwinTriggerEventError,
-    ITwinWaitTimeLimitError,
     airflow_exceptions,
-    error_logged_first,
 )
 from airflow_provider_itwin.links import ITwinIModelLink, ITwinRunLink
 from airflow_provider_itwin.run_task import RunTask
 from airflow_provider_itwin.sdk_compat import (
-    AirflowException,
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
     BaseOperator,
-    BaseSensorOperator,
-    PokeReturnValue,
     conf,
 )
 from airflow_provider_itwin.sensors.start_trigger import as_template, start_trigger_args
+from airflow_provider_itwin.sensors.waiting_sensor import WaitingSensor
 from airflow_provider_itwin.utils.deferral import GRACE_OF_FRAMEWORK, default_deferrable
 from airflow_provider_itwin.utils.parameters import (
     CheckedParameters,
@@ -40,7 +32,6 @@ from airflow_provider_itwin.utils.parameters import (
     error_names_task,
     is_literal,
     parse_results,
-    parse_seconds,
 )
 from airflow_provider_itwin.utils.run_outcome import (
     is_stale_event,
@@ -54,17 +45,18 @@ from airflow_provider_itwin.version_compat import (
     AIRFLOW_V_3_3_PLUS,
     AIRFLOW_VERSION,
     has_post_execute,
-    is_deferral_timeout,
 )
 
 if TYPE_CHECKING:
+    from airflow_provider_itwin.api.models.enums import ExecutionResult
+    from airflow_provider_itwin.api.models.json_types import RunReportDict
     from airflow_provider_itwin.api.wait.models import WaitResult, WaitSpec
-    from airflow_provider_itwin.sdk_compat import XComArg
+    from airflow_provider_itwin.sdk_compat import Context, XComArg
 
 _DEFAULT_XCOM_BACKEND = ".BaseXCom"
 
 
-class ITwinRunSensor(CheckedParameters, RunTask, BaseSensorOperator):
+class ITwinRunSensor(CheckedParameters, RunTask, WaitingSensor):
     """
     Base of the run sensors: wait for a run of a connection.
 
@@ -122,8 +114,8 @@ class ITwinRunSensor(CheckedParameters, RunTask, BaseSensorOperator):
         itwin_conn_id: str = "itwin_default",
         deferrable: bool | None = None,
         poll_interval: float | timedelta | None = None,
-        fail_on: Iterable[ResultName] = DEFAULT_FAIL_ON,
-        skip_on: Iterable[ResultName] = (),
+        fail_on: Iterable[ResultName | ExecutionResult] = DEFAULT_FAIL_ON,
+        skip_on: Iterable[ResultName | ExecutionResult] = (),
         strict: bool = False,
         start_from_trigger: bool = False,
         end_from_trigger: bool = False,
@@ -171,8 +163,6 @@ class ITwinRunSensor(CheckedParameters, RunTask, BaseSensorOperator):
         self.poll_interval = seconds
         self.strict = strict
         self.end_from_trigger = end_from_trigger
-        self._began: float | None = None
-        self._seen = False
         if start_from_trigger:
             self.start_from_trigger = True
             self.start_trigger_args = start_trigger_args(
@@ -192,7 +182,7 @@ class ITwinRunSensor(CheckedParameters, RunTask, BaseSensorOperator):
             )
 
     @classmethod
-    def check_parameters(cls, given: Mapping[str, Any], default_args: Mapping[str, Any] | None = None) -> None:
+    def check_parameters(cls, given: Mapping[str, object], default_args: Mapping[str, object] | None = None) -> None:
         """
         Check the parameters that a DAG file has given; see the base class.
 
@@ -211,84 +201,39 @@ class ITwinRunSensor(CheckedParameters, RunTask, BaseSensorOperator):
                 "newest run that began at or after it"
             )
 
-    def execute(self, context: Any) -> Any:
+    def execute(self, context: Context) -> RunReportDict:
         """
         Wait for the run.
 
         :return: the run report
         """
-        with error_logged_first(self.log):
-            if self.deferrable:
-                return self._begin(context)
-            self._began = time.time()
-            return super().execute(context)
+        report: RunReportDict = self._execute(context)
+        return report
 
-    def poke(self, context: Any) -> bool | PokeReturnValue:
-        """Poll the run once; return its report once it has finished."""
-        try:
-            report = self._poll_and_judge(context, self._spec(self._first_poke(context)))
-        except Exception as error:
-            # The base class logs what silent_fail silences, and pokes again.
-            if self._is_silenced(error) or (skip := self._skip_instead(error)) is None:
-                raise
-            raise skip from None
-        return False if report is None else PokeReturnValue(is_done=True, xcom_value=report)
-
-    def execute_complete(self, context: Any, event: Any = None) -> Any:
+    def execute_complete(self, context: Context, event: object = None) -> RunReportDict:
         """Resume after a wait in the triggerer, with the same result as a poke on the worker."""
-        if self.end_from_trigger and event == "success":
-            # dag.test resumes a task that its trigger has ended, without the event.
-            return self._begin(context)
-        if is_stale_event(context, event):
-            return self._begin(context)
+        # dag.test resumes a task that its trigger has ended, without the event.
+        if (self.end_from_trigger and event == "success") or is_stale_event(context, event):
+            begun: RunReportDict = self._begin(context)
+            return begun
+        from airflow_provider_itwin.api.wait.models import WaitResult
+
         spec = None
         try:
             # A task that started in the triggerer has not validated its parameters yet.
             expected = self._spec(0.0)
-            result = read_result(event)
+            result = read_result(event, WaitResult)
             _check_target(result.spec, expected)
             spec = result.spec
             return self._end(context, result)
         except Exception as error:  # noqa: BLE001 (never_fail and silent_fail apply to any)
             return self._end_as_poke_would(context, error, spec)
 
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
-        """
-        Resume without the rules of the base class, which would skip after a deferral what it fails after a poke.
-
-        When Airflow has ended the deferral, the run is polled once before the task fails.
-        """
-        return self._resume(
-            lambda: BaseOperator.resume_execution(self, next_method, next_kwargs, context),
-            lambda failure: self._after_failed_deferral(context, failure),
-        )
-
     @property
     def _known_run_id(self) -> Any:
         return self.run_id
 
-    def _begin(self, context: Any) -> Any:
-        """Poll once, and defer the task if the run has not finished."""
-        self._began = time.time()
-        spec = None
-        try:
-            spec = self._spec(self._began)
-            result = self._poll(spec)
-            self._seen = self._seen or result.state is not None
-            if result.end is not None:
-                return self._end(context, self._settled(result))
-        except Exception as error:  # noqa: BLE001 (never_fail and silent_fail apply to any)
-            return self._end_as_poke_would(context, error, spec)
-        return self._defer(context, replace(spec, seen=self._seen))
-
-    def _poll_and_judge(self, context: Any, spec: WaitSpec) -> dict[str, Any] | None:
-        """Poll once; return the report of a finished run, None while the wait continues."""
-        with airflow_exceptions():
-            result = self.hook.poll_once(spec)
-        self._seen = self._seen or result.state is not None
-        return None if result.end is None else self._end(context, self._settled(result))
-
-    def _end(self, context: Any, result: WaitResult) -> dict[str, Any]:
+    def _end(self, context: Context, result: WaitResult) -> RunReportDict:
         """End the task as the result of the wait demands."""
         from airflow_provider_itwin.api.wait.models import WaitEnd
 
@@ -299,19 +244,8 @@ class ITwinRunSensor(CheckedParameters, RunTask, BaseSensorOperator):
             self._write_links(context, result.report.ref)
         return self._judge(context, result, ITwinRunFailedFinalError)
 
-    def _after_failed_deferral(self, context: Any, failure: Exception) -> Any:
-        """Judge the run if it has finished all the same; else fail with the reason why the wait ended."""
-        from airflow_provider_itwin.api.wait.models import WaitEnd
-
-        try:
-            result = self._poll(replace(self._spec(time.time()), deadline=None))
-            if result.end is WaitEnd.FINISHED:
-                return self._end(context, self._settled(result))
-        except Exception as error:  # noqa: BLE001 (never_fail and silent_fail apply to any)
-            return self._end_as_poke_would(context, error, None)
-        text = not_finished_text(result, failure, self._limit_name)
-        unfinished = self._timeout_error(text) if is_deferral_timeout(failure) else ITwinTransientError(text)
-        return self._end_as_poke_would(context, unfinished, None)
+    def _not_finished_text(self, result: WaitResult, failure: Exception) -> str:
+        return not_finished_text(result, failure, self._limit_name)
 
     @property
     def _ends_in_triggerer(self) -> bool:
@@ -330,24 +264,10 @@ class ITwinRunSensor(CheckedParameters, RunTask, BaseSensorOperator):
         return self.result_policy.judge("Success").outcome is Outcome.PASS
 
     @property
-    def _limit(self) -> float:
-        """Seconds that the wait may take; on a worker Airflow itself enforces ``execution_timeout``."""
-        execution = parse_seconds(self.execution_timeout, "execution_timeout") if self.deferrable else None
-        return float(self.timeout) if execution is None else min(execution, float(self.timeout))
-
-    @property
-    def _limit_name(self) -> str:
-        return "timeout" if self._limit == float(self.timeout) else "execution_timeout"
-
-    @property
     def _grace(self) -> float:
         """Seconds by which the scheduler's timeout is later than ours; Airflow shortens it to ``execution_timeout``."""
         execution = parse_seconds(self.execution_timeout, "execution_timeout")
         return GRACE_OF_FRAMEWORK if execution is None else min(GRACE_OF_FRAMEWORK, execution - self._limit)
-
-    def _timeout_error(self, text: str) -> AirflowException:
-        """Return the error for a timeout; as on a worker, a task is retried after its execution_timeout only."""
-        return AirflowSensorTimeout(text) if self._limit_name == "timeout" else ITwinWaitTimeLimitError(text)
 
     @airflow_exceptions()
     def _spec(self, began: float) -> WaitSpec:
@@ -371,46 +291,9 @@ class ITwinRunSensor(CheckedParameters, RunTask, BaseSensorOperator):
             seen=self._seen or (self.reschedule and began < time.time() - UNKNOWN_RUN_GRACE),
         )
 
-    def _first_poke(self, context: Any) -> float:
-        """Return the time of the first poke; in reschedule mode each poke is a new process, and only Airflow knows it."""
-        if self._began is None:
-            # The sensor was not started by Airflow.
-            self._began = time.time()
-        if not self.reschedule:
-            return self._began
-        task_instance = context["ti"]
-        first = getattr(task_instance, "get_first_reschedule_date", None)
-        time_of_first = first(context) if first else task_instance.start_date
-        return time_of_first.timestamp() if time_of_first else self._began
-
-    def _end_as_poke_would(self, context: Any, error: Exception, spec: WaitSpec | None) -> Any:
-        """Apply ``soft_fail``, ``never_fail`` and ``silent_fail`` by the rules that the base class has for a poke."""
-        if self._is_silenced(error) and spec is not None:
-            self.log.error("A poll of the run failed; continuing because silent_fail is set: %s", error)
-            return self._defer(context, replace(spec, not_before=time.time() + self.poke_interval))
-        skip = self._skip_instead(error)
-        if skip is None:
-            raise error
-        raise skip from None
-
-    def _is_silenced(self, error: Exception) -> bool:
-        return self.silent_fail and not isinstance(
-            error, AirflowSensorTimeout | AirflowFailException | AirflowSkipException | ITwinWaitTimeLimitError
-        )
-
-    def _skip_instead(self, error: Exception) -> AirflowSkipException | None:
-        """Return the skip by which ``soft_fail`` or ``never_fail`` replaces an error, with the reason; None if they do not."""
-        if isinstance(error, AirflowSkipException | ITwinWaitTimeLimitError):
-            # On a worker, no flag applies to execution_timeout either.
-            return None
-        if self.soft_fail and isinstance(error, AirflowSensorTimeout | AirflowFailException):
-            return AirflowSkipException(f"Skipping because soft_fail is set: {error}")
-        if self.never_fail:
-            return AirflowSkipException(f"Skipping because never_fail is set: {error}")
-        return None
-
-    def _defer(self, context: Any, spec: WaitSpec) -> Any:
-        return self._defer_wait(spec, with_try_number(context), ends_task=self._ends_in_triggerer)
+    def _defer(self, context: Context, spec: WaitSpec) -> RunReportDict:
+        deferred: RunReportDict = self._defer_wait(spec, with_try_number(context), ends_task=self._ends_in_triggerer)
+        return deferred
 
 
 def _check_target(spec: WaitSpec, expected: WaitSpec) -> None:

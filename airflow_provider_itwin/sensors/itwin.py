@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, ClassVar
+
 from airflow_provider_itwin.sensors.base import ITwinRunSensor
+
+if TYPE_CHECKING:
+    from airflow_provider_itwin.api.models.json_types import KindName
 
 __all__ = [
     "ITwinExportConnectionRunSensor",
@@ -57,7 +62,7 @@ class ITwinStorageConnectionRunSensor(ITwinRunSensor):
     :raises ValueError: for an invalid parameter, when the DAG file is parsed if it can be judged then
     """
 
-    kind = "storage"
+    kind: ClassVar[KindName] = "storage"
 
 
 class ITwinManifestConnectionRunSensor(ITwinRunSensor):
@@ -106,7 +111,7 @@ class ITwinManifestConnectionRunSensor(ITwinRunSensor):
     :raises ValueError: for an invalid parameter, when the DAG file is parsed if it can be judged then
     """
 
-    kind = "manifest"
+    kind: ClassVar[KindName] = "manifest"
 
 
 class ITwinExportConnectionRunSensor(ITwinRunSensor):
@@ -155,4 +160,4 @@ class ITwinExportConnectionRunSensor(ITwinRunSensor):
     :raises ValueError: for an invalid parameter, when the DAG file is parsed if it can be judged then
     """
 
-    kind = "export"
+    kind: ClassVar[KindName] = "export"

@@ -12,6 +12,7 @@ import logging
 from asyncio import sleep
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import AsyncExitStack, aclosing
+from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from airflow_provider_itwin.api.async_client import AsyncITwinClient
+    from airflow_provider_itwin.api.models.json_types import KindName
     from airflow_provider_itwin.api.runs.finished_feed import Cursor, FeedUpdate, FinishedRun
+    from airflow_provider_itwin.api.runs.result_policy import ResultName
     from airflow_provider_itwin.api.wait.schedule import FeedSchedule
 
 log = logging.getLogger(__name__)
@@ -67,9 +70,11 @@ class ITwinRunEventTrigger(BaseEventTrigger):
     :param itwin_conn_id: the Airflow connection, of type ``itwin``
     :param kind: kind of the connection: ``storage``, ``manifest`` or ``export``
     :param connection_id: id of the iTwin connection
-    :param poll_interval: seconds between two polls; None: 5 % of the time since the last change, at least 10 s and at most 2 min
+    :param poll_interval: seconds, or a timedelta, between two polls; None: 5 % of the time since the last change, at least 10 s
+        and at most 2 min
     :param fire_on: results to report, such as ``["Success", "PartialSuccess"]``; None: all
-    :param catch_up: seconds before a restart; runs that ended earlier are not reported; None: no limit; default: 7 days
+    :param catch_up: seconds, or a timedelta, before a restart; runs that ended earlier are not reported; None: no limit; default:
+        7 days
     :param queue: queue of the triggerers that run this watcher (Airflow 3.4 and newer, with ``[triggerer] queues_enabled``);
         None: any triggerer
     :param stored: ``version``, the version of these parameters, and parameters that a later version of this package stored
@@ -78,11 +83,11 @@ class ITwinRunEventTrigger(BaseEventTrigger):
     def __init__(
         self,
         itwin_conn_id: str,
-        kind: str,
+        kind: KindName | ConnectionKind,
         connection_id: str,
-        poll_interval: float | None = None,
-        fire_on: Iterable[str] | None = None,
-        catch_up: float | None = DEFAULT_CATCH_UP,
+        poll_interval: float | timedelta | None = None,
+        fire_on: Iterable[ResultName | ExecutionResult] | None = None,
+        catch_up: float | timedelta | None = DEFAULT_CATCH_UP,
         *,
         queue: str | None = None,
         **stored: Any,
@@ -92,10 +97,10 @@ class ITwinRunEventTrigger(BaseEventTrigger):
         self.itwin_conn_id = itwin_conn_id
         self.kind = kind
         self.connection_id = connection_id
-        self.poll_interval = poll_interval
+        self.poll_interval = _seconds(poll_interval)
         # The parameters are validated when the trigger runs: an error in the constructor would stop the triggerer.
         self.fire_on = _serializable(fire_on)
-        self.catch_up = catch_up
+        self.catch_up = _seconds(catch_up)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and the parameters that make an equal trigger."""
@@ -211,6 +216,11 @@ class ITwinRunEventTrigger(BaseEventTrigger):
 
 # Airflow stores the queue itself.
 _PARAMETERS = tuple(name for name in parameters_of(ITwinRunEventTrigger) if name != "queue")
+
+
+def _seconds(duration: float | timedelta | None) -> float | None:
+    """Return a duration as JSON; an invalid one stays as it is until the trigger runs."""
+    return duration.total_seconds() if isinstance(duration, timedelta) else duration
 
 
 def _serializable(names: Any) -> Any:

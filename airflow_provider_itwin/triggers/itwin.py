@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
@@ -18,7 +18,8 @@ from airflow_provider_itwin.api.models.enums import (
 )
 from airflow_provider_itwin.api.models.report import RunReport
 from airflow_provider_itwin.api.models.validation import checked_text
-from airflow_provider_itwin.api.wait.models import WaitSpec, error_event
+from airflow_provider_itwin.api.wait.any_wait import error_event
+from airflow_provider_itwin.api.wait.models import WaitSpec
 from airflow_provider_itwin.hooks.itwin import ITwinHook
 from airflow_provider_itwin.hooks.settings import outage_tolerance
 from airflow_provider_itwin.links import stored_links
@@ -28,6 +29,11 @@ from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, trigger_de
 
 if AIRFLOW_V_3_0_PLUS:
     from airflow_provider_itwin.triggers.events import ITwinRunEventTrigger as ITwinRunEventTrigger
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from airflow_provider_itwin.sdk_compat import Context
 
 # One logger for all triggers: a logger per trigger takes as much memory as its wait, and Airflow routes log lines by context.
 log = logging.getLogger(__name__)
@@ -55,8 +61,8 @@ class ITwinRunTrigger(BaseTrigger):
     def __init__(
         self,
         itwin_conn_id: str,
-        spec: WaitSpec | Mapping[str, Any],
-        memo: dict[str, Any] | None = None,
+        spec: WaitSpec | Mapping[str, object],
+        memo: dict[str, object] | None = None,
         timeout: float | None = None,
         ends_task: bool = False,
         grace: float = GRACE_OF_FRAMEWORK,
@@ -78,7 +84,7 @@ class ITwinRunTrigger(BaseTrigger):
             parameters["spec"] = self.spec.as_dict()
         return f"{type(self).__module__}.{type(self).__qualname__}", {**parameters, **self._stored.as_dict()}
 
-    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
+    def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
         """
         Render the parameters of a task that starts in the triggerer; those that a worker has rendered stay as they are.
 

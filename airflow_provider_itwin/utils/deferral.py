@@ -1,5 +1,7 @@
 """
-Whether a task is deferred, and the timeout of the deferral, which Airflow's scheduler enforces if no triggerer does.
+Whether a task is deferred, and the limits of its wait.
+
+Airflow's scheduler enforces the timeout of a deferral if no triggerer ends the wait.
 
 DAG files import this module, so it imports nothing that they do not need.
 """
@@ -7,7 +9,9 @@ DAG files import this module, so it imports nothing that they do not need.
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any, Protocol
 
+from airflow_provider_itwin.api.models.durations import parse_seconds
 from airflow_provider_itwin.sdk_compat import conf
 
 GRACE_OF_FRAMEWORK = 60.0
@@ -20,6 +24,28 @@ _LONGEST = timedelta(days=3650)
 def default_deferrable() -> bool:
     """Return whether this deployment's tasks wait in the triggerer unless they say otherwise."""
     return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+
+
+class LimitedTask(Protocol):
+    """An operator whose wait has limits: durations that start when its attempt begins."""
+
+    deferrable: bool
+    timeout: Any
+    execution_timeout: timedelta | None
+
+
+def operator_deadline(task: LimitedTask, began: float) -> float | None:
+    """
+    Return when the wait of an operator ends at the latest, in epoch seconds; None: no limit.
+
+    :param began: epoch seconds at which this attempt of the task began
+    """
+    limits = [parse_seconds(task.timeout, "timeout")]
+    if task.deferrable:
+        # On a worker, Airflow itself enforces this one.
+        limits.append(parse_seconds(task.execution_timeout, "execution_timeout"))
+    known = [limit for limit in limits if limit is not None]
+    return began + min(known) if known else None
 
 
 def deferral_timeout(deadline: float | None, now: float) -> timedelta | None:

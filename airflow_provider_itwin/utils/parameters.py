@@ -7,17 +7,18 @@ DAG files import this module, so it imports nothing beyond the standard library.
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
-from difflib import get_close_matches
 from functools import lru_cache
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from airflow_provider_itwin.api.errors import ITwinInputError
-from airflow_provider_itwin.api.models.validation import checked_id, checked_text, is_template
+from airflow_provider_itwin.api.models.durations import parse_seconds
+from airflow_provider_itwin.api.models.validation import checked_id, checked_text, is_template, name_meant
 from airflow_provider_itwin.api.runs.result_policy import DEFAULT_FAIL_ON, ResultPolicy
+
+if TYPE_CHECKING:
+    from airflow_provider_itwin.sdk_compat import OperatorPartial, PlainXComArg
 
 _PACKAGE = "airflow_provider_itwin."
 
@@ -29,6 +30,9 @@ _OTHER_NAMES = {
     "conn_id": "itwin_conn_id",
     "http_conn_id": "itwin_conn_id",
     "connection": "connection_id",
+    "definition": "job",
+    "job_definition": "job",
+    "job_id": "job_ref",
     "storage_connection_run_id": "run_id",
     "connection_run_id": "run_id",
     "poke_interval": "poll_interval",
@@ -45,28 +49,34 @@ _OTHER_NAMES = {
     "failed_results": "fail_on",
     "request_body": "body",
     "data": "body",
+    "run": "run_ref",
+    "ref": "run_ref",
+    "version_name": "name",
+    "named_version": "name",
+    "display_name": "name",
+    "changeset": "changeset_id",
+    "changeset_index": "changeset_id",
+    "if_exists": "if_named",
+    "if_unchanged": "on_no_changes",
+    "storage_file_id": "file_id",
+    "export_output_file_id": "file_id",
+    "local_path": "path",
+    "file_path": "path",
+    "destination": "path",
+    "target_path": "path",
+    "output_path": "path",
+    "replace": "overwrite",
 }
 """Names of other providers, and names that people expect, with the names that they have here."""
 
-_OF_RESULT: dict[str, Any] = {"fail_on": DEFAULT_FAIL_ON, "skip_on": (), "strict": False}
+OF_RUN_RESULT: dict[str, object] = {"fail_on": DEFAULT_FAIL_ON, "skip_on": (), "strict": False}
 """Parameters about the result of a run, with their defaults."""
 
-_OF_WAIT: dict[str, Any] = {"deferrable": None, "poll_interval": None, "timeout": None}
+OF_JOB_RESULT: dict[str, object] = {"strict": False, "result_path": None}
+"""Parameters about the result of a job, with their defaults."""
+
+OF_WAIT: dict[str, object] = {"deferrable": None, "poll_interval": None, "timeout": None}
 """Parameters about a wait, with their defaults."""
-
-
-def parse_seconds(value: float | timedelta | None, name: str) -> float | None:
-    """
-    Return a duration in seconds; None stays None.
-
-    :raises ITwinInputError: if it is not positive, or not finite
-    """
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if seconds is None:
-        return None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-        raise ITwinInputError(f"{name} must be a positive number of seconds, a timedelta, or None, not {value!r}")
-    return seconds
 
 
 def parse_results(names: Iterable[str], parameter: str) -> tuple[str, ...]:
@@ -81,9 +91,23 @@ def parse_results(names: Iterable[str], parameter: str) -> tuple[str, ...]:
         raise ITwinInputError(f"{parameter} must be results of a run, such as ['Error'], not {names!r}") from None
 
 
-def check_wait_parameters(given: Mapping[str, Any]) -> None:
+def check_wait_parameters(given: Mapping[str, object]) -> None:
     """
     Check the parameters that operators and sensors have in common: how to wait, and which results fail or skip a task.
+
+    :param given: values by name
+    :raises ITwinInputError: for an invalid value
+    """
+    check_polling_parameters(given)
+    fail_on, skip_on = given.get("fail_on", DEFAULT_FAIL_ON), given.get("skip_on", ())
+    # An iterator could be read only once.
+    if isinstance(fail_on, Collection) and isinstance(skip_on, Collection):
+        ResultPolicy.of(fail_on, skip_on)
+
+
+def check_polling_parameters(given: Mapping[str, object]) -> None:
+    """
+    Check the parameters about polling, which tasks of runs and of jobs have in common.
 
     :param given: values by name
     :raises ITwinInputError: for an invalid value
@@ -92,32 +116,35 @@ def check_wait_parameters(given: Mapping[str, Any]) -> None:
         parse_seconds(given.get(name), name)
     if given.get("deferrable") not in (None, True, False):
         raise ITwinInputError(f"deferrable must be True or False, not {given['deferrable']!r}. It cannot be a template")
-    fail_on, skip_on = given.get("fail_on", DEFAULT_FAIL_ON), given.get("skip_on", ())
-    # An iterator could be read only once.
-    if isinstance(fail_on, Collection) and isinstance(skip_on, Collection):
-        ResultPolicy.of(fail_on, skip_on)
 
 
-def check_unused_parameters(given: Mapping[str, Any], default_args: Mapping[str, Any], *, queues: bool) -> None:
+def check_unused_parameters(
+    what: Literal["run", "job"],
+    without_effect: Mapping[str, object],
+    given: Mapping[str, object],
+    default_args: Mapping[str, object] | None,
+) -> None:
     """
-    Refuse parameters that have no effect because the task does not wait for its run.
+    Refuse parameters that have no effect because the task does not wait for its run or job.
 
+    :param what: what the task starts
+    :param without_effect: the parameters without effect, with their defaults
     :param given: values by name
     :param default_args: the default_args of the DAG
-    :param queues: whether the task can wait for another run before it starts its own
     :raises ITwinInputError: for a parameter that has no effect
     """
+    default_args = default_args or {}
     unused = [
         name
-        for name, default in (_OF_RESULT if queues else _OF_RESULT | _OF_WAIT).items()
+        for name, default in without_effect.items()
         if name in given
         and given[name] not in (default, [])
         and not (name in default_args and default_args[name] is given[name])
     ]
     if unused:
         raise ITwinInputError(
-            f"wait_for_completion=False ends the task when the run has started, so {' and '.join(unused)} would have no effect. "
-            f"Remove {'it' if len(unused) == 1 else 'them'}, or wait_for_completion=False."
+            f"wait_for_completion=False ends the task when the {what} has started, so {' and '.join(unused)} would have no "
+            f"effect. Remove {'it' if len(unused) == 1 else 'them'}, or wait_for_completion=False."
         )
 
 
@@ -131,22 +158,37 @@ class CheckedParameters:
     switches: ClassVar[tuple[str, ...]] = ()
     """The parameters that are True or False."""
 
-    def __new__(cls, *_: Any, **kwargs: Any) -> Self:
-        """Refuse unknown names before Airflow reports that another one is missing."""
+    if TYPE_CHECKING:
+        # Airflow returns this type, and declares one without XComs by key: output["run_ref"].
+        @property
+        def output(self) -> PlainXComArg: ...  # noqa: D102
+
+    def __new__(cls, *_: Any, **kwargs: Any) -> Self:  # noqa: D102 (editors would show it instead of that of the class)
+        # Before Airflow reports that another name is missing.
         _check_names(cls, kwargs)
         return super().__new__(cls)
 
     @classmethod
-    def partial(cls, **kwargs: Any) -> Any:
+    def more_parameters(cls, given: Mapping[str, object]) -> Collection[str]:
+        """Return names that are accepted beside those of the signature."""
+        return ()
+
+    @classmethod
+    def refuse_unknown(cls, name: str, given: Mapping[str, object]) -> None:
+        """Refuse a name that is like no known one, if the class can say more than Airflow, which refuses it next."""
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> OperatorPartial:
         """Return the operator with some of its parameters; ``expand()`` adds the others. See Airflow's documentation."""
         _check_names(cls, kwargs)
         with error_names_task(cls, kwargs.get("task_id")):
             cls.check_parameters(kwargs)
         parent: Any = super()
-        return parent.partial(**kwargs)
+        partial: OperatorPartial = parent.partial(**kwargs)
+        return partial
 
     @classmethod
-    def check_parameters(cls, given: Mapping[str, Any], default_args: Mapping[str, Any] | None = None) -> None:
+    def check_parameters(cls, given: Mapping[str, object], default_args: Mapping[str, object] | None = None) -> None:
         """
         Check the parameters that a DAG file has given, together or some of them.
 
@@ -177,20 +219,22 @@ def error_names_task(cls: type, task_id: object) -> Iterator[None]:
         raise ITwinInputError(f"{cls.__name__}{task}: {error}") from None
 
 
-def _check_names(cls: type, given: Mapping[str, Any]) -> None:
+def _check_names(cls: type, given: Mapping[str, object]) -> None:
     if not cls.__module__.startswith(_PACKAGE):
         # A subclass can take its own parameters out of **kwargs.
         return
-    known = _parameters(cls)
+    checked: Any = cls
+    known = _parameters(cls) | {*checked.more_parameters(given)}
     for name in given:
         if name in known or name.startswith("_"):
             continue
         meant = _OTHER_NAMES.get(name)
         if meant not in known:
-            meant = next(iter(get_close_matches(name, known, 1, 0.75)), None)
-        if meant is not None:
-            with error_names_task(cls, given.get("task_id")):
+            meant = name_meant(name, known)
+        with error_names_task(cls, given.get("task_id")):
+            if meant is not None:
                 raise ITwinInputError(f"There is no parameter {name!r}. Did you mean {meant!r}?")
+            checked.refuse_unknown(name, given)
 
 
 @lru_cache(maxsize=32)

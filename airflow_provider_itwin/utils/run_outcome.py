@@ -24,10 +24,13 @@ from airflow_provider_itwin.sdk_compat import AirflowSkipException
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_1_PLUS, is_deferral_timeout
 
 if TYPE_CHECKING:
+    from airflow_provider_itwin.api.models.json_types import RunReportDict
     from airflow_provider_itwin.api.models.report import RunReport
+    from airflow_provider_itwin.api.wait.any_wait import AnyResult, ResultT
     from airflow_provider_itwin.api.wait.models import WaitResult
     from airflow_provider_itwin.hooks.itwin import ITwinHook
-    from airflow_provider_itwin.sdk_compat import Asset
+    from airflow_provider_itwin.sdk_compat import Asset, Context
+
 log = logging.getLogger(__name__)
 
 REPORT_KEY = "run_report"
@@ -38,12 +41,12 @@ RETRY_BUDGET_BEFORE_DEFERRING = 10.0
 """Seconds for which the poll before a deferral is retried on the worker. The trigger retries for longer."""
 
 
-def with_try_number(context: Mapping[str, Any], memo: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def with_try_number(context: Context, memo: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return a memo for a trigger that includes the number of the current attempt."""
     return {**(memo or {}), _TRY_KEY: getattr(context["ti"], "try_number", None)}
 
 
-def is_stale_event(context: Mapping[str, Any], event: Any) -> bool:
+def is_stale_event(context: Context, event: object) -> bool:
     """
     Return whether an event belongs to a previous attempt of the task.
 
@@ -60,21 +63,21 @@ def is_stale_event(context: Mapping[str, Any], event: Any) -> bool:
     return True
 
 
-def read_result(event: Any) -> WaitResult:
+def read_result(event: object, shape: type[ResultT]) -> ResultT:
     """
     Read a trigger's event.
+
+    :param shape: the result of a wait for a run, or for a job
 
     :raises ITwinPermanentError: if the trigger could not begin the wait
     :raises ITwinTriggerEventError: if the event is invalid, or of a newer version of this package; an invalid event never
         counts as a success
     """
-    from airflow_provider_itwin.api.wait.models import WaitResult
-
     if isinstance(event, Mapping) and "end" not in event and isinstance(event.get("error"), str):
         text = f"The trigger could not begin the wait: {event['error']}"
         raise ITwinTriggerEventError(text) if event.get("retryable") is True else ITwinPermanentError(text)
     try:
-        return WaitResult.from_event(event)
+        return shape.from_event(event)
     except ValueError as error:
         raise ITwinTriggerEventError(str(error)) from None
 
@@ -94,7 +97,7 @@ def deferral_failure_text(failure: Exception, limit: str) -> str:
     return f"The wait ended in the triggerer: {str(failure).rstrip('.')}."
 
 
-def not_finished_text(result: WaitResult, failure: Exception, limit: str) -> str:
+def not_finished_text(result: AnyResult, failure: Exception, limit: str) -> str:
     """
     Return the error text for a run that had not finished when Airflow ended the wait; see :func:`deferral_failure_text`.
 
@@ -111,11 +114,11 @@ def not_finished_text(result: WaitResult, failure: Exception, limit: str) -> str
     )
 
 
-def raise_wait_error(result: WaitResult) -> None:
+def raise_wait_error(result: AnyResult) -> None:
     """
-    Raise the error that ended a wait before its run had finished, if there was one.
+    Raise the error that ended a wait too early, if there was one.
 
-    :raises ITwinPermanentError: if the service refuses to return the run
+    :raises ITwinPermanentError: if the service refuses to return what was waited for
     :raises ITwinTransientError: if there was no good response for longer than the outage tolerance
     """
     from airflow_provider_itwin.api.wait.models import WaitEnd
@@ -147,12 +150,12 @@ def timeout_text(result: WaitResult, limit: str) -> str:
 
 
 def conclude_run(
-    context: Mapping[str, Any],
+    context: Context,
     hook: ITwinHook,
     report: RunReport,
     policy: ResultPolicy,
     failure: type[ITwinRunFailedError | ITwinRunFailedFinalError],
-) -> dict[str, Any]:
+) -> RunReportDict:
     """
     Judge a finished run: push its report as the XCom ``run_report``, log it, and raise what the result policy demands.
 
@@ -174,7 +177,7 @@ def conclude_run(
     return values
 
 
-def add_to_outlet_events(task: Any, context: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+def add_to_outlet_events(task: Any, context: Context, report: Mapping[str, object]) -> None:
     """
     Add a run to the asset events of a task's outlets.
 
@@ -216,7 +219,7 @@ def _capitalized(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _elapsed(result: WaitResult) -> str:
+def _elapsed(result: AnyResult) -> str:
     from airflow_provider_itwin.api.models.durations import format_duration
 
     return format_duration(result.elapsed)

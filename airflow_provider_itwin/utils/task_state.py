@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.models.stored_version import (
@@ -67,6 +67,10 @@ class TaskState:
             **self.attempt.as_dict(),
         }
 
+    def restored(self, now: float) -> Self:
+        """Return the state of a previous attempt as that of this one, which began at `now`."""
+        return replace(self, asked_at=now, attempt=replace(self.attempt, is_restored=True))
+
     @classmethod
     def from_dict(cls, values: Any) -> Self:
         """
@@ -88,7 +92,7 @@ class TaskState:
                 queue_turns=int(values.get("queue_turns", 0)),
                 queued_behind=_ref(values.get("queued_behind")),
             )
-        except (KeyError, TypeError, AttributeError, ValueError):
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
             raise ValueError(f"The stored state of the task is unreadable: {values!r:.300}") from None
 
 
@@ -105,16 +109,43 @@ def _ref(parts: dict[str, Any] | None) -> RunRef | None:
     return RunRef.from_dict(parts) if parts else None
 
 
-class TaskStateStore:
+class StoredState(Protocol):
+    """The state of a task, as the store uses it."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what has to survive, as JSON values."""
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Self:
+        """
+        Read what :meth:`as_dict` returned.
+
+        :raises ValueError: if it is something else
+        """
+
+    def restored(self, now: float) -> Self:
+        """Return the state of a previous attempt as that of this one, which began at `now`."""
+
+
+StateT = TypeVar("StateT", bound=StoredState)
+
+
+class TaskStateStore(Generic[StateT]):
     """
     The task state store of Airflow for one task; does nothing where Airflow has none, or the task does not use it.
 
     :param context: the context of the task
     :param durable: whether to use the store
     :param target: kind and ids of what the task is about; it is stored and compared, so its spelling must not change
+    :param shape: the class of the state
+    :param key: the key of the row
     """
 
-    def __init__(self, context: Mapping[str, Any], durable: bool, target: str) -> None:
+    def __init__(
+        self, context: Mapping[str, Any], durable: bool, target: str, shape: type[StateT], key: str = _STORE_KEY
+    ) -> None:
+        self._shape = shape
+        self._key = key
         self._rows = context.get("task_state_store") if durable else None
         self._clears = {
             # A clear raises this, a retry does not.
@@ -125,18 +156,18 @@ class TaskStateStore:
         }
         self._target = target
 
-    def save(self, state: TaskState) -> None:
-        """Save what a later attempt needs to find the run of this one."""
+    def save(self, state: StateT) -> None:
+        """Save what a later attempt needs to find the run or the job of this one."""
         if self._rows is not None:
-            self._rows.set(_STORE_KEY, {**state.as_dict(), **self._clears, "target": self._target})
+            self._rows.set(self._key, {**state.as_dict(), **self._clears, "target": self._target})
 
-    def load(self, now: float) -> TaskState | None:
+    def load(self, now: float) -> StateT | None:
         """
         Return what a previous attempt of this task has stored; None if there is none, or the task was cleared or changed since.
 
         :raises ITwinStoredVersionError: if a newer version of this package has stored it: without it, a second run could start
         """
-        stored = self._rows.get(_STORE_KEY) if self._rows is not None else None
+        stored = self._rows.get(self._key) if self._rows is not None else None
         if not isinstance(stored, dict) or any(stored.get(name) != value for name, value in self._clears.items()):
             return None
         try:
@@ -144,15 +175,15 @@ class TaskStateStore:
             if stored.get("target") != self._target:
                 return None
             # Only the state in a trigger needs the time: a retry has its own.
-            state = TaskState.from_dict({"asked_at": now, **stored} if "asked_at" not in stored else stored)
+            state = self._shape.from_dict({"asked_at": now, **stored} if "asked_at" not in stored else stored)
         except UnknownVersionError as error:
-            raise ITwinStoredVersionError(f"{error} Or clear the task: it then starts a new run.") from None
+            raise ITwinStoredVersionError(f"{error} Or clear the task: it then starts anew.") from None
         except ValueError as error:
             log.warning("Ignoring the state that a previous attempt of this task stored: %s", error)
             return None
-        return replace(state, asked_at=now, attempt=replace(state.attempt, is_restored=True))
+        return state.restored(now)
 
     def clear(self) -> None:
-        """Delete what was stored, so that a retry starts a new run."""
+        """Delete what was stored, so that a retry starts a new run or job."""
         if self._rows is not None:
-            self._rows.delete(_STORE_KEY)
+            self._rows.delete(self._key)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from itwin_emulator.domain.clock import Clock, ManualClock
+    from itwin_emulator.domain.job_plans import JobError, JobMessage, JobPlan
     from itwin_emulator.domain.quirks import Quirks
     from itwin_emulator.domain.run_plans import FailingFile, RunError, RunPlan
     from itwin_emulator.emulator import Emulator
@@ -29,6 +30,9 @@ __all__ = [
     "Emulator",
     "FailingFile",
     "Fault",
+    "JobError",
+    "JobMessage",
+    "JobPlan",
     "LoggedRequest",
     "ManualClock",
     "Quirks",
@@ -42,6 +46,9 @@ _MODULES = {
     "Emulator": "emulator",
     "FailingFile": "domain.run_plans",
     "Fault": "http.faults",
+    "JobError": "domain.job_plans",
+    "JobMessage": "domain.job_plans",
+    "JobPlan": "domain.job_plans",
     "LoggedRequest": "http.request_log",
     "ManualClock": "domain.clock",
     "Quirks": "domain.quirks",

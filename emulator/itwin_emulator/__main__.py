@@ -18,8 +18,10 @@ from itwin_emulator.http.rate_limit import TIERS
 DEFAULT_PORT = 8899
 
 DESCRIPTION = """\
-Emulates Bentley's iTwin Platform on this machine: the Synchronization API, the Export API and the token endpoint. Develop and
-test any client with no account and no network. No file is converted; runs only go through the states of real runs.
+Emulates Bentley's iTwin Platform on this machine: the APIs Synchronization, Export, Storage, iModels and iTwins, the jobs of
+Transformations, Changed Elements, Grouping and Mapping and Reality Modeling, Analysis and Conversion, and the token endpoint.
+Develop and test any client with no account and no network. No file is converted; runs and jobs only go through the states
+of real ones.
 
 Start it:
   itwin-emulator --scenario demo --port {port}
@@ -37,6 +39,7 @@ Open {url}/ in a browser to watch the runs. The scenario "demo" has these connec
   demo-storage-connection, demo-second-connection, demo-manifest-connection, demo-export-connection  succeed
   demo-partial-connection                                                                            one file fails
   demo-failing-connection                                                                            three files fail
+  demo-night-connection, demo-night-export-connection    one iModel; the source files arrive with an upload
 """
 
 EPILOG = """\

@@ -14,6 +14,7 @@ from typing import Any, Self
 from itwin_emulator.admin import scenario as scenarios
 from itwin_emulator.admin.controls import Controls
 from itwin_emulator.admin.state_file import StateFile, StateWriter
+from itwin_emulator.admin.storage_state import blob_folder
 from itwin_emulator.api.json_cache import RunJsonCache
 from itwin_emulator.domain.clock import Clock
 from itwin_emulator.domain.entities import Client
@@ -48,7 +49,8 @@ class Emulator:
     :param tier: rate-limit tier (``"community"``, ``"standard"`` ...); None: no limit
     :param clock: another clock, e.g. a ``ManualClock``; it replaces ``speed`` and ``clock_skew``
     :param request_log_file: append every request to this file, as JSON lines
-    :param state_file: keep the state in this file; if it exists, its state is restored and the scenario is ignored
+    :param state_file: keep the state in this file, and stored files in a folder beside it; if it exists, its state is
+        restored and the scenario is ignored
     :param allow_remote: allow a host that is not a loopback address
     """
 
@@ -83,6 +85,8 @@ class Emulator:
         self._host = host
         self._port = port
         self._request_log_file = None if request_log_file is None else Path(request_log_file)
+        if state_file is not None:
+            self.store.storage.folder.keep_in(blob_folder(Path(state_file)))
         self._state_writer = (
             None if state_file is None else StateWriter(StateFile(Path(state_file)), self.store, self.tokens)
         )
@@ -125,6 +129,14 @@ class Emulator:
         self.start_run = controls.start_run
         self.finish_run = controls.finish_run
         self.runs = controls.runs
+        self.push_changesets = controls.imodels.push_changesets
+        self.changesets = controls.imodels.changesets
+        self.add_named_version = controls.imodels.add_named_version
+        self.named_versions = controls.imodels.named_versions
+        self.plan_job = controls.jobs.plan_job
+        self.finish_job = controls.jobs.finish_job
+        self.jobs = controls.jobs.jobs
+        self.add_transformation_configuration = controls.jobs.add_configuration
         self.fail = controls.fail
         self.add_fault = controls.add_fault
         self.outage = controls.outage
@@ -132,6 +144,11 @@ class Emulator:
         self.revoke_tokens = controls.revoke_tokens
         self.set_tier = controls.set_tier
         self.limit_rate = controls.limit_rate
+        self.token_leaks = controls.token_leaks
+        self.add_folder = controls.storage.add_folder
+        self.add_file = controls.storage.add_file
+        self.set_file_content = controls.storage.set_file_content
+        self.stored_files = controls.storage.stored_files
 
     @property
     def quirks(self) -> Quirks:
@@ -214,6 +231,7 @@ class Emulator:
         from aiohttp import web
 
         from itwin_emulator.admin.routes import ControlRoutes
+        from itwin_emulator.http.blobs import BlobEndpoint
         from itwin_emulator.server import Server
 
         server = Server(
@@ -224,6 +242,7 @@ class Emulator:
             rate_limiter=self.rate_limiter,
             request_log=self.request_log,
             control=ControlRoutes(self.controls, loopback_only=is_loopback(self._host)),
+            blobs=BlobEndpoint(self.store, self.faults, self.request_log, self._save_state),
             get_url=lambda: self.url,
             on_change=self._save_state,
         )

@@ -19,21 +19,25 @@ from itwin_emulator.domain import ids
 from itwin_emulator.domain.clock import http_date
 from itwin_emulator.domain.exceptions import StartInProgressError
 from itwin_emulator.domain.store import Store
-from itwin_emulator.http import errors, oauth, transport
+from itwin_emulator.http import cors, errors, oauth, sas, transport
+from itwin_emulator.http.content_negotiation import choose_version
 from itwin_emulator.http.errors import ApiError
 from itwin_emulator.http.request_log import LoggedRequest, RequestLog, logged_headers, logged_location, logged_query
 from itwin_emulator.http.responses import Response
+from itwin_emulator.http.scopes import accepted_scopes
 from itwin_emulator.spec.operations import Handler, Operation
 from itwin_emulator.spec.router import Route, find_route
 
 if TYPE_CHECKING:
     from itwin_emulator.admin.routes import ControlRoutes
+    from itwin_emulator.http.blobs import BlobEndpoint
     from itwin_emulator.http.faults import Fault, FaultRegistry
     from itwin_emulator.http.oauth import TokenService
     from itwin_emulator.http.rate_limit import RateLimiter
 
 BODY_LIMIT = 32 * 1024 * 1024
 _CONTROL_PATHS = frozenset({"", "emulator", "favicon.ico", "openapi.json"})
+_JOB_PARAMETERS = ("jobId", "transformationId", "extractionId")
 _NO_QUERY: dict[str, str] = {}
 _VALID_HOST = re.compile(r"[A-Za-z0-9.:_\[\]-]{1,255}")
 
@@ -49,6 +53,8 @@ class Request:
     origin: str
     correlation_id: str
     client_id: str | None = None
+    version: int = 1
+    """The version of the API."""
 
 
 @dataclass(slots=True)
@@ -57,6 +63,7 @@ class Server:
     The request handler of the aiohttp server.
 
     :param control: handles the paths of the emulator itself
+    :param blobs: handles uploads and downloads through pre-signed URLs
     :param get_url: returns the origin of the service, used if the Host header is invalid
     :param on_change: called after a request has changed the store
     """
@@ -68,12 +75,18 @@ class Server:
     rate_limiter: RateLimiter
     request_log: RequestLog
     control: ControlRoutes
+    blobs: BlobEndpoint
     get_url: Callable[[], str]
     on_change: Callable[[], None]
 
     async def __call__(self, raw: BaseRequest) -> web.StreamResponse:
         """Handle a request."""
         route = find_route(raw.method, raw.rel_url.raw_path)
+        if cors.is_preflight(raw.method, raw.headers) and route.segments[0] not in _CONTROL_PATHS:
+            return transport.to_aiohttp(cors.preflight(raw.headers))
+        if route.segments[0] == sas.ROOT:
+            # Their bodies are too large for the memory.
+            return await self.blobs.handle(raw, route.segments)
         try:
             body = await _read(raw) if raw.body_exists else b""
         except ValueError:
@@ -110,6 +123,7 @@ class Server:
             response = _scripted(request, fault)
         response.headers.setdefault("Date", http_date(self.store.clock.service_time()))
         response.headers.setdefault("x-correlation-id", request.correlation_id)
+        cors.allow(response.headers, request.raw.headers)
         self._log(request, response, fault)
         if fault is None:
             return transport.to_aiohttp(response)
@@ -118,7 +132,7 @@ class Server:
     async def _process(self, request: Request) -> Response:
         operation = request.route.operation
         if operation is None:
-            return errors.unknown_path()
+            return _no_operation(request)
         if operation.handler is None:
             return self._process_identity(request, operation)
         try:
@@ -127,7 +141,7 @@ class Server:
             response = error.to_response(old_gateway=self.store.quirks.old_gateway_errors)
         if operation.method != "GET" and response.status < 300:
             self.on_change()
-        response.headers.setdefault("x-itwinplatform-media-type", "bentley.itwin-platform.v1")
+        response.headers.setdefault("x-itwinplatform-media-type", f"bentley.itwin-platform.v{request.version}")
         response.headers.setdefault("x-itwinplatform-region", "East US")
         return response
 
@@ -143,11 +157,16 @@ class Server:
 
     async def _call(self, request: Request, operation: Operation, handler: Handler) -> Response:
         headers = request.raw.headers
-        client = self.tokens.authenticate(headers.get("Authorization"))
+        client = self.tokens.authenticate(
+            headers.get("Authorization"), accepted_scopes(operation.api, operation.method)
+        )
         request.client_id = client.id
-        self.rate_limiter.check(client.id, client.tier, operation.api, operation.id, self.store.clock.now())
-        if not operation.any_version and not _is_acceptable(headers.get("Accept")):
+        now, code = self.store.clock.now(), operation.rate_limit_code
+        self.rate_limiter.check(client.id, client.tier, operation.api, operation.id, now, code)
+        version = choose_version(headers.get("Accept"), operation.versions)
+        if version is None:
             raise errors.not_acceptable()
+        request.version = version
         params = request.route.params
         api_request = ApiRequest(
             store=self.store,
@@ -157,9 +176,11 @@ class Server:
             path=operation.template.format(**params),
             params=params,
             query=request.query,
-            headers=headers,
+            prefer=", ".join(headers.getall("Prefer", ())),
             body=request.body,
             origin=request.origin,
+            version=version,
+            headers=headers,
         )
         delay = self.store.quirks.slow_start if operation.starts_run else 0.0
         if not delay:
@@ -198,15 +219,25 @@ class Server:
             correlation_id=request.correlation_id,
             connection_id=route.params.get("connectionId"),
             run_id=route.params.get("runId"),
+            job_id=next((route.params[name] for name in _JOB_PARAMETERS if name in route.params), None),
             fault=None if fault is None else fault.kind,
             location=logged_location(response.headers.get("Location")),
         )
         self.request_log.add(entry)
 
 
+def _no_operation(request: Request) -> Response:
+    route, method = request.route, request.raw.method
+    if route.not_emulated is not None:
+        return errors.not_emulated(f"{route.not_emulated} ({method} {route.path})").to_response()
+    return errors.unknown_path(method, route.path).to_response()
+
+
 def _scripted(request: Request, fault: Fault) -> Response:
     operation = request.route.operation
-    return transport.scripted_response(fault, operation.traits if operation else None)
+    if operation is None:
+        return transport.scripted_response(fault, None)
+    return transport.scripted_response(fault, operation.traits, operation.rate_limit_code, operation.missing)
 
 
 async def _read(raw: BaseRequest) -> bytes:
@@ -218,14 +249,3 @@ async def _read(raw: BaseRequest) -> bytes:
             raise ValueError("the body is too large")
         parts.append(part)
     return b"".join(parts)
-
-
-def _is_acceptable(accept: str | None) -> bool:
-    """Return whether the Accept header allows version 1, which is also the default."""
-    if not accept:
-        return True
-    for one in accept.lower().split(","):
-        media_type = one.partition(";")[0].strip()
-        if media_type in ("*/*", "application/*", "application/json", errors.MEDIA_TYPE):
-            return True
-    return False

@@ -6,6 +6,7 @@ import pytest
 
 from itwin_emulator import Emulator, ManualClock
 from platform_client import Api
+from storage_client import StorageApi
 
 
 @pytest.fixture
@@ -28,3 +29,8 @@ def api(emulator: Emulator) -> Api:
 def demo(clock: ManualClock) -> Iterator[Emulator]:
     with Emulator(clock=clock, scenario="demo") as running:
         yield running
+
+
+@pytest.fixture
+def storage(emulator: Emulator, api: Api) -> StorageApi:
+    return StorageApi(api, emulator.add_itwin("itwin"))

@@ -158,3 +158,12 @@ def test_ids_of_connections_are_opaque(api: Api, emulator: Emulator) -> None:
         emulator.add_connection(connection_id="-_-")
     with pytest.raises(ValueError, match="letters"):
         emulator.add_connection(connection_id="a/b")
+
+
+@pytest.mark.parametrize("connector", ["PROSTRUCTURES", "PSEXCEL", "INTELLIPID", "SHELLEDWCSV"])
+def test_connectors_that_only_clients_of_bentley_name_are_accepted(
+    emulator: Emulator, api: Api, connector: str
+) -> None:
+    path = f"{STORAGE}/{emulator.add_connection('storage')}/sourcefiles"
+    answer = api.post(path, {"storageFileId": "file", "connectorType": connector})
+    assert (answer.status_code, answer.json()["sourceFile"]["connectorType"]) == (201, connector)

@@ -5,6 +5,8 @@ import re
 import requests
 
 from itwin_emulator import Emulator, ManualClock
+from itwin_emulator.admin import dashboard
+from job_client import ask, start_reality
 from platform_client import Api
 
 
@@ -63,3 +65,32 @@ def test_very_many_connections(emulator: Emulator) -> None:
     seen = emulator.controls.dashboard()
     assert seen["hidden"] == 51
     assert seen["connections"][0]["id"] == late
+
+
+def test_jobs_are_listed(emulator: Emulator, clock: ManualClock) -> None:
+    emulator.add_itwin("itwin")
+    api = Api(emulator.url, emulator.client_id, emulator.client_secret)
+    emulator.plan_job("reality-modeling", "Failed", 60, times=1, error="No photos.")
+    failing = start_reality(api, "reality-modeling")
+    clock.advance(2)
+    running = [start_reality(api, "reality-analysis")["id"] for _ in range(dashboard.MAX_JOBS)]
+    seen = api.control("GET", "/dashboard").json()
+    assert (seen["activeJobs"], seen["hiddenJobs"]) == (len(running), 1)
+    assert {one["id"] for one in seen["jobs"]} == set(running)
+    for job_id in running[:2]:
+        emulator.finish_job(job_id)
+    emulator.store.jobs.remove(emulator.store.jobs.jobs[running[0]])
+    seen = api.control("GET", "/dashboard").json()
+    assert (seen["activeJobs"], seen["hiddenJobs"]) == (len(running) - 2, 0)
+    one = next(one for one in seen["jobs"] if one["id"] == failing["id"])
+    assert (one["state"], one["error"], one["name"]) == ("Failed", "No photos.", "Nightly")
+    assert api.control("GET", "").json()["jobs"] == len(running)
+
+
+def test_the_log_names_the_job(emulator: Emulator) -> None:
+    emulator.add_itwin("itwin")
+    api = Api(emulator.url, emulator.client_id, emulator.client_secret)
+    job = start_reality(api, "reality-modeling")
+    ask(api, "GET", f"/reality-modeling/jobs/{job['id']}/progress")
+    assert emulator.request_log[-1].job_id == job["id"]
+    assert api.control("GET", "/dashboard").json()["recent"][0]["job"] == job["id"]

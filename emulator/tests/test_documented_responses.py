@@ -35,8 +35,8 @@ def lacking(target: str, of: str) -> dict[str, str]:
 
 
 CONNECTORS = (
-    "connectorType must be one of: AUTOPLANT, CIVIL, CIVIL3D, DWG, GEOSPATIAL, IFC, MSTN, NWD, OBD, OPENTOWER, REVIT, "
-    "SPPID, SPXREVIEW"
+    "connectorType must be one of: AUTOPLANT, AVEVADIAGRAMS, AVEVAPID, CIVIL, CIVIL3D, DWG, GEOSPATIAL, IFC, INTELLIPID, "
+    "MSTN, NWD, OBD, OPENTOWER, PROSTRUCTURES, PSEXCEL, REVIT, SHELLEDWCSV, SPPID, SPXREVIEW"
 )
 CREATE = "create or update a connection"
 ADD = "add or update a connection sourceFile"
@@ -339,7 +339,7 @@ def test_an_export_connection_in_use_cannot_be_deleted(emulator: Emulator, api: 
     assert api.call("DELETE", f"{EXPORT}/e").status_code == 204
 
 
-def test_paths_of_no_operation_are_answered_by_the_gateway(api: Api) -> None:
+def test_paths_of_no_operation_get_an_error_object(api: Api) -> None:
     for method, path in (
         ("GET", "/nowhere"),
         ("PATCH", f"{STORAGE}/s"),
@@ -348,7 +348,8 @@ def test_paths_of_no_operation_are_answered_by_the_gateway(api: Api) -> None:
     ):
         answer = api.call(method, path)
         assert answer.status_code == 404
-        assert answer.json() == {"statusCode": 404, "message": "Resource not found"}
+        message = f"The iTwin Platform has no operation {method} {path}."
+        assert answer.json() == {"error": {"code": "ResourceNotFound", "message": message}}
 
 
 def test_the_gateway_of_2021(emulator: Emulator, api: Api) -> None:

@@ -186,6 +186,7 @@ def test_bare(api: Api, emulator: Emulator, path: str) -> None:
     answer = api.get(path)
     assert (answer.status_code, answer.json()) == (200, usual.json())
     assert [name.lower() for name in answer.headers] == ["content-length"]
+    assert answer.raw.version == 10, "the connection is closed, so a client must not use it again"
 
 
 def test_huge_and_bombs(api: Api, emulator: Emulator, path: str) -> None:

@@ -201,3 +201,25 @@ def test_no_secret_is_logged_or_returned(api: Api, emulator: Emulator) -> None:
         assert secret not in text
     assert [entry.client_id for entry in emulator.request_log] == [emulator.client_id] * 4
     assert [entry.location for entry in emulator.request_log][2:] == ["https://login.example.com/callback?***"] * 2
+
+
+def test_older_scopes_allow_one_api(emulator: Emulator, api: Api) -> None:
+    emulator.add_connection("storage", "s", "m")
+    asked = api.ask_token(scope="imodels:read  synchronization:modify")
+    assert asked.json()["scope"] == "imodels:read synchronization:modify"
+    bearer = {"Authorization": f"Bearer {asked.json()['access_token']}"}
+
+    def status(method: str, path: str) -> int:
+        return api.call(method, path, headers=bearer).status_code
+
+    assert status("GET", "/imodels/m") == 200
+    assert status("DELETE", "/imodels/m") == 401
+    assert status("GET", f"{STORAGE}/s") == 401
+    assert status("POST", f"{STORAGE}/s/run") == 202
+    assert status("GET", "/itwins/x") == 401
+
+
+def test_a_client_without_the_platform_scope_has_only_its_own(emulator: Emulator) -> None:
+    api = Api(emulator.url, *emulator.add_client(scopes=["imodels:read"]))
+    assert api.ask_token(scope="imodels:read").ok
+    assert api.ask_token(scope="imodels:modify").json()["error"] == "invalid_scope"

@@ -42,7 +42,7 @@ SCENARIOS = """
 
     @pytest.mark.parametrize("itwin_emulator", ["demo", ONE, None], indirect=True, ids=str)
     def test_parameter(itwin_emulator, request):
-        expected = {"demo": 6, str(ONE): 1, "None": 0}[request.node.callspec.id]
+        expected = {"demo": 8, str(ONE): 1, "None": 0}[request.node.callspec.id]
         assert len(itwin_emulator.connection_ids()) == expected
 
     @pytest.mark.itwin_scenario("queue")

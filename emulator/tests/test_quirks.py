@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from itwin_emulator import Emulator, ManualClock, Quirks
-from platform_client import EXPORT, STORAGE, Api
+from platform_client import EXPORT, ROOTS, STORAGE, Api
 
 
 def finished(emulator: Emulator, clock: ManualClock, result: str = "Success", kind: Any = "storage") -> dict[str, Any]:
@@ -65,6 +65,16 @@ def test_unknown_values_and_fields(api: Api, emulator: Emulator, clock: ManualCl
     assert run["unheardOf"]["nothing"] is None
     assert "unheardOf" in run["jobs"][0]["tasks"][0]
     assert "unheardOf" in api.get(f"{STORAGE}/{connection}").json()["connection"]
+
+
+@pytest.mark.parametrize("kind", ROOTS)
+def test_there_are_no_jobs_before_the_work_begins(api: Api, emulator: Emulator, kind: Any) -> None:
+    location = api.start(kind, emulator.add_connection(kind)).headers["Location"]
+    assert api.run(location)["jobs"] == []
+    emulator.quirks.no_jobs = "null"
+    assert api.run(location)["jobs"] is None
+    emulator.quirks.no_jobs = "absent"
+    assert "jobs" not in api.run(location)
 
 
 def test_missing_and_null_fields(emulator: Emulator, clock: ManualClock) -> None:
@@ -200,3 +210,13 @@ def test_export_lists_are_ordered_too(api: Api, emulator: Emulator, clock: Manua
         emulator.start_run(connection)
         clock.advance(10)
     assert api.get(f"{EXPORT}/{connection}/runs").json()["runs"] == emulator.runs(connection)
+
+
+@pytest.mark.parametrize("kind", ["storage", "manifest"])
+def test_other_case_also_in_last_run(api: Api, emulator: Emulator, kind: Any) -> None:
+    emulator.quirks.location = "other-case"
+    connection = emulator.add_connection(kind)
+    location = api.start(kind, connection).headers["Location"]
+    found = api.get(f"{ROOTS[kind]}/{connection}").json()["connection"]["_links"]["lastRun"]["href"]
+    assert found == location
+    assert f"/{kind}Connections/" in found

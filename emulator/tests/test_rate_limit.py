@@ -77,3 +77,20 @@ def test_tokens_and_strangers_are_not_counted(api: Api, emulator: Emulator) -> N
         assert api.ask_token().status_code == 200
         assert api.get(STORAGE, headers={"Authorization": None}).status_code == 401
     assert api.get(STORAGE).status_code == 200
+
+
+def test_each_operation_has_its_documented_code(api: Api, emulator: Emulator) -> None:
+    emulator.add_connection("storage", "s")
+    emulator.add_connection("export", "e")
+    emulator.limit_rate(per_minute=0)
+    for method, path, code in (
+        ("GET", f"{STORAGE}/s/runs/x", "RateLimitExceeded"),
+        ("POST", f"{STORAGE}/s/run", "TooManyRequests"),
+        ("GET", f"{STORAGE}/s/sourcefiles", "TooManyRequests"),
+        ("GET", "/export/connections/e/runs/x", "TooManyRequests"),
+        ("GET", "/export/connections/e", "RateLimitExceeded"),
+    ):
+        assert api.call(method, path).json()["error"]["code"] == code
+    emulator.set_tier(None)
+    emulator.fail("run-storage-connection", 1, 429)
+    assert api.post(f"{STORAGE}/s/run").json()["error"]["code"] == "TooManyRequests"

@@ -66,8 +66,10 @@ def test_an_invitation_helps(emulator: Emulator, stranger: Api, itwin: str) -> N
 
 def test_no_connection_in_a_foreign_imodel(stranger: Api) -> None:
     answer = stranger.post(EXPORT, {"iModelId": "model"})
-    assert answer.status_code == 422
-    assert error_of(answer)["details"] == [
+    assert (answer.status_code, error_of(answer)["code"]) == (403, "InsufficientPermissions")
+    unknown = stranger.post(EXPORT, {"iModelId": "nowhere"})
+    assert unknown.status_code == 422
+    assert error_of(unknown)["details"] == [
         {"code": "InvalidValue", "message": "Provided imodelId value is not valid.", "target": "imodelId"}
     ]
 

@@ -33,7 +33,7 @@ def test_a_run_goes_through_its_states(api: Api, emulator: Emulator, clock: Manu
     seen = []
     for _ in range(100):
         run = api.run(location)
-        seen.append((run["state"], run["result"], run["phase"], "jobs" in run, "endDateTime" in run))
+        seen.append((run["state"], run["result"], run["phase"], bool(run["jobs"]), "endDateTime" in run))
         clock.advance(1)
     assert list(dict.fromkeys(seen)) == [
         ("NotStarted", "Undetermined", "Preprocessor", False, False),
@@ -80,7 +80,7 @@ def test_files_are_done_one_after_the_other(api: Api, emulator: Emulator, clock:
     done = []
     for _ in range(12):
         run = api.run(location)
-        tasks = tasks_in(run) if "jobs" in run else []
+        tasks = tasks_in(run)
         done.append(sum(task["state"] == "Completed" for task in tasks))
         for task in tasks:
             assert ("startDateTime" in task) == (task["state"] != "Queued")
@@ -307,7 +307,7 @@ def test_an_interrupted_execution(emulator: Emulator, clock: ManualClock) -> Non
     seen = []
     for _ in range(5):
         run = emulator.runs(connection)[0]
-        tasks = tasks_in(run) if "jobs" in run else []
+        tasks = tasks_in(run)
         seen.append((run["state"], sum(task["state"] == "Completed" for task in tasks)))
         clock.advance(1)
     assert seen == [("Queued", 0), ("Executing", 0), ("WaitingToRetry", 1), ("Executing", 2), ("Finalizing", 4)]
@@ -466,3 +466,14 @@ def test_the_request_log_has_every_request(api: Api, emulator: Emulator) -> None
     assert len(emulator.request_log) == 3
     emulator.request_log.clear()
     assert list(emulator.request_log) == []
+
+
+@pytest.mark.parametrize("kind", ["storage", "manifest", "export"])
+@pytest.mark.parametrize("end", ["", "/{run}"])
+def test_an_imodel_in_the_query_must_be_that_of_the_run(emulator: Emulator, api: Api, kind: Any, end: str) -> None:
+    connection = emulator.add_connection(kind, imodel_id="m")
+    path = f"{ROOTS[kind]}/{connection}/runs" + end.format(run=emulator.start_run(connection))
+    assert api.get(f"{path}?imodelId=m").status_code == 200
+    answer = api.get(f"{path}?iModelId=other")
+    assert answer.status_code == 422
+    assert answer.json()["error"]["details"][0]["target"] == "imodelId"

@@ -46,8 +46,10 @@ def test_demo_partial_and_second(demo: Emulator, clock: ManualClock) -> None:
 def test_demo_connections_do_not_wait_for_each_other(demo: Emulator) -> None:
     api = Api(demo.url, demo.client_id, demo.client_secret)
     kinds = {one["id"]: str(one["kind"]) for one in demo.controls.overview()["connections"]}
+    # This one exports the iModel of another connection.
+    del kinds["demo-night-export-connection"]
     assert {api.start(kind, one).status_code for one, kind in kinds.items()} == {202}
-    assert len(kinds) == 6
+    assert len(kinds) == 7
 
 
 @pytest.mark.parametrize("name", names())

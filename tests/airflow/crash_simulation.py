@@ -148,14 +148,14 @@ class CrashSimulation:
             assert task_run is not None
             return task_run.send(request, lambda: real_send(this, request))
 
-        def save(this: task_state.TaskStateStore, state: task_state.TaskState) -> None:
+        def save(this: task_state.TaskStateStore[task_state.TaskState], state: task_state.TaskState) -> None:
             task_run = self._task_run
             assert task_run is not None
             task_run.at("before the intent is stored" if state.own is None else "before the run is stored")
             real_save(this, state)
             task_run.at("before the request" if state.own is None else "before the run ref is published")
 
-        def clear(this: task_state.TaskStateStore) -> None:
+        def clear(this: task_state.TaskStateStore[task_state.TaskState]) -> None:
             task_run = self._task_run
             assert task_run is not None
             task_run.at("before the state is deleted")

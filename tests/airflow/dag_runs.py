@@ -26,6 +26,7 @@ import pendulum
 from tests.airflow.sdk import DAG, get_current_context, task
 
 from airflow_provider_itwin.operators.itwin import (
+    ITwinCreateNamedVersionOperator,
     ITwinListSourceFilesOperator,
     ITwinRunExportConnectionOperator,
     ITwinRunManifestConnectionOperator,

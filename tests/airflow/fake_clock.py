@@ -69,13 +69,17 @@ class FakeClock(Clock):
 def use_fake_clock(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make everything that waits use `clock`: both clients, operators, sensors, and Airflow's base class of sensors."""
     import airflow_provider_itwin.operators.base
-    import airflow_provider_itwin.run_task
+    import airflow_provider_itwin.operators.jobs
     import airflow_provider_itwin.sensors.base
+    import airflow_provider_itwin.sensors.jobs
+    import airflow_provider_itwin.sensors.waiting_sensor
+    import airflow_provider_itwin.waiting_task
     from airflow_provider_itwin.api import (
         async_client,
         client,
         client_pool,
     )
+    from airflow_provider_itwin.api.http import stopping
     from airflow_provider_itwin.api.http.config import Account
     from airflow_provider_itwin.hooks import base as hook
     from airflow_provider_itwin.hooks import connection_lookup, connection_retry, settings
@@ -90,9 +94,13 @@ def use_fake_clock(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         client_pool, "AsyncITwinClient", partial(async_client.AsyncITwinClient, sleep=clock.sleep_asynchronously)
     )
+    monkeypatch.setattr(stopping, "pause", lambda stopped, seconds: clock.sleep(seconds))
     monkeypatch.setattr(airflow_provider_itwin.operators.base, "time", shim)
+    monkeypatch.setattr(airflow_provider_itwin.operators.jobs, "time", shim)
+    monkeypatch.setattr(airflow_provider_itwin.sensors.jobs, "time", shim)
+    monkeypatch.setattr(airflow_provider_itwin.sensors.waiting_sensor, "time", shim)
     monkeypatch.setattr(airflow_provider_itwin.sensors.base, "time", shim)
-    monkeypatch.setattr(airflow_provider_itwin.run_task, "time", shim)
+    monkeypatch.setattr(airflow_provider_itwin.waiting_task, "time", shim)
     monkeypatch.setattr(connection_lookup, "clock", clock.monotonic)
     monkeypatch.setattr(connection_lookup, "sleep_async", clock.sleep_asynchronously)
     monkeypatch.setattr(connection_retry, "sleep", clock.sleep)

@@ -8,13 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_itwin.hooks.itwin import ITwinHook
+from airflow_provider_itwin.jobs import (
+    EXTRACTION,
+    ITwinExtractionOperator,
+    ITwinRealityModelingOperator,
+    ITwinTransformationOperator,
+    JobDefinition,
+)
+from airflow_provider_itwin.operators.download import ITwinDownloadFileOperator
 from airflow_provider_itwin.operators.itwin import (
+    ITwinCreateNamedVersionOperator,
     ITwinListSourceFilesOperator,
     ITwinRunExportConnectionOperator,
     ITwinRunManifestConnectionOperator,
     ITwinRunStorageConnectionOperator,
 )
+from airflow_provider_itwin.operators.jobs import ITwinJobOperator
 from airflow_provider_itwin.sensors.itwin import ITwinManifestConnectionRunSensor, ITwinStorageConnectionRunSensor
+from airflow_provider_itwin.sensors.jobs import ITwinJobSensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +40,17 @@ _NAMES = {
     "RunManifest": ITwinRunManifestConnectionOperator,
     "RunExport": ITwinRunExportConnectionOperator,
     "Files": ITwinListSourceFilesOperator,
+    "Name": ITwinCreateNamedVersionOperator,
+    "Download": ITwinDownloadFileOperator,
     "Sensor": ITwinStorageConnectionRunSensor,
     "ManifestSensor": ITwinManifestConnectionRunSensor,
+    "Job": ITwinJobOperator,
+    "Extract": ITwinExtractionOperator,
+    "Model": ITwinRealityModelingOperator,
+    "Transform": ITwinTransformationOperator,
+    "JobSensor": ITwinJobSensor,
+    "JobDefinition": JobDefinition,
+    "EXTRACTION": EXTRACTION,
     "ITwinHook": ITwinHook,
     "timedelta": timedelta,
 }
@@ -38,6 +58,12 @@ _NAMES = {
 
 _RUN = 'Run(task_id="a", connection_id="demo-storage-connection"{})'
 _SENSOR = 'Sensor(task_id="a", connection_id="demo-storage-connection", run_id="r"{})'
+_DEFINITION = (
+    'JobDefinition(name="export", start="{}", poll="{}", id="id", state="state", passed=("Done",), failed=("{}",))'
+)
+_EXTRACT = 'Extract(task_id="a", imodel_id="m", mappings=[{{"id": "x"}}]{})'
+_MODEL = 'Model(task_id="a", itwin_id="t", name="Bridge", type="Calibration", specifications={{}}{})'
+_NAME = 'Name(task_id="a", run_ref="storage/demo-storage-connection/r", name="Nightly"{})'
 
 MISTAKES: tuple[str, ...] = (
     # Names of parameters.
@@ -128,6 +154,47 @@ MISTAKES: tuple[str, ...] = (
     _SENSOR.format(", start_from_trigger=True"),
     _SENSOR.format(", end_from_trigger=True"),
     _SENSOR.format(", deferrable=True, start_from_trigger='yes'"),
+    # Named versions.
+    'Name(task_id="a", name="Nightly")',
+    'Name(task_id="a", run_ref="storage/demo-storage-connection/r")',
+    'Name(task_id="a", run="storage/demo-storage-connection/r", name="Nightly")',
+    'Name(task_id="a", run_ref="storage/demo-storage-connection/r", version_name="Nightly")',
+    _NAME.format(', changeset="1"'),
+    _NAME.format(', if_exists="use"'),
+    _NAME.format(', connection_id="demo-storage-connection"'),
+    'Name(task_id="a", run_ref="demo-storage-connection", name="Nightly")',
+    'Name(task_id="a", run_ref=None, name="Nightly")',
+    'Name(task_id="a", run_ref={"run_id": "r"}, name="Nightly")',
+    'Name(task_id="a", run_ref=Run(task_id="b", connection_id="demo-storage-connection"), name="Nightly")',
+    'Name(task_id="a", run_ref="export/demo-export-connection/r", name="Nightly")',
+    'Name(task_id="a", run_ref="storage/demo-storage-connection/r", name="")',
+    'Name(task_id="a", run_ref="storage/demo-storage-connection/r", name=\'x\' * 256)',
+    _NAME.format(", description='x' * 256"),
+    _NAME.format(', description=["Words"]'),
+    _NAME.format(', imodel_id="Tower 30 %"'),
+    _NAME.format(', changeset_id="None"'),
+    _NAME.format(', on_no_changes="ignore"'),
+    _NAME.format(', if_named="rename"'),
+    'Name.partial(task_id="a", name="", if_named="use").expand(run_ref=["storage/c/r"])',
+    'Name.partial(task_id="a", name="Nightly", if_named="rename").expand(run_ref=["storage/c/r"])',
+    _NAME.format(""),
+    _NAME.format(', imodel_id="another-imodel"'),
+    # Downloads.
+    'Download(task_id="a", file_id="f")',
+    'Download(task_id="a", path="/out/")',
+    'Download(task_id="a", path="out/", file_id="f")',
+    'Download(task_id="a", path="", file_id="f")',
+    'Download(task_id="a", path="https://example.com/out/", file_id="f")',
+    'Download(task_id="a", path="s3://bucket", file_id="f")',
+    'Download(task_id="a", path="nowhere://bucket/", file_id="f")',
+    'Download(task_id="a", path="/out/", storage_file_id="f")',
+    'Download(task_id="a", destination="/out/", file_id="f")',
+    'Download(task_id="a", path="/out/", file_id="a/b")',
+    'Download(task_id="a", path="/out/", file_id="f", overwrite="no")',
+    'Download(task_id="a", path="/out/", file_id="f", run_ref="export/c/r")',
+    'Download(task_id="a", path="/out/", run_ref="r")',
+    'Download(task_id="a", path="/out/", run_ref={"kind": "storage", "connection_id": "c", "run_id": "r"})',
+    'Download.partial(task_id="a", path="out").expand(file_id=["a"])',
     # The hook.
     'ITwinHook().start_run("a/b")',
     'ITwinHook().start_run("demo-storage-connection", kind="storages")',
@@ -135,6 +202,49 @@ MISTAKES: tuple[str, ...] = (
     'ITwinHook().describe_connection("demo-manifest-connection")',
     'ITwinHook().wait_for_run("demo-storage-connection", "r", poll_interval=0)',
     'list(ITwinHook().list_source_files("demo-export-connection", kind="export"))',
+    'ITwinHook().create_named_version("m", "Nightly", "")',
+    'ITwinHook().create_named_version("m", "x" * 256, "c0ffee")',
+    'list(ITwinHook().list_changesets("m", after_index=-1))',
+    'list(ITwinHook().list_changesets("m", order="newest"))',
+    'list(ITwinHook().list_named_versions("a/b"))',
+    'ITwinHook().download_file("a/b", "/out/")',
+    'ITwinHook().download_file("f", "out.ifc")',
+    # Jobs.
+    'Job(task_id="a")',
+    'Job(task_id="a", job="extraction")',
+    'Job(task_id="a", definition=EXTRACTION)',
+    'Job(task_id="a", job=EXTRACTION)',
+    'Extract(task_id="a", imodel_id="m")',
+    'Extract(task_id="a", imodel_id="m", mapping=[{"id": "x"}])',
+    'Extract(task_id="a", iModelId="m", mappings=[{"id": "x"}])',
+    'Extract(task_id="a", imodel_id="", mappings=[{"id": "x"}])',
+    'Extract(task_id="a", imodel_id="https://developer.bentley.com/m", mappings=[{"id": "x"}])',
+    'Extract(task_id="a", imodel_id="m", mappings={"id": "x"})',
+    'Extract(task_id="a", imodel_id="m", mappings=[])',
+    'Extract(task_id="a", imodel_id="m", inputs=7)',
+    'Extract(task_id="a", inputs={"imodel_id": "m", "mappings": [], "colour": 7})',
+    _EXTRACT.format(', result_path="/tmp/result.json"'),
+    _EXTRACT.format(", polling_interval=30"),
+    _EXTRACT.format(", wait_for_completion=False, timeout=60"),
+    _EXTRACT.format(", deferrable=True, timeout=-1"),
+    _EXTRACT.format(', strict="yes"'),
+    _MODEL.format(', priority="high"'),
+    'Model(task_id="a", itwin_id="t", name="Bridge", type="Model", specifications={})',
+    'Model(task_id="a", itwin_id="t", name="Bridge", type="Calibration", specifications=[])',
+    'Transform(task_id="a", configuration="c")',
+    'Transform(task_id="a", configuration_id="no-such-configuration")',
+    'Extract.partial(task_id="a", imodel="m").expand(mappings=[[{"id": "x"}]])',
+    'JobSensor(task_id="a", job=EXTRACTION)',
+    'JobSensor(task_id="a", job_ref="j")',
+    'JobSensor(task_id="a", job=EXTRACTION, job_id="j")',
+    'JobSensor(task_id="a", job=EXTRACTION, job_ref="")',
+    'JobSensor(task_id="a", job=EXTRACTION, job_ref={"name": "transformation", "job_id": "j", "inputs": {}})',
+    'JobSensor(task_id="a", job=EXTRACTION, job_ref="no-such-job")',
+    'JobDefinition(name="export")',
+    _DEFINITION.format("/export", "GET /export/{job_id}", "Bad"),
+    _DEFINITION.format("POST /export", "GET /export", "Bad"),
+    _DEFINITION.format("POST /export", "GET /export/{job_id}", "done"),
+    _DEFINITION.format("POST /export", "GET /export/{id}", "Bad"),
     # The Airflow connection.
     'connection(host="http://api.bentley.com", login="a", password="secret-of-nobody"); ' + _RUN.format(""),
     'connection(host="api.example.com", login="a", password="secret-of-nobody"); ' + _RUN.format(""),

@@ -1,4 +1,4 @@
-"""iModels as assets: normalized URIs, and asset events with their run."""
+"""iModels, named versions and storage folders as assets: normalized URIs, and what their events contain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_itwin.assets import add_run_to_events, imodel_asset, run_of, sanitize_uri, triggering_runs
+from airflow_provider_itwin.assets import (
+    add_run_to_events,
+    imodel_asset,
+    named_version_asset,
+    named_version_of,
+    run_of,
+    sanitize_uri,
+    storage_folder_asset,
+    triggering_runs,
+    upload_of,
+)
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 from tests.airflow.sdk import Asset
 
@@ -65,6 +75,29 @@ def test_every_spelling_of_a_uri_is_the_same_asset(airflow_home: Path, spelling:
 
 
 @pytest.mark.parametrize(
+    ("asset", "uri"),
+    [
+        (lambda: named_version_asset(GUID.upper()), f"{URI}/namedversions"),
+        (lambda: storage_folder_asset(GUID.upper()), f"itwin://api.bentley.com/storage/folders/{GUID}"),
+        (
+            lambda: storage_folder_asset("F-1", host="http://127.0.0.1:8899"),
+            "itwin://127.0.0.1:8899/storage/folders/F-1",
+        ),
+        (lambda: Asset(f"itwin:///iModels/{GUID.upper()}/NamedVersions/"), f"{URI}/namedversions"),
+        (
+            lambda: Asset("itwin://me@API.bentley.com:443/Storage/Folders/F-1"),
+            "itwin://api.bentley.com/storage/folders/F-1",
+        ),
+    ],
+    ids=str,
+)
+def test_named_versions_and_folders_are_assets(airflow_home: Path, asset: Callable[[], Any], uri: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        assert asset().uri == uri
+
+
+@pytest.mark.parametrize(
     "host", [None, "", "api.bentley.com", "https://api.bentley.com", "https://API.bentley.com:443/"]
 )
 def test_the_helper_accepts_a_host_like_the_connection(airflow_home: Path, host: str | None) -> None:
@@ -91,6 +124,9 @@ def test_the_helper_accepts_the_arguments_of_an_asset(airflow_home: Path) -> Non
         f"itwin://api.bentley.com/itwins/{GUID}",
         f"itwin://imodels/{GUID}",
         f"itwin://api.bentley.com/imodels/{GUID}/changesets",
+        f"itwin://api.bentley.com/imodels/{GUID}/namedversions/{GUID}",
+        f"itwin://api.bentley.com/storage/{GUID}",
+        f"itwin://api.bentley.com/storage/files/{GUID}",
         f"itwin://api.bentley.com/imodels/{GUID}?sig=s3cret",
         "itwin://api.bentley.com/imodels/a%2Fb",
         "itwin://api.bentley.com/imodels/None",
@@ -114,15 +150,21 @@ def test_airflow_rejects_an_invalid_uri(airflow_home: Path) -> None:
 def test_the_helper_rejects_invalid_arguments(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"imodel_id|host"):
         imodel_asset(**arguments)
+    with pytest.raises(ValueError, match=r"imodel_id|host"):
+        named_version_asset(**arguments)
+    arguments["folder_id"] = arguments.pop("imodel_id")
+    with pytest.raises(ValueError, match=r"folder_id|host"):
+        storage_folder_asset(**arguments)
 
 
 @given(
+    path=st.sampled_from(["imodels/{}", "imodels/{}/namedversions", "storage/folders/{}"]),
     host=st.text(string.ascii_letters + string.digits + ".-", max_size=30),
     imodel_id=st.text(string.ascii_letters + string.digits + "-_.~%", max_size=40),
 )
-def test_normalizing_is_idempotent(host: str, imodel_id: str) -> None:
+def test_normalizing_is_idempotent(path: str, host: str, imodel_id: str) -> None:
     try:
-        once = sanitize_uri(urlsplit(f"itwin://{host}/imodels/{imodel_id}"))
+        once = sanitize_uri(urlsplit(f"itwin://{host}/{path.format(imodel_id)}"))
     except ValueError:
         return
     assert sanitize_uri(once) == once
@@ -136,6 +178,8 @@ def test_openlineage_has_the_same_name_for_an_imodel(airflow_home: Path) -> None
     converter = getattr(manager, f"{kind}_to_openlineage_converters")["itwin"]
     named = converter(imodel_asset(GUID), None)
     assert (named.namespace, named.name) == ("itwin://api.bentley.com", f"imodels/{GUID}")
+    folder = converter(storage_folder_asset("F-1", host="127.0.0.1:8899"), None)
+    assert (folder.namespace, folder.name) == ("itwin://127.0.0.1:8899", "storage/folders/F-1")
     assert getattr(manager, f"{kind}_factories")["itwin"](imodel_id=GUID).uri == URI
 
 
@@ -271,6 +315,97 @@ def test_an_asset_reference_gets_the_run_too() -> None:
     assert accessor.extra["itwin_run"]["ref"] == {"run_id": "r1"}
 
 
+UPLOAD = """
+        from airflow_provider_itwin.assets import named_version_asset, storage_folder_asset
+        from airflow_provider_itwin.operators.upload import ITwinUploadFilesOperator
+        from tests.airflow.sdk import AssetAlias
+        upload = ITwinUploadFilesOperator(
+            task_id="upload", source="{source}", connection_id="{connection}", **{arguments}, outlets=[{outlets}]
+        )
+"""
+
+
+def upload(source: Path, outlets: str, **arguments: Any) -> str:
+    return UPLOAD.format(source=source, connection=GOOD, arguments=arguments, outlets=outlets)
+
+
+@pytest.fixture
+def designs(tmp_path: Path) -> Path:
+    """A folder with a design file."""
+    (tmp_path / "Tower.dgn").write_text("tower")
+    return tmp_path
+
+
+def test_the_asset_event_of_an_upload_has_its_totals(emulator: Emulator, run_dag: RunDag, designs: Path) -> None:
+    result = run_dag(upload(designs, 'storage_folder_asset("F-1")'))
+    assert result.state == "success", result.log
+    [(uri, extra)] = events_of(result)
+    report = result.xcom("upload", "upload_report")
+    assert uri == "itwin://api.bentley.com/storage/folders/F-1"
+    assert extra["itwin_upload"] == {
+        "folder_id": report["folder_id"],
+        "connection_id": GOOD,
+        "totals": report["totals"],
+    }
+    assert (report["totals"]["created"], report["totals"]["connected"]) == (1, 1)
+    assert len(json.dumps(extra)) < 1024
+
+
+def test_an_alias_of_an_upload_resolves_to_the_folder(emulator: Emulator, run_dag: RunDag, designs: Path) -> None:
+    result = run_dag(upload(designs, 'AssetAlias("drawings")'))
+    [(uri, extra)] = events_of(result)
+    found = upload_of(SimpleNamespace(extra=extra))
+    assert found is not None
+    assert uri == storage_folder_asset(found["folder_id"], host=emulator.url).uri
+    assert found["folder_id"] == result.xcom("upload", "upload_report")["folder_id"]
+
+
+@pytest.mark.parametrize("outlets", ['storage_folder_asset("F-1")', 'AssetAlias("drawings")'])
+@pytest.mark.parametrize("skips", [False, True])
+def test_an_upload_without_changes_has_an_event_unless_it_is_skipped(
+    emulator: Emulator, run_dag: RunDag, designs: Path, outlets: str, skips: bool
+) -> None:
+    run_dag(upload(designs, outlets))
+    result = run_dag(upload(designs, outlets, skip_if_unchanged=skips))
+    assert result.states == {"upload": ["skipped" if skips else "success"]}
+    found = [upload_of(SimpleNamespace(extra=extra)) for _, extra in events_of(result)]
+    totals = [one["totals"] for one in found if one is not None]
+    assert [(one["created"], one["updated"], one["unchanged"]) for one in totals] == ([] if skips else [(0, 0, 1)])
+
+
+VERSION = """
+        from airflow_provider_itwin.assets import imodel_asset, named_version_asset
+        from tests.airflow.sdk import AssetAlias
+        synchronize = ITwinRunStorageConnectionOperator(task_id="synchronize", connection_id="{connection}")
+        version = ITwinCreateNamedVersionOperator(
+            task_id="version", run_ref=synchronize.output["run_ref"], name="Tonight", outlets=[{outlets}]
+        )
+"""
+
+
+@pytest.mark.parametrize(
+    ("outlets", "asset"),
+    [
+        ("imodel_asset(MODEL)", imodel_asset),
+        ("named_version_asset(MODEL)", named_version_asset),
+        ('AssetAlias("tonight")', named_version_asset),
+    ],
+)
+def test_the_asset_event_of_a_named_version_has_the_version(
+    emulator: Emulator, run_dag: RunDag, outlets: str, asset: Any
+) -> None:
+    outlets = outlets.replace("MODEL", f'"{MODEL_OF_GOOD}", host="{emulator.url}"')
+    result = run_dag(VERSION.format(connection=GOOD, outlets=outlets))
+    assert result.state == "success", result.log
+    [(uri, extra)] = events_of(result)
+    assert uri == asset(MODEL_OF_GOOD, host=emulator.url).uri
+    version = named_version_of(SimpleNamespace(extra=extra))
+    assert version == result.xcom("version")
+    assert version is not None
+    assert version["name"] == "Tonight"
+    assert len(json.dumps(extra)) < 1024
+
+
 # Reading asset events
 
 
@@ -281,7 +416,8 @@ def event(second: int, run_id: str | None = "r1", payload: bool = False, **more:
 
 
 def test_events_of_tasks_and_of_watchers_have_the_same_form() -> None:
-    assert run_of(event(0)) == run_of(event(0, payload=True)) == {"ref": {"run_id": "r1"}}
+    expected: Any = {"ref": {"run_id": "r1"}}
+    assert run_of(event(0)) == run_of(event(0, payload=True)) == expected
 
 
 @pytest.mark.parametrize(
@@ -291,6 +427,8 @@ def test_events_of_tasks_and_of_watchers_have_the_same_form() -> None:
 )
 def test_a_foreign_event_has_no_run(extra: Any) -> None:
     assert run_of(SimpleNamespace(extra=extra)) is None
+    assert upload_of(SimpleNamespace(extra=extra)) is None
+    assert named_version_of(SimpleNamespace(extra=extra)) is None
 
 
 def test_the_runs_that_started_a_dag_are_listed_once_and_in_order() -> None:

@@ -9,18 +9,26 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_itwin import jobs
 from airflow_provider_itwin.hooks.base import ITwinBaseHook
+from airflow_provider_itwin.hooks.imodels import ITwinIModelMethods
 from airflow_provider_itwin.hooks.itwin import ITwinHook
+from airflow_provider_itwin.hooks.jobs import ITwinJobMethods
 from airflow_provider_itwin.operators import itwin as operators
 from airflow_provider_itwin.operators.base import ITwinRunOperator
+from airflow_provider_itwin.operators.jobs import ITwinJobOperator
 from airflow_provider_itwin.sensors import itwin as sensors
 from airflow_provider_itwin.sensors.base import ITwinRunSensor
+from airflow_provider_itwin.sensors.jobs import ITwinJobSensor
 from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
+from airflow_provider_itwin.triggers.jobs import ITwinJobTrigger
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 
 OPERATORS = [getattr(operators, name) for name in operators.__all__]
 SENSORS = [getattr(sensors, name) for name in sensors.__all__]
-TRIGGERS: list[type[Any]] = [ITwinRunTrigger]
+JOB_TASKS = [ITwinJobOperator, ITwinJobSensor]
+JOB_OPERATORS = [getattr(jobs, name) for name in jobs.__all__ if name.endswith("Operator")]
+TRIGGERS: list[type[Any]] = [ITwinRunTrigger, ITwinJobTrigger]
 if AIRFLOW_V_3_0_PLUS:
     from airflow_provider_itwin.triggers.events import ITwinRunEventTrigger
 
@@ -51,8 +59,10 @@ def parameters(function: Callable[..., Any]) -> set[str]:
 
 def own_parameters(cls: type[Any]) -> set[str]:
     """Return the parameters of a class that this package defines, without those of Airflow's base classes."""
-    ours = (base for base in cls.__mro__ if base.__module__.startswith("airflow_provider_itwin"))
-    return {name for base in ours if "__init__" in vars(base) for name in parameters(vars(base)["__init__"])}
+    constructors = [inspect.unwrap(vars(base)["__init__"]) for base in cls.__mro__ if "__init__" in vars(base)]
+    # Airflow gives a class without a constructor that of its base.
+    ours = [one for one in constructors if getattr(one, "__module__", "").startswith("airflow_provider_itwin")]
+    return {name for constructor in ours for name in parameters(constructor)}
 
 
 def documented_parameters(documented: Any) -> set[str]:
@@ -60,18 +70,29 @@ def documented_parameters(documented: Any) -> set[str]:
 
 
 def hook_methods() -> Iterator[tuple[str, Callable[..., Any]]]:
-    for cls in (ITwinHook, ITwinBaseHook):
+    for cls in (ITwinHook, ITwinBaseHook, ITwinIModelMethods, ITwinJobMethods):
         for name, value in vars(cls).items():
             if not name.startswith("_") and inspect.isfunction(value):
                 yield name, value
 
 
-@pytest.mark.parametrize("cls", [*OPERATORS, *SENSORS, ITwinRunOperator, ITwinRunSensor, *TRIGGERS, ITwinHook])
+@pytest.mark.parametrize(
+    "cls", [*OPERATORS, *SENSORS, *JOB_TASKS, ITwinRunOperator, ITwinRunSensor, *TRIGGERS, ITwinHook]
+)
 def test_a_class_documents_each_parameter_in_its_own_docstring(cls: type[Any]) -> None:
     assert own_parameters(cls) <= documented_parameters(cls)
 
 
-@pytest.mark.parametrize("cls", [*OPERATORS, *SENSORS, *TRIGGERS])
+@pytest.mark.parametrize("cls", [*OPERATORS, *SENSORS, *JOB_TASKS, *TRIGGERS, ITwinHook])
+def test_an_editor_shows_the_docstring_of_the_class(cls: type[Any]) -> None:
+    # Editors prefer the docstring of a constructor.
+    ours = [base for base in cls.__mro__ if base.__module__.startswith("airflow_provider_itwin")]
+    constructors = [vars(base)[name] for base in ours for name in ("__new__", "__init__") if name in vars(base)]
+    functions = [getattr(constructor, "__func__", constructor) for constructor in constructors]
+    assert [function for function in functions if function.__doc__] == []
+
+
+@pytest.mark.parametrize("cls", [*OPERATORS, *SENSORS, *JOB_TASKS, *TRIGGERS])
 def test_a_class_documents_no_parameter_that_it_does_not_have(cls: type[Any]) -> None:
     assert documented_parameters(cls) - {"stored"} <= own_parameters(cls)
 
@@ -93,3 +114,17 @@ def test_a_docstring_documents_results_errors_xcoms_and_mirrored_operators(cls: 
     text = vars(cls)["__doc__"]
     assert re.search(r"XComs?: ``return_value``", text)
     assert re.search(r"Mirrors ``[a-z-]+``", text)
+
+
+@pytest.mark.parametrize("cls", JOB_TASKS)
+def test_a_docstring_documents_results_errors_and_xcoms_of_a_job(cls: type[Any]) -> None:
+    assert {role for role, _ in fields(cls)} == {"param", "return", "raises"}
+    assert re.search(r"XComs: ``return_value``", vars(cls)["__doc__"])
+
+
+@pytest.mark.parametrize("cls", JOB_OPERATORS)
+def test_the_operator_of_a_job_api_names_its_inputs_and_the_mirrored_operation(cls: type[Any]) -> None:
+    text = " ".join(vars(cls)["__doc__"].split())
+    assert re.search(r"Mirrors ``[a-z-]+``", text)
+    named = re.findall(r"``(\w+)``", text.partition("Inputs:")[2])
+    assert named == list(cls.job.inputs), "in the order of the definition"

@@ -51,11 +51,12 @@ print(json.dumps({"known": known, "hooks": hooks, "links": links, "uris": "itwin
 """
 
 
-def start(tmp_path: Path, faults: dict[str, str | None], what: str) -> tuple[dict[str, Any], list[str]]:
+def start(tmp_path: Path, faults: dict[str, str | None], home: Path | None = None) -> tuple[dict[str, Any], list[str]]:
     """
     Start a process of Airflow with a damaged copy of the package.
 
     :param faults: contents of files of the package, None for a file or a folder that is missing
+    :param home: a home of Airflow whose database the API server uses; None: no API server is started
     :return: what it has found, and its log lines about this package
     """
     copied = tmp_path / "site"
@@ -66,6 +67,10 @@ def start(tmp_path: Path, faults: dict[str, str | None], what: str) -> tuple[dic
             shutil.rmtree(target) if target.is_dir() else target.unlink()
         else:
             target.write_text(content)
+    if home is not None:
+        # Creating a database takes longer than all else.
+        (tmp_path / "home").mkdir()
+        shutil.copy(home / "airflow.db", tmp_path / "home")
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(copied),
@@ -76,9 +81,8 @@ def start(tmp_path: Path, faults: dict[str, str | None], what: str) -> tuple[dic
         "AIRFLOW__API_AUTH__JWT_SECRET": "for-this-test-only-0123456789abcdef",
         "AIRFLOW__CORE__INTERNAL_API_SECRET_KEY": "x",
     }
-    script = f"from airflow.utils.db import initdb; initdb()\n{START}" if what == "api" else START
     done = subprocess.run(
-        [sys.executable, "-c", script, what],
+        [sys.executable, "-c", START, "api" if home else "no api"],
         capture_output=True,
         text=True,
         env=environment,
@@ -113,7 +117,7 @@ FAULTS: dict[str, dict[str, str | None]] = {
 
 
 def test_an_intact_package_is_found_and_logs_nothing(tmp_path: Path) -> None:
-    found, logged = start(tmp_path, {}, "no api")
+    found, logged = start(tmp_path, {})
 
     assert found["known"]
     assert found["hooks"]
@@ -124,7 +128,7 @@ def test_an_intact_package_is_found_and_logs_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS)
 def test_a_broken_module_does_not_stop_a_process_of_airflow(tmp_path: Path, faults: dict[str, str | None]) -> None:
-    found, logged = start(tmp_path, faults, "no api")
+    found, logged = start(tmp_path, faults)
 
     assert found["known"], "Airflow finds the provider"
     assert logged, "the fault is logged"
@@ -141,8 +145,10 @@ TAB_FAULTS: dict[str, dict[str, str | None]] = {
 
 @pytest.mark.skipif(not AIRFLOW_V_3_1_PLUS, reason="Airflow has such tabs since 3.1")
 @pytest.mark.parametrize("faults", TAB_FAULTS.values(), ids=TAB_FAULTS)
-def test_a_broken_tab_is_left_out_and_logged_once(tmp_path: Path, faults: dict[str, str | None]) -> None:
-    found, logged = start(tmp_path, faults, "api")
+def test_a_broken_tab_is_left_out_and_logged_once(
+    tmp_path: Path, airflow_home: Path, faults: dict[str, str | None]
+) -> None:
+    found, logged = start(tmp_path, faults, airflow_home)
 
     assert found["answers"], "the API server and the execution API respond"
     assert (found["tabs"], found["files"]) == ([], []), "no tab without its files"
@@ -151,8 +157,8 @@ def test_a_broken_tab_is_left_out_and_logged_once(tmp_path: Path, faults: dict[s
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_1_PLUS, reason="Airflow has such tabs since 3.1")
-def test_an_intact_tab_is_registered(tmp_path: Path) -> None:
-    found, logged = start(tmp_path, {}, "api")
+def test_an_intact_tab_is_registered(tmp_path: Path, airflow_home: Path) -> None:
+    found, logged = start(tmp_path, {}, airflow_home)
 
     assert found["answers"]
     assert found["tabs"] == ["iTwin run", "iTwin"]
@@ -234,6 +240,7 @@ def test_a_link_that_fails_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(links, "XCom", SimpleNamespace(get_value=fail))
     task: Any = Task()
-    assert links.ITwinRunLink().get_link(task, ti_key=SimpleNamespace()) == ""
+    key: Any = SimpleNamespace()
+    assert links.ITwinRunLink().get_link(task, ti_key=key) == ""
     task = SimpleNamespace(has_links=False) if AIRFLOW_V_3_0_PLUS else task
     assert links.ITwinIModelLink().get_link(task, ti_key=None) == ""

@@ -45,7 +45,7 @@ def link_of(result: DagResult, task_id: str) -> Any:
     """Return the URL that Airflow shows: Airflow 3 stores it at the end of the task, Airflow 2 computes it on request."""
     if AIRFLOW_V_3_0_PLUS:
         return result.xcom(task_id, ITwinRunLink.key)
-    key = SimpleNamespace(dag_id=result.dag_id, run_id=result.run_id, task_id=task_id, map_index=-1)
+    key: Any = SimpleNamespace(dag_id=result.dag_id, run_id=result.run_id, task_id=task_id, map_index=-1)
     return ITwinRunLink().get_link(result.dag.task_dict[task_id], ti_key=key)
 
 
@@ -135,7 +135,10 @@ def test_without_a_portal_the_defaults_are_written(emulator: Emulator, run_task:
         ('Sensor(task_id="a", connection_id="{good}", started_after="2020-01-01", deferrable=True)', "success"),
         ('Sensor(task_id="a", connection_id="{good}", run_id="no-such-run")', "failed"),
         ('Sensor(task_id="a", connection_id="{good}", run_id="no-such-run", deferrable=True)', "failed"),
-        ('Sensor(task_id="a", connection_id="{busy}", run_id="{run}", timeout=1, mode="reschedule")', "failed"),
+        (
+            'Sensor(task_id="a", connection_id="{busy}", run_id="{run}", timeout=1, poll_interval=1, mode="reschedule")',
+            "failed",
+        ),
     ],
 )
 def test_no_task_reads_a_missing_link(
@@ -192,7 +195,7 @@ def test_an_unreadable_connection_does_not_fail_the_task(portal: str, emulator: 
 
     emulator.fail("get-storage-connection", None, status=503)
     pushed: list[Any] = []
-    context = {"ti": SimpleNamespace(xcom_push=lambda **what: pushed.append(what))}
+    context: Any = {"ti": SimpleNamespace(xcom_push=lambda **what: pushed.append(what))}
     task = SimpleNamespace(kind="storage", has_links=False)
     write_links(task, context, ITwinHook(), RunRef(ConnectionKind.STORAGE, GOOD, "r"))
     assert [one for one in pushed if one["value"] not in DEFAULTS.values()] == []

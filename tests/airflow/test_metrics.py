@@ -13,6 +13,7 @@ import pytest
 
 from airflow_provider_itwin import metrics
 from airflow_provider_itwin.api.wait.stats import stats
+from airflow_provider_itwin.jobs import ITwinRealityModelingOperator
 from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
 from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_2_PLUS, AIRFLOW_V_3_3_PLUS
@@ -47,8 +48,8 @@ class Recorder:
         """Airflow 3.0 measures its own work in the process of the test."""
         return nullcontext(SimpleNamespace(duration=0.0))
 
-    def ours(self) -> dict[str, int]:
-        return {stat: count for stat, count in self.counts.items() if stat.startswith("itwin.runs")}
+    def ours(self, what: str = "runs") -> dict[str, int]:
+        return {stat: count for stat, count in self.counts.items() if stat.startswith(f"itwin.{what}")}
 
 
 @pytest.fixture
@@ -75,6 +76,17 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 def an_operator(connection_id: str, **more: Any) -> ITwinRunStorageConnectionOperator:
     return ITwinRunStorageConnectionOperator(task_id="a", connection_id=connection_id, wait_for_completion=True, **more)
+
+
+def a_job(emulator: Emulator, **more: Any) -> ITwinRealityModelingOperator:
+    return ITwinRealityModelingOperator(
+        task_id="a",
+        itwin_id=emulator.add_itwin(),
+        name="Bridge",
+        type="Calibration",
+        specifications={"inputs": {}},
+        **more,
+    )
 
 
 @MODES
@@ -179,6 +191,36 @@ def test_an_outage_that_ends_the_wait_is_counted(
     assert outcome.state == "up_for_retry"
     assert recorder.counts["itwin.outages"] == 1
     assert 120 <= recorder.counts["itwin.outage_seconds"] < 200
+
+
+@MODES
+@pytest.mark.parametrize(("planned", "outcome"), [(None, "passed"), ("Failed", "failed")])
+def test_a_job_is_counted_from_its_start_to_its_end(
+    emulator: Emulator,
+    recorder: Recorder,
+    run_task: Callable[..., Any],
+    deferrable: bool,
+    planned: str | None,
+    outcome: str,
+) -> None:
+    emulator.plan_job("reality-modeling", planned)
+    run_task(a_job(emulator, deferrable=deferrable))
+    assert recorder.ours("jobs") == {
+        "itwin.jobs.started": 1,
+        "itwin.jobs.ended": 1,
+        f"itwin.jobs.ended.{outcome}": 1,
+    }
+    assert recorder.tags["itwin.jobs.started"] == {"job": "reality_modeling_job"}
+    assert recorder.tags["itwin.jobs.ended"] == {"job": "reality_modeling_job", "outcome": outcome}
+    assert recorder.counts["itwin.polls"] > 0
+
+
+def test_a_job_whose_response_was_lost_is_adopted(
+    emulator: Emulator, recorder: Recorder, run_task: Callable[..., Any]
+) -> None:
+    emulator.fail("reality-modeling-jobs-create", kind="reset-after")
+    assert run_task(a_job(emulator)).state == "success"
+    assert recorder.ours("jobs") == {"itwin.jobs.adopted": 1, "itwin.jobs.ended": 1, "itwin.jobs.ended.passed": 1}
 
 
 class Broken:

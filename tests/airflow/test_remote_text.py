@@ -310,5 +310,6 @@ def test_the_target_of_a_link_is_clean(monkeypatch: pytest.MonkeyPatch, text: st
     stored = f"https://portal.example/{text}"
     monkeypatch.setattr(links, "XCom", SimpleNamespace(get_value=lambda **_: stored))
     task: Any = SimpleNamespace(kind="storage", has_links=True)
+    key: Any = SimpleNamespace()
 
-    assert_line(links.ITwinRunLink().get_link(task, ti_key=SimpleNamespace()))
+    assert_line(links.ITwinRunLink().get_link(task, ti_key=key))

@@ -36,7 +36,7 @@ def test_older_airflow_versions_explain_what_to_use() -> None:
         importlib.import_module("airflow_provider_itwin.retry_policy")
 
 
-def report(*tasks: tuple[str, bool | None], result: str = "Error", **more: Any) -> dict[str, Any]:
+def report(*tasks: tuple[str, bool | None], result: str = "Error", **more: Any) -> Any:
     failing = [
         {"file_name": f"{number}.dgn", "file_id": str(number), "result": task, "can_user_fix": fixable}
         for number, (task, fixable) in enumerate(tasks, 1)

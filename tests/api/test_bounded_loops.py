@@ -17,12 +17,12 @@ from airflow_provider_itwin.api.http.messages import (
     Response,
     Token,
 )
+from airflow_provider_itwin.api.http.pagination import Pages
 from airflow_provider_itwin.api.http.request_flow import obtain_token, perform_call
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.runs import endpoints
 from airflow_provider_itwin.api.runs.finished_feed import poll_finished_runs
-from airflow_provider_itwin.api.runs.pagination import Pages
 from airflow_provider_itwin.api.runs.polling import poll_newest_run
 from airflow_provider_itwin.api.runs.start import (
     Baseline,

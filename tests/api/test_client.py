@@ -16,7 +16,8 @@ from urllib3.exceptions import IncompleteRead, ProtocolError
 
 from airflow_provider_itwin.api import client as module
 from airflow_provider_itwin.api.client import ITwinClient
-from airflow_provider_itwin.api.errors import ITwinConnectionError, ITwinProtocolError
+from airflow_provider_itwin.api.errors import ITwinConnectionError, ITwinError, ITwinProtocolError, ITwinStoppedError
+from airflow_provider_itwin.api.http import stopping
 from airflow_provider_itwin.api.http.auth import ReadyToken
 from airflow_provider_itwin.api.http.config import Account, Network
 from airflow_provider_itwin.api.models.enums import ConnectionKind
@@ -284,3 +285,31 @@ def test_an_invalid_run_is_a_protocol_error_after_the_retry_budget(service: requ
     with pytest.raises(ITwinProtocolError):
         client.get_run("c1", "r1")
     assert sum(time.slept) == pytest.approx(120.0)
+
+
+def test_an_event_ends_the_pauses_between_requests(
+    service: requests_mock.Mocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, time = make_client(credentials=ReadyToken("t"))
+    stopped = threading.Event()
+    waits: list[tuple[threading.Event, float]] = []
+
+    def pause(event: threading.Event, seconds: float) -> None:
+        waits.append((event, seconds))
+        event.set()
+
+    monkeypatch.setattr(stopping, "pause", pause)
+    service.get(requests_mock.ANY, status_code=503, headers={"Retry-After": "60"})
+    with client.stopped_by(stopped), pytest.raises(ITwinStoppedError):
+        client.call(GET_CONNECTION)
+    assert (service.call_count, [event for event, _ in waits]) == (1, [stopped])
+    with pytest.raises(ITwinError):
+        client.call(GET_CONNECTION, retry_budget=100.0)
+    assert len(waits) == 1, "after that, the client sleeps as before"
+    assert time.passed >= 60
+
+
+def test_a_pause_ends_when_the_task_is_stopped() -> None:
+    stopped = threading.Event()
+    stopped.set()
+    stopping.pause(stopped, 3600.0)

@@ -12,12 +12,12 @@ from airflow_provider_itwin.api.errors import (
     ITwinPermissionError,
     ITwinProtocolError,
 )
+from airflow_provider_itwin.api.http.pagination import Pages
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.report import RunReport
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.runs import endpoints
 from airflow_provider_itwin.api.runs.active_run_policy import ActiveRun
-from airflow_provider_itwin.api.runs.pagination import Pages
 from airflow_provider_itwin.api.runs.start import Baseline, StartAttempt, StartOutcome, StartResult, ensure_run
 from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
 from tests.api.drivers import Driver, World, call
@@ -170,6 +170,8 @@ def test_an_active_run_that_is_invisible_at_first_is_polled_until_it_appears(wor
         {"dates": "no-zone"},
         {"dates": "no-fraction"},
         {"no_end": "null"},
+        {"no_jobs": "null"},
+        {"no_jobs": "absent"},
         {"no_end": "year-1"},
         {"state_names": {"Executing": "Pondering", "Queued": "Brooding"}},
         {"extra_fields": True},

@@ -13,10 +13,23 @@ import airflow_provider_itwin.api
 ROOT = Path(airflow_provider_itwin.api.__file__).parent
 PACKAGE = "airflow_provider_itwin.api"
 
-LAYERS = ("redaction", "errors", "models", "http", "runs", "wait", "client", "async_client", "client_pool")
+LAYERS = (
+    "redaction",
+    "errors",
+    "models",
+    "http",
+    "runs",
+    "storage",
+    "imodels",
+    "jobs",
+    "wait",
+    "client",
+    "async_client",
+    "client_pool",
+)
 """From the lowest to the highest."""
 
-MOST_ARROWS = 30
+MOST_ARROWS = 40
 
 Arrow = tuple[str, str]
 

@@ -6,6 +6,7 @@ The fixture `page` is a page of an admin; `page_of` opens pages of other users. 
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ pytest.importorskip("airflow.sdk", reason="Airflow's own processes are those of 
 from tests.system.deployment import Deployment
 
 from .chromium import chromium
+from .run_tab import RunTab
 from .users import ADMIN, environment_of_users, password_of
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 OWN_DAGS = Path(__file__).parent / "dags"
 CONNECTIONS = Path(__file__).parent / "connections.toml"
 DEMO = Path(itwin_emulator.__file__).parent / "admin" / "scenarios" / "demo.toml"
+
+# The connection itwin_portal is itwin_default with links to this portal.
+PORTAL = "https://portal.example.com/context/{itwin_id}/iModel/{imodel_id}"
 
 # A run of 25 minutes in 7.5 seconds: less than the shortest poll interval.
 SPEED = 200.0
@@ -56,6 +61,9 @@ def deployment(browser: Browser, emulator: Emulator, tmp_path_factory: pytest.Te
     """An Airflow with the example DAGs, DAGs of these tests, and a connection to the emulator."""
     home = tmp_path_factory.mktemp("airflow")
     environment = itwin_connection(emulator.url, emulator.client_id, emulator.client_secret)
+    environment["AIRFLOW_CONN_ITWIN_PORTAL"] = json.dumps(
+        json.loads(environment["AIRFLOW_CONN_ITWIN_DEFAULT"]) | {"extra": {"portal_url": PORTAL}}
+    )
     environment["AIRFLOW__CORE__TEST_CONNECTION"] = "Enabled"
     dag_files = [*sorted(EXAMPLE_DAGS.glob("*.py")), *sorted(OWN_DAGS.glob("*.py"))]
     user = (ADMIN, password_of(ADMIN))
@@ -89,6 +97,23 @@ def page_of(browser: Browser, deployment: Deployment) -> Iterator[Callable[..., 
 def page(page_of: Callable[..., Page]) -> Page:
     """A page of the admin."""
     return page_of()
+
+
+@pytest.fixture
+def tab(page: Page, deployment: Deployment) -> RunTab:
+    """The tab, opened by the admin."""
+    return RunTab(page, deployment.api.url)
+
+
+@pytest.fixture
+def ended(deployment: Deployment, runs: dict[str, str]) -> Callable[..., str]:
+    """Return a function that waits for the task of one of the module's `runs` to be in `state`, and returns its DAG run."""
+
+    def wait(connection: str, state: str = "success") -> str:
+        deployment.api.wait_for_task("browser_runs", runs[connection], "synchronize", state, seconds=240)
+        return runs[connection]
+
+    return wait
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import ConsoleMessage, Locator, Page, Request
+    from playwright.sync_api import ConsoleMessage, Error, Locator, Page, Request
 
 # Milliseconds; long, because the machine may be busy.
 TIMEOUT = 60_000.0
+
+OUR_FILES = "/itwin-run/"
+"""Part of the URL of each script of this package."""
 
 
 @dataclass
@@ -29,12 +32,17 @@ class _PluginPage:
         expect.set_options(timeout=TIMEOUT)
         self.page.on("request", lambda request: self.requests.append(request))
         self.page.on("console", self._note_error)
-        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("pageerror", self._note_page_error)
 
     @property
     def content(self) -> Locator:
         """The content of the page."""
         return self.page.get_by_test_id(self.test_id).locator(".page")
+
+    def _note_page_error(self, error: Error) -> None:
+        # Airflow 3.2 sometimes aborts a request of its own when it redraws a page. The stack names the script.
+        if "signal is aborted" not in error.message or OUR_FILES in (error.stack or ""):
+            self.problems.append(f"{error.message} {error.stack or ''}")
 
     def _note_error(self, message: ConsoleMessage) -> None:
         if message.type == "error":
@@ -75,6 +83,11 @@ class Overview(_PluginPage):
         """Wait until everything is read: the page then reports a summary to screen readers."""
         expect(self.content.get_by_role("status")).not_to_be_empty()
         expect(self.content.get_by_text("Reading", exact=False)).to_have_count(0)
+
+    @property
+    def lists(self) -> list[str]:
+        """The addresses of all requests for lists of tasks."""
+        return [request.url for request in self.requests if "/dagRuns/~/taskInstances?" in request.url]
 
     def row(self, connection: str) -> Locator:
         """Return the row of the latest task of a connection."""

@@ -12,6 +12,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from scripts.airflow_home import CHECKOUT
 
@@ -20,13 +21,11 @@ if TYPE_CHECKING:
 
     from tests.system.deployment import Deployment
 
-TASK_ID = "synchronize"
-
 
 @dataclass(frozen=True)
 class StoredTask:
     """
-    A task instance of the task ``synchronize``.
+    A task instance.
 
     :param connection: the connection; None: the task has not started, so Airflow does not know it
     :param state: state of the task instance
@@ -35,6 +34,10 @@ class StoredTask:
     :param scheduled: epoch seconds at which it was scheduled
     :param attempt: number of the attempt
     :param xcoms: its XComs by key
+    :param task_id: id of the task
+    :param operator: name of its class
+    :param fields: further rendered fields
+    :param map_index: its map index; None: its place in the run
     """
 
     connection: str | None
@@ -44,11 +47,15 @@ class StoredTask:
     scheduled: float | None = None
     attempt: int = 1
     xcoms: dict[str, Any] = field(default_factory=dict)
+    task_id: str = "synchronize"
+    operator: str = "ITwinRunStorageConnectionOperator"
+    fields: dict[str, Any] = field(default_factory=dict)
+    map_index: int | None = None
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A DAG run, whose tasks have map indexes in this order."""
+    """A DAG run with its tasks."""
 
     dag_id: str
     run_id: str
@@ -75,6 +82,8 @@ def _write(runs: list[dict[str, Any]]) -> None:
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
 
+    # Airflow 3.4 identifies rendered fields by the task instance, and a mapped task instance by its index in a region.
+    is_3_4 = hasattr(TaskInstance, "region_index")
     tables: dict[Any, list[dict[str, Any]]] = {DagRun: [], TaskInstance: [], RenderedTaskInstanceFields: []}
     xcoms = []
     for run in runs:
@@ -82,11 +91,18 @@ def _write(runs: list[dict[str, Any]]) -> None:
         began = _moment(min(task["started"] or task["scheduled"] for task in run["tasks"]))
         tables[DagRun].append({**place, "state": "success", "run_type": "manual", "run_after": began})
         for index, task in enumerate(run["tasks"]):
-            place |= {"task_id": TASK_ID, "map_index": index}
-            tables[TaskInstance].append({**place, **_columns(task)})
-            if task["connection"]:
-                fields = {"connection_id": task["connection"], "itwin_conn_id": "itwin_default"}
-                tables[RenderedTaskInstanceFields].append({**place, "rendered_fields": fields})
+            map_index = index if task["map_index"] is None else task["map_index"]
+            place |= {"task_id": task["task_id"], "map_index": map_index}
+            columns, owner = {**place, **_columns(task)}, dict(place)
+            if is_3_4:
+                columns |= {"id": uuid4(), "region_index": columns.pop("map_index")}
+                owner = {"task_instance_id": columns["id"]}
+            tables[TaskInstance].append(columns)
+            if task["connection"] or task["fields"]:
+                fields = {"itwin_conn_id": "itwin_default", **task["fields"]}
+                if task["connection"]:
+                    fields["connection_id"] = task["connection"]
+                tables[RenderedTaskInstanceFields].append({**owner, "rendered_fields": fields})
             xcoms += [({**place}, key, value) for key, value in task["xcoms"].items()]
     with create_session() as session:
         for model, rows in tables.items():
@@ -108,7 +124,7 @@ def _columns(task: dict[str, Any]) -> dict[str, Any]:
         "max_tries": 2,
         "pool": "default_pool",
         "executor_config": {},
-        "operator": "ITwinRunStorageConnectionOperator",
+        "operator": task["operator"],
     }
 
 

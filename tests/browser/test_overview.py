@@ -37,6 +37,20 @@ MAX_PAGES = 16
 MAX_DETAILS = 400
 """Task instances whose XComs are read, at most four requests for each."""
 
+LABEL_OF_FIRST_CELL = "page => getComputedStyle(page.querySelector('tr:not(.earlier) td'), '::before').content"
+"""In one step: a row that is drawn again in between has no style."""
+
+NOTE_SUMMARY = """status => {
+  const note = () => { window.summaryAt ??= status.textContent ? performance.now() : undefined; };
+  note();
+  new MutationObserver(note).observe(status, { childList: true, characterData: true, subtree: true });
+}"""
+"""Notes when the summary is said first."""
+
+REQUESTS_AFTER_SUMMARY = """() => performance.getEntriesByType("resource")
+  .filter((entry) => entry.startTime > window.summaryAt && /xcomEntries|taskInstances/.test(entry.name))
+  .map((entry) => entry.name)"""
+
 
 @pytest.fixture(scope="module")
 def night(deployment: Deployment) -> None:
@@ -51,11 +65,7 @@ def overview(page_of: Callable[..., Page], deployment: Deployment, night: None) 
     return Overview(page_of(NIGHT_READER), deployment.api.url)
 
 
-def lists(overview: Overview) -> list[str]:
-    """Return the addresses of all requests for lists of tasks."""
-    return [request.url for request in overview.requests if "/dagRuns/~/taskInstances?" in request.url]
-
-
+@pytest.mark.every_airflow
 def test_rows_are_grouped_by_imodel_the_worst_first(overview: Overview) -> None:
     content = overview.open()
     overview.wait_until_complete()
@@ -184,7 +194,7 @@ def test_a_narrow_window_shows_cards(page_of: Callable[..., Page], deployment: D
     expect(content.get_by_role("table")).to_be_visible()
     assert content.evaluate("page => page.scrollWidth <= page.clientWidth"), "no horizontal scrolling"
     row = overview.row("parking-deck")
-    label = row.locator("td").first.evaluate("cell => getComputedStyle(cell, '::before').content")
+    label = content.evaluate(LABEL_OF_FIRST_CELL)
     assert label == '"Result"'
     expect(row.locator("[data-label='Queue']")).to_be_hidden()
     assert poor_contrasts(content) == []
@@ -200,12 +210,24 @@ def test_stored_text_is_never_markup(overview: Overview) -> None:
     assert overview.page.evaluate("window.hacked") is None
 
 
+@pytest.mark.every_airflow
+def test_the_navigation_leads_to_the_page_and_a_row_to_its_tab(overview: Overview, deployment: Deployment) -> None:
+    overview.page.goto(f"{deployment.api.url}/dags", timeout=TIMEOUT)
+    overview.page.get_by_role("link", name="iTwin", exact=True).click()
+    overview.wait_until_complete()
+
+    overview.row("parking-deck").get_by_role("link").click()
+
+    expect(RunTab(overview.page, deployment.api.url).title).to_contain_text("✕ Error")
+    assert overview.problems == []
+
+
 def test_a_row_leads_to_the_tab_of_its_task(page: Page, deployment: Deployment) -> None:
     deployment.api.wait_for_dag("browser_runs")
     # The same task, for another connection.
     other = deployment.api.trigger("browser_runs", {"connection_id": "demo-second-connection"})
-    deployment.api.wait_for_task("browser_runs", other, "synchronize", "success", seconds=240)
     run_id = deployment.api.trigger("browser_runs", {"connection_id": "demo-failing-connection"})
+    deployment.api.wait_for_task("browser_runs", other, "synchronize", "success", seconds=240)
     deployment.api.wait_for_task("browser_runs", run_id, "synchronize", "failed", seconds=240)
     overview = Overview(page, deployment.api.url)
     page.goto(f"{deployment.api.url}/dags", timeout=TIMEOUT)
@@ -266,6 +288,16 @@ def test_an_outage_of_airflow_is_reported_and_can_be_retried(overview: Overview)
     expect(content.locator(".box.bad")).to_have_count(0)
 
 
+def test_nothing_is_read_after_the_summary(overview: Overview) -> None:
+    """A screen reader reads the summary when nothing changes any more: details of details are read before it."""
+    overview.open("?period=week").get_by_role("status").evaluate(NOTE_SUMMARY)
+    overview.wait_until_complete()
+    overview.page.wait_for_timeout(1000)
+
+    assert overview.page.evaluate("window.summaryAt") > 0
+    assert overview.page.evaluate(REQUESTS_AFTER_SUMMARY) == []
+
+
 def test_ten_thousand_tasks_need_a_bounded_number_of_requests(
     page_of: Callable[..., Page], deployment: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -292,7 +324,7 @@ def test_ten_thousand_tasks_need_a_bounded_number_of_requests(
     overview.wait_until_complete()
     complete = time.monotonic() - began
 
-    listed = lists(overview)
+    listed = overview.lists
     details = [request.url for request in overview.requests if "/xcomEntries" in request.url]
     with capsys.disabled():
         print(
@@ -309,7 +341,9 @@ def test_ten_thousand_tasks_need_a_bounded_number_of_requests(
     overview.content.get_by_role("button", name="Read more").focus()
     overview.page.keyboard.press("Enter")
     expect(overview.content.locator("footer")).to_contain_text("The newest 2,000 of 10,000", timeout=TIMEOUT)
-    assert len(lists(overview)) <= 10
+    assert len(overview.lists) <= 10
+    # A refresh would take away what is read now, or read it all again.
+    expect(overview.content.get_by_text("As of")).not_to_contain_text("every minute")
     overview.content.get_by_role("button", name="Show 50 more of 150 connections").click()
     expect(overview.content.locator("tbody tr:not(.group) th")).to_have_count(100)
     assert overview.problems == []

@@ -35,11 +35,26 @@ CONNECTIONS = (
     "demo-failing-connection",
     "browser-huge",
     "browser-endless",
-    "browser-moody",
     "browser-hostile",
 )
 MAX_SECONDS = 2.0
 """Seconds in which the tab must show a run of any size."""
+
+MAX_FREEZE = 200.0
+"""Milliseconds for which opening the tab of a run of any size may block the page."""
+
+MAX_REPORT = 14 * 1024
+"""Bytes of a run report."""
+
+CONNECTORS = 6
+"""Connectors of the run of 5,000 files."""
+
+WATCH_LONG_TASKS = """() => {
+  window.longestTask = 0;
+  new PerformanceObserver((list) => {
+    window.longestTask = Math.max(window.longestTask, ...list.getEntries().map((one) => one.duration));
+  }).observe({ type: "longtask" });
+}"""
 
 TWO_POLLS = 7000
 """Milliseconds in which a tab that still polls sends at least two requests."""
@@ -52,54 +67,7 @@ NO_RUN = "This task has no iTwin run."
 def runs(deployment: Deployment) -> dict[str, str]:
     """The DAG run of each connection; all are started at once."""
     deployment.api.wait_for_dag("browser_runs")
-    deployment.api.wait_for_dag("browser_mapped")
-    started = {one: deployment.api.trigger("browser_runs", {"connection_id": one}) for one in CONNECTIONS}
-    return started | {"mapped": deployment.api.trigger("browser_mapped")}
-
-
-@pytest.fixture
-def tab(page: Page, deployment: Deployment) -> RunTab:
-    """The tab, opened by the admin."""
-    return RunTab(page, deployment.api.url)
-
-
-@pytest.fixture
-def ended(deployment: Deployment, runs: dict[str, str]) -> Callable[..., str]:
-    """Return a function that waits for the task of a connection to be in `state`, and returns its DAG run."""
-
-    def wait(connection: str, state: str = "success") -> str:
-        deployment.api.wait_for_task("browser_runs", runs[connection], "synchronize", state, seconds=240)
-        return runs[connection]
-
-    return wait
-
-
-def test_a_successful_run(tab: RunTab, ended: Callable[..., str], deployment: Deployment) -> None:
-    run_id = ended("demo-storage-connection")
-
-    content = tab.open("browser_runs", run_id)
-
-    expect(tab.title).to_have_text(re.compile(r"^✓ Success12 files in \d+ s, 23 warnings, 4 other issues$"))
-    expect(content.locator(".jobs li")).to_have_count(5)
-    expect(content.locator(".bar.file")).to_have_count(12)
-    expect(content.get_by_role("table").get_by_role("row")).to_have_count(6)
-    expect(content.get_by_role("row", name="MSTN")).to_contain_text("3 Success")
-    expect(content.get_by_text("Failing files")).to_have_count(0)
-    take_screenshot(tab.page, "run-tab-success-light")
-
-    raw = content.locator("#raw pre")
-    expect(raw).to_have_text("")
-    content.get_by_text("Raw JSON").focus()
-    tab.page.keyboard.press("Enter")
-    expect(raw).to_be_visible()
-    report = deployment.api.xcom("browser_runs", run_id, "synchronize", "run_report")
-    assert json.loads(raw.inner_text()) == report
-
-    assert tab.problems == []
-    assert {request.url.split("/", 3)[2] for request in tab.requests} == {deployment.api.url.split("/", 3)[2]}
-    ours = [request for request in tab.requests if "/itwin-run/" in request.url or "xcomEntries" in request.url]
-    assert {request.method for request in ours} == {"GET"}
-    assert not any(re.search(r"eyJ|token=", request.url) for request in tab.requests), "no token in an address"
+    return {one: deployment.api.trigger("browser_runs", {"connection_id": one}) for one in CONNECTIONS}
 
 
 def test_a_failed_run(tab: RunTab, ended: Callable[..., str]) -> None:
@@ -163,44 +131,41 @@ def test_an_open_tab_shows_the_end_of_the_run(tab: RunTab, deployment: Deploymen
     assert [request.url for request in tab.requests if "xcomEntries" in request.url] == []
 
 
-def test_the_tab_of_a_huge_run_opens_quickly(tab: RunTab, ended: Callable[..., str]) -> None:
-    content = tab.open("browser_runs", ended("browser-huge"))
+def test_the_tab_of_a_run_of_5000_files_opens_quickly(
+    tab: RunTab, ended: Callable[..., str], deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = ended("browser-huge")
+    content = tab.open("browser_runs", run_id)
 
     expect(tab.title).to_contain_text("5000 files")
     expect(content.get_by_role("listitem").filter(has_text="12,000 warnings")).to_be_visible()
     expect(content.locator(".histogram .column")).to_have_count(24)
     expect(content.get_by_role("img")).to_have_attribute("aria-label", re.compile("4,993 Success"))
     expect(content.locator(".failing > li")).to_have_count(7)
-    take_screenshot(tab.page, "run-tab-huge-light", height=2300)
+    expect(content.get_by_role("table").get_by_role("row")).to_have_count(CONNECTORS + 1)
+    take_screenshot(tab.page, "run-tab-huge-light", height=1500)
 
-    # On a busy machine a single measurement can be slow.
-    took: list[float] = []
-    while not took or (min(took) >= MAX_SECONDS and len(took) < 8):
+    # On a busy machine a single measurement can be bad.
+    tab.page.evaluate(WATCH_LONG_TASKS)
+    took: list[tuple[float, float]] = []
+    while not took or ((min(took)[0] >= MAX_SECONDS or min(ms for _, ms in took) > MAX_FREEZE) and len(took) < 8):
         tab.page.get_by_role("link", name="Details", exact=True).click()
         expect(content).to_have_count(0)
+        tab.page.evaluate("window.longestTask = 0")
         began = time.monotonic()
         tab.page.get_by_role("link", name="iTwin run").click()
         content.locator(".histogram").wait_for(timeout=TIMEOUT)
-        took.append(time.monotonic() - began)
-    assert min(took) < MAX_SECONDS, took
-
-
-def test_an_earlier_attempt_can_be_selected(tab: RunTab, ended: Callable[..., str]) -> None:
-    run_id = ended("browser-moody")
-    content = tab.open("browser_runs", run_id)
-    expect(tab.title).to_contain_text("✓ Success")
-
-    content.get_by_label("Attempt").focus()
-    content.get_by_label("Attempt").select_option("1")
-    expect(tab.title).to_contain_text("Attempt 1 of 2.")
-    expect(content.locator(".failure")).to_contain_text("its result is Error")
-    expect(content.locator(".facts")).to_contain_text("failed")
-    expect(content.get_by_label("Attempt")).to_be_focused()
-
-    tab.open("browser_runs", run_id, query="?try_number=1")
-    expect(tab.title).to_contain_text("Attempt 1 of 2.")
-    content.get_by_label("Attempt").select_option("2")
-    expect(tab.title).to_contain_text("✓ Success")
+        took.append((time.monotonic() - began, tab.page.evaluate("window.longestTask")))
+    seconds, freeze = min(took)[0], min(ms for _, ms in took)
+    report = json.dumps(deployment.api.xcom("browser_runs", run_id, "synchronize", "run_report"))
+    with capsys.disabled():
+        print(
+            f"\n5,000 files: the tab shows the run after {seconds:.2f} s, the page is blocked for at most {freeze:.0f} ms, "
+            f"{content.locator('*').count()} elements, a report of {len(report):,} bytes ({len(took)} measurements)"
+        )
+    assert len(report) <= MAX_REPORT
+    assert seconds < MAX_SECONDS, took
+    assert freeze <= MAX_FREEZE, took
 
 
 def test_remote_text_is_never_markup(tab: RunTab, ended: Callable[..., str]) -> None:
@@ -219,20 +184,6 @@ def test_remote_text_is_never_markup(tab: RunTab, ended: Callable[..., str]) -> 
     expect(files.nth(1).get_by_role("link")).to_have_count(0)
     expect(content.locator("script, img, iframe, svg, b, i, [onclick]")).to_have_count(0)
     assert tab.page.evaluate("window.hacked") is None
-
-
-@pytest.mark.parametrize(
-    ("map_index", "connection", "files"), [(0, "demo-second-connection", 5), (1, "demo-partial-connection", 4)]
-)
-def test_each_mapped_task_instance_shows_its_own_run(
-    tab: RunTab, runs: dict[str, str], deployment: Deployment, map_index: int, connection: str, files: int
-) -> None:
-    deployment.api.wait_for_run("browser_mapped", runs["mapped"])
-
-    content = tab.open("browser_mapped", runs["mapped"], map_index=map_index)
-
-    expect(content.locator(".facts")).to_contain_text(connection)
-    expect(content.locator(".numbers")).to_contain_text(f"{files} files")
 
 
 def test_an_unrelated_task_has_no_run(tab: RunTab, runs: dict[str, str], ended: Callable[..., str]) -> None:

@@ -1,4 +1,4 @@
-"""The users of the browser tests: an admin, a viewer, one who may read no task instances, and two who may read one DAG."""
+"""The users of the browser tests: an admin, a viewer, one who may read no task instances, and four who may read one DAG."""
 
 from __future__ import annotations
 
@@ -11,12 +11,25 @@ from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleA
 if TYPE_CHECKING:
     from pathlib import Path
 
-ROLES = {"ada": "admin", "vera": "viewer", "nora": "viewer", "nina": "viewer", "mona": "viewer"}
-"""Role by user; the auth manager below denies nora the task instances, and nina and mona all DAGs but one."""
+ROLES = {
+    "ada": "admin",
+    "vera": "viewer",
+    "nora": "viewer",
+    "nina": "viewer",
+    "mona": "viewer",
+    "rita": "viewer",
+    "sven": "viewer",
+}
+"""Role by user; the auth manager below denies nora the task instances, and nina, mona, rita and sven all DAGs but one."""
 
-ADMIN, VIEWER, RESTRICTED, NIGHT_READER, MANY_READER = ROLES
+ADMIN, VIEWER, RESTRICTED, NIGHT_READER, MANY_READER, REFRESH_READER, STEPS_READER = ROLES
 
-_ONLY_DAG = {NIGHT_READER: "nightly_sync", MANY_READER: "weekly_sync"}
+_ONLY_DAG = {
+    NIGHT_READER: "nightly_sync",
+    MANY_READER: "weekly_sync",
+    REFRESH_READER: "hourly_sync",
+    STEPS_READER: "steps",
+}
 
 _DENIED = {DagAccessEntity.TASK_INSTANCE, DagAccessEntity.TASK_LOGS, DagAccessEntity.XCOM}
 

@@ -30,8 +30,10 @@ class Witness:
         self.token: str | None = emulator.make_token(emulator.client_id)
         self.seen: Counter[tuple[str | None, int, bool]] = Counter()
 
-    def ask(self, method: str, path: str, body: Any = None, *, prefer: str | None = None) -> requests.Response:
-        headers = {"Accept": MEDIA_TYPE}
+    def ask(
+        self, method: str, path: str, body: Any = None, *, prefer: str | None = None, version: int = 1
+    ) -> requests.Response:
+        headers = {"Accept": MEDIA_TYPE.replace("v1", f"v{version}")}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
         if prefer is not None:
@@ -51,6 +53,9 @@ class Witness:
         if place is None:
             assert answer.content == b""
             assert "Content-Type" not in answer.headers
+            return
+        if answer.headers["Content-Type"] == "text/csv":
+            contract.check(answer.text, place)
             return
         assert answer.headers["Content-Type"].startswith("application/json")
         contract.check(answer.json(), place)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from itwin_emulator import Quirks, RunPlan
+from itwin_emulator import JobPlan, Quirks, RunPlan
 from itwin_emulator.admin import scenario
+from itwin_emulator.domain.job_kinds import JOB_KINDS
 from itwin_emulator.http.faults import KIND_NOTES
 from itwin_emulator.http.rate_limit import TIERS
 from itwin_emulator.spec.operations import OPERATIONS
@@ -55,6 +56,8 @@ def test_the_table_of_operations(operation: object) -> None:
         *KIND_NOTES,
         *(field.name for field in fields(Quirks)),
         *(field.name for field in fields(RunPlan)),
+        *(field.name for field in fields(JobPlan)),
+        *JOB_KINDS,
         *TIERS,
         *scenario.names(),
     ],
@@ -64,8 +67,8 @@ def test_nothing_is_left_out(name: str) -> None:
 
 
 def test_the_readme_counts_the_kinds_of_faults() -> None:
-    assert len(KIND_NOTES) == 18
-    assert "eighteen kinds of faults" in README.read_text()
+    assert len(KIND_NOTES) == 19
+    assert "nineteen kinds of faults" in README.read_text()
 
 
 def test_links_within_the_page() -> None:

@@ -23,7 +23,7 @@ from . import contract
 from .conftest import RUN_BODIES
 
 KNOWN_IDS = 40
-LIMIT = 120.0
+LIMIT = 400.0
 """Seconds; it takes about fifteen."""
 
 
@@ -79,7 +79,7 @@ def test_the_table_is_all_there(description: dict[str, Any]) -> None:
 def test_shapes_are_the_documented_ones(description: dict[str, Any], operation: str) -> None:
     schemas = description["components"]["schemas"]
     described = next(
-        answer["content"]["application/json"]["schema"]
+        next(iter(answer["content"].values()))["schema"]
         for status, answer in operations(description)[operation]["responses"].items()
         if status < "300"
     )
@@ -108,7 +108,7 @@ import json, os
 import schemathesis
 
 IDS = json.loads(os.environ["EMULATOR_IDS"])
-PARAMETERS = {"$top", "$skip", "imodelId", "redirectUrl"}
+PARAMETERS = set(json.loads(os.environ["EMULATOR_PARAMETERS"]))
 
 
 def chosen(pool, value):
@@ -120,26 +120,55 @@ def map_path_parameters(context, path_parameters):
     if not path_parameters:
         return path_parameters
     path = context.operation.path
+    if path.startswith("/storage"):
+        state = "deleted" if "recyclebin" in path else "kept"
+        if context.operation.method == "delete":
+            return path_parameters
+        return {name: chosen(IDS[f"{state} {name}"], value) for name, value in path_parameters.items()}
     kind = "export" if path.startswith("/export") else "manifest" if "manifest" in path else "storage"
     known = chosen(IDS[kind], path_parameters.get("connectionId", ""))
     found = dict(path_parameters)
     if isinstance(known, dict) and context.operation.method != "delete":
         found.update({name: known[name] for name in found if name in known})
-    for name in ("iModelId", "iTwinId"):
-        if name in found:
-            found[name] = chosen(IDS[name], found[name])
+    if "iModelId" in found:
+        model = chosen(IDS["imodels"], found["iModelId"])
+        if isinstance(model, str) or context.operation.method == "delete":
+            return found
+        found.update({name: chosen([model[name]], found[name]) for name in found if name in model})
+    for name in found:
+        pool = IDS["jobs"].get(path.split("/")[1] if name == "jobId" else name)
+        if pool and context.operation.method != "delete":
+            found[name] = chosen(pool, found[name])
+    if "iTwinId" in found and context.operation.method != "delete":
+        found["iTwinId"] = chosen(IDS["iTwinId"], found["iTwinId"])
     return found
 
 
 @schemathesis.hook
 def map_query(context, query):
-    return {**query, "imodelId": chosen(IDS["iModelId"], query["imodelId"])} if query and "imodelId" in query else query
+    for name, pool in (("imodelId", "iModelId"), ("iModelId", "iModelId"), ("iTwinId", "iTwinId")):
+        if query and name in query:
+            of_job = context.operation.path.startswith("/changedelements") and pool == "iModelId"
+            query = {**query, name: chosen(IDS[pool][:1] if of_job else IDS[pool], query[name])}
+    for name in ("startChangesetId", "endChangesetId"):
+        if query and name in query:
+            query = {**query, name: IDS["jobs"][name][0]}
+    for name in ("$filter", "location"):
+        if query and isinstance(query.get(name), str) and len(query[name]) < 3:
+            query = {**query, name: IDS["jobs"][name][0]}
+    return query
 
 
 @schemathesis.hook
 def map_body(context, body):
-    if isinstance(body, dict) and "iModelId" in body:
-        body["iModelId"] = chosen(IDS["iModelId"], body["iModelId"])
+    for name in ("iModelId", "iTwinId"):
+        if isinstance(body, dict) and name in body:
+            body[name] = chosen(IDS[name], body[name])
+    if isinstance(body, dict) and "configurationId" in body:
+        body["configurationId"] = chosen(IDS["jobs"]["configurationId"], body["configurationId"])
+    for name, pool in (("parentFolderId", "kept folderId"), ("fileIds", "kept fileId")):
+        if isinstance(body, dict) and name in body and context.operation.path.startswith("/storage"):
+            body[name] = IDS[pool][:1] if isinstance(body[name], list) else chosen(IDS[pool], body[name])
     return body
 
 
@@ -163,9 +192,75 @@ def populate(emulator: Emulator) -> dict[str, Any]:
             one = emulator.store.connections[connection]
             ids = {"connectionId": connection, "sourceFileId": one.files[0].id}
             known[kind].append(ids | {"runId": one.runs[0].id if one.runs else "none"})
+    known |= populate_storage(emulator)
     known["iModelId"] = list(emulator.store.imodels)[::9]
+    known["imodels"] = [{"iModelId": one, **inside(emulator, one)} for one in known["iModelId"]]
     known["iTwinId"] = list(emulator.store.itwins)
+    known["jobs"] = populate_jobs(emulator, known["iTwinId"][0], known["iModelId"])
     return known
+
+
+def populate_storage(emulator: Emulator) -> dict[str, Any]:
+    """Add files and folders, some of them in the recycle bin, and return their ids."""
+    itwin, storage = next(iter(emulator.store.itwins)), emulator.store.storage
+    known: dict[str, Any] = {}
+    for state in ("kept", "deleted"):
+        known[f"{state} fileId"] = [emulator.add_file(itwin, f"{state}-{number}.dgn", text="x") for number in range(9)]
+        known[f"{state} folderId"] = [emulator.add_folder(itwin, f"{state}-{number}") for number in range(9)]
+    for item in [*known["deleted fileId"], *known["deleted folderId"]]:
+        storage.delete(storage.items[item], emulator.clock.now())
+    known["kept folderId"].append(storage.root(itwin, emulator.clock.now()).id)
+    return known
+
+
+def populate_jobs(emulator: Emulator, itwin: str, imodels: list[str]) -> dict[str, list[str]]:
+    """Start jobs of all kinds through the API, end some of them, and return their ids."""
+    session = requests.Session()
+    session.headers["Authorization"] = f"Bearer {emulator.make_token(emulator.client_id)}"
+
+    def start(path: str, body: dict[str, Any]) -> str:
+        answer = session.post(emulator.url + path, json=body, timeout=10)
+        assert answer.status_code < 300, answer.text
+        (job,) = answer.json().values()
+        found: str = job.get("id") or job["jobId"]
+        return found
+
+    known: dict[str, list[str]] = {"$filter": [f"iTwinId eq {itwin}"], "mappingId": ["beams"]}
+    known["configurationId"] = [emulator.add_transformation_configuration(imodels[0], one) for one in imodels]
+    emulator.plan_job("transformation", duration=0, times=2)
+    known["transformationId"] = [
+        start("/transformations", {"configurationId": one}) for one in known["configurationId"][:3]
+    ]
+    mappings = [{"id": "beams"}]
+    known["extractionId"] = [
+        start("/grouping-and-mapping/datasources/imodel-mappings/extractions", {"iModelId": one, "mappings": mappings})
+        for one in imodels[:1]
+    ]
+    emulator.finish_job(known["extractionId"][0])
+    cdm = f"/grouping-and-mapping/datasources/imodel-mappings/beams/extractions/{known['extractionId'][0]}/cdm"
+    entities = session.get(emulator.url + cdm, timeout=10).json()["entities"]
+    known["location"] = [entities[0]["partitions"][0]["location"]]
+    diff = {"iTwinId": itwin, "startChangeset": 1, "endChangeset": 1, "diffingPlan": {"strategy": "Basic"}}
+    known["changedelements"] = [start("/changedelements/diff", diff | {"iModelId": imodels[0]})]
+    known["startChangesetId"] = known["endChangesetId"] = [emulator.changesets(imodels[0])[0]["id"]]
+    emulator.add_named_version(imodels[0], "compared")
+    emulator.store.imodels[imodels[0]].change_tracking = True
+    for api, kind in (("modeling", "Tiling"), ("analysis", "Objects2D"), ("conversion", "PointCloudConversion")):
+        body = {"type": kind, "iTwinId": itwin, "specifications": {"inputs": {}}}
+        known[f"reality-{api}"] = [start(f"/reality-{api}/jobs", body) for _ in range(3)]
+        emulator.finish_job(known[f"reality-{api}"][0])
+    return known
+
+
+def inside(emulator: Emulator, imodel: str) -> dict[str, str]:
+    """Run a connection of an iModel, add a named version, and return the ids of the results."""
+    connection = emulator.store.connections.of_imodel(imodel, None)[0]
+    files = emulator.add_connection(imodel_id=imodel) if connection.kind == "export" else connection.id
+    emulator.finish_run(files, emulator.start_run(files))
+    version = emulator.add_named_version(imodel, "v")
+    (changeset,) = emulator.changesets(imodel)[-1:]
+    names = {"changesetIdOrIndex": "1", "changesetGroupId": changeset["groupId"], "userId": changeset["creatorId"]}
+    return names | {"namedVersionId": version}
 
 
 def test_nothing_undocumented_is_ever_answered(tmp_path: Path) -> None:
@@ -183,6 +278,7 @@ def test_nothing_undocumented_is_ever_answered(tmp_path: Path) -> None:
             "SCHEMATHESIS_HOOKS": "hooks_for_emulator",
             "PYTHONPATH": str(tmp_path),
             "EMULATOR_IDS": json.dumps(populate(emulator)),
+            "EMULATOR_PARAMETERS": json.dumps(sorted({p.rstrip("*") for one in OPERATIONS for p in one.query})),
             "NO_PROXY": "127.0.0.1",
             "NO_COLOR": "1",
         }
@@ -190,8 +286,8 @@ def test_nothing_undocumented_is_ever_answered(tmp_path: Path) -> None:
         options = {
             "--header": f"Authorization: Bearer {emulator.make_token(emulator.client_id)}",
             # What is well-formed can still be about something that does not exist, and a path that has no such method is
-            # one that does not exist, as the gateway of the real service does.
-            "--exclude-checks": "positive_data_acceptance,unsupported_method",
+            # one that does not exist, as the gateway of the real service does. A 501 is documented; a 500 never is.
+            "--exclude-checks": "positive_data_acceptance,unsupported_method,not_a_server_error",
             "--max-examples": "10",
             "--seed": "1",
             "--generation-database": "none",
@@ -208,7 +304,7 @@ def test_nothing_undocumented_is_ever_answered(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-4_000:]
         answered = {(entry.operation, entry.status) for entry in emulator.request_log}
-    reached = {operation for operation, status in answered if status is not None and status < 300}
+    reached = {operation for operation, status in answered if status is not None and (status < 300 or status == 302)}
     # Deletions use other ids, so that entities remain; a token needs the secret.
     missed = {operation.id for operation in OPERATIONS if operation.method != "DELETE"} - {"token"} - reached
     assert len(missed) < 5, f"the requests are not good enough to reach {missed}"

@@ -12,6 +12,7 @@ from itwin_emulator.spec.operations import OPERATIONS
 
 from . import contract
 from .conftest import EXPORT, MANIFEST, ROOTS, RUN_BODIES, START, STORAGE, Witness
+from .live_jobs import live_jobs
 
 KINDS = ("storage", "manifest", "export")
 RESULTS = ("Success", "Error", "PartialSuccess", "Skipped", "Canceled", "TimedOut", "Undetermined")
@@ -26,13 +27,15 @@ def test_the_table_of_schemas_has_every_operation() -> None:
     assert set(contract.SCHEMAS) == {operation.id for operation in OPERATIONS}
 
 
-def test_every_operation(witness: Witness, emulator: Emulator) -> None:
+def test_every_operation(witness: Witness, emulator: Emulator, clock: ManualClock) -> None:
     for kind in KINDS:
         live(witness, emulator, kind)
     ask = witness.ask
     imodel = emulator.store.imodels["m-storage"]
-    ask("GET", f"/imodels/{imodel.id}")
-    ask("GET", f"/itwins/{imodel.itwin_id}")
+    live_imodels(witness, emulator, imodel.id)
+    live_storage(witness, imodel.itwin_id)
+    live_itwins(witness)
+    live_jobs(witness, emulator, clock)
     for prefer in (None, "representation"):
         ask("GET", f"/synchronization/imodels/connections?imodelId={imodel.id}", prefer=prefer)
     ask("GET", "/synchronization/imodels/connections/authorizationinformation?redirectUrl=https://localhost/")
@@ -46,10 +49,108 @@ def test_every_operation(witness: Witness, emulator: Emulator) -> None:
         answer = witness.session.post(f"{emulator.url}/connect/token", data=data, headers=token, timeout=10)
         assert answer.status_code == status
         witness.judge(answer)
-    fruitful = {operation for operation, status, _ in witness.seen if status < 300}
+    # A download redirects to the content.
+    fruitful = {operation for operation, status, _ in witness.seen if status < 303}
     assert fruitful == set(contract.SCHEMAS)
     in_full = {operation for operation, status, whole in witness.seen if whole and status == 200}
     assert in_full == {name for name, schemas in contract.SCHEMAS.items() if len(schemas) > 1}
+
+
+def live_itwins(witness: Witness) -> None:
+    """Do with an iTwin whatever there is to do."""
+    ask = witness.ask
+    body = {"class": "Endeavor", "subClass": "Project", "displayName": "Harbor", "latitude": 1.5}
+    path = f"/itwins/{ask('POST', '/itwins/', body).json()['iTwin']['id']}"
+    for prefer in (None, "minimal", "representation"):
+        ask("GET", "/itwins/?subClass=Project&$top=1", prefer=prefer)
+    ask("GET", path)
+    gis = {
+        "class": "GeographicInformationSystem",
+        "subClass": "UrlTemplate",
+        "uri": "https://example.com/{z}/{x}/{y}.png",
+    }
+    made = ask("POST", f"{path}/repositories", gis | {"options": {"minimumLevel": 1}}).json()["repository"]["id"]
+    ask("GET", f"{path}/repositories")
+    ask("GET", f"{path}/repositories/{made}")
+    ask("PATCH", f"{path}/repositories/{made}", {"displayName": "Map", "authentication": {"type": "Header"}})
+    ask("DELETE", f"{path}/repositories/{made}")
+    ask("PATCH", path, {"displayName": "Port"})
+    ask("DELETE", path)
+
+
+def live_imodels(witness: Witness, emulator: Emulator, imodel: str) -> None:
+    """Do with an iModel whatever there is to do."""
+    ask, path = witness.ask, f"/imodels/{imodel}"
+    connection = emulator.add_connection(imodel_id=imodel)
+    emulator.finish_run(connection, emulator.start_run(connection))
+    emulator.push_changesets(imodel)
+    itwin = emulator.store.imodels[imodel].itwin_id
+    version = ask("POST", f"{path}/namedversions", {"name": "v", "changesetId": emulator.changesets(imodel)[0]["id"]})
+    versions = f"{path}/namedversions/{version.json()['namedVersion']['id']}"
+    for prefer in (None, "minimal", "representation"):
+        ask("GET", f"/imodels?iTwinId={itwin}", prefer=prefer)
+        for one in ("changesets", "namedversions", "users"):
+            ask("GET", f"{path}/{one}", prefer=prefer)
+    group = ask("GET", f"{path}/changesetgroups").json()["changesetGroups"][0]["id"]
+    for one in ("", "/operations/create", f"/changesetgroups/{group}", "/users/me", "/permissions"):
+        ask("GET", path + one)
+    for one in ("/changesets/1", "/changesets/2", "/changesets/0/checkpoint", "/briefcases/checkpoint"):
+        ask("GET", path + one)
+    ask("GET", versions)
+    ask("GET", f"{versions}/checkpoint")
+    ask("PATCH", versions, {"state": "hidden"})
+    query = f"iTwinId={itwin}&iModelId={imodel}"
+    ask("PUT", "/changedelements/tracking", {"enable": True, "iTwinId": itwin, "iModelId": imodel})
+    ends = [one["id"] for one in emulator.changesets(imodel)]
+    for one in ("tracking?", "changesets?", f"comparison?startChangesetId={ends[0]}&endChangesetId={ends[0]}&"):
+        ask("GET", f"/changedelements/{one}{query}")
+    extent = {"southWest": {"latitude": 1, "longitude": 2}, "northEast": {"latitude": 3, "longitude": 4.5}}
+    made = ask("POST", "/imodels", {"iTwinId": itwin, "name": "new", "extent": extent}).json()["iModel"]["id"]
+    ask("PATCH", f"/imodels/{made}", {"description": "d"})
+    for verb in ("clone", "fork"):
+        copied = ask("POST", f"{path}/{verb}", {"iTwinId": itwin, "name": verb})
+        ask("GET", copied.headers["Location"] + "/operations/create")
+    ask("DELETE", f"/imodels/{made}")
+
+
+def live_storage(witness: Witness, itwin: str) -> None:
+    """Do with Storage whatever there is to do."""
+    ask, deleted = witness.ask, "/storage/recyclebin"
+    root = ask("GET", f"/storage/?iTwinId={itwin}").json()["_links"]["folder"]["href"].rpartition("/")[2]
+    folders = [
+        ask("POST", f"/storage/folders/{root}/folders", {"displayName": name, "description": "d"}).json()["folder"][
+            "id"
+        ]
+        for name in ("one", "two")
+    ]
+    files = [upload(witness, root, name) for name in ("a.dgn", "b.dgn")]
+    for path in ("", "/list", "/files", "/folders", "/search?name=*"):
+        ask("GET", f"/storage/folders/{root}{path}")
+    for verb in ("lock", "unlock"):
+        ask("POST", f"/storage/folders/{root}/{verb}", {"fileIds": files})
+    ask("PATCH", f"/storage/folders/{folders[0]}", {"displayName": "new"})
+    ask("POST", f"/storage/folders/{folders[0]}/move", {"parentFolderId": folders[1]})
+    file = f"/storage/files/{files[0]}"
+    ask("GET", file)
+    ask("GET", f"{file}/download")
+    ask("PATCH", file, {"description": "other"})
+    ask("POST", f"{file}/updatecontent")
+    ask("POST", f"{file}/move", {"parentFolderId": folders[1]})
+    for path in (f"folders/{folders[0]}", f"files/{files[1]}"):
+        ask("DELETE", f"/storage/{path}")
+        ask("GET", f"{deleted}?iTwinId={itwin}")
+        ask("POST", f"{deleted}/{path}/restore")
+        ask("DELETE", f"/storage/{path}")
+        ask("DELETE", f"{deleted}/{path}")
+
+
+def upload(witness: Witness, folder: str, name: str) -> str:
+    """Create a file and return its id."""
+    links = witness.ask("POST", f"/storage/folders/{folder}/files", {"displayName": name}).json()["_links"]
+    headers = {"x-ms-blob-type": "BlockBlob"}
+    assert witness.session.put(links["uploadUrl"]["href"], data=b"x", headers=headers, timeout=10).status_code == 201
+    complete = links["completeUrl"]["href"]
+    return str(witness.ask("POST", complete).json()["file"]["id"])
 
 
 def live(witness: Witness, emulator: Emulator, kind: str) -> None:
@@ -117,10 +218,10 @@ def agrees(run: dict[str, Any], result: str, kind: str) -> None:
     over = run["state"] == "Completed"
     assert run["result"] == (result if over else "Undetermined")
     assert ("endDateTime" in run) == over
-    assert ("jobs" in run) == (run["state"] in ("Executing", "Finalizing", "Completed"))
+    assert bool(run["jobs"]) == (run["state"] in ("Executing", "Finalizing", "Completed"))
     assert ("phase" in run) == (kind != "export")
     assert ("error" in run) == (over and result == "TimedOut" and kind != "export")
-    parts = [part for job in run.get("jobs", []) for part in (job, *job["tasks"])]
+    parts = [part for job in run["jobs"] for part in (job, *job["tasks"])]
     for part in parts:
         assert ("endDateTime" in part) == (part["state"] == "Completed")
         assert ("startDateTime" in part) == (part["state"] != "Queued")

@@ -78,7 +78,7 @@ def answered(emulator: Emulator, method: str, path: str, prefer: str | None, bod
         path=where,
         params=params,
         query=dict(pair.lower().split("=") for pair in query.split("&") if pair),
-        headers={} if prefer is None else {"Prefer": prefer},
+        prefer=prefer or "",
         body=body,
         origin="http://127.0.0.1",
     )

@@ -73,6 +73,11 @@ class Api(AirflowApi):
         body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
         self._request("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body)
 
+    def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+        """Set the state of a task, as the buttons of the grid do."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        self._request("PATCH", path, json={"new_state": state})
+
 
 def _connection(conn_id: str, host: str, login: str, password: str) -> dict[str, str]:
     return {"connection_id": conn_id, "conn_type": "itwin", "host": host, "login": login, "password": password}
@@ -232,6 +237,10 @@ class CrashDagRun:
     def clear(self) -> None:
         """Clear the task."""
         self.api.clear(self.dag_id, self.run_id, TASK)
+
+    def mark(self, state: str) -> None:
+        """Set the state of the task."""
+        self.api.mark(self.dag_id, self.run_id, TASK, state)
 
     def kill_task(self) -> None:
         """Kill the process of the task only, as a machine that is out of memory does, after a random pause."""

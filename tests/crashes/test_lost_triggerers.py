@@ -52,6 +52,10 @@ def waits(idle_deployment: CrashDeployment) -> Iterator[dict[str, Wait]]:
             "sensor": start("sensor_still_running", "crash_sensor"),
             "finished": start("finished"),
         }
+        job_service = services.enter_context(deployment.service("job"))
+        job_service.emulator.add_itwin("survey")
+        job_service.emulator.plan_job("reality-modeling", duration=1e6)
+        waits["job"] = Wait(deployment.start_dag_run("crash_job_deferred", "job"), job_service)
         for wait in waits.values():
             wait.dag_run.wait_for("deferred")
         # Started last, because their timeout starts with them.
@@ -64,6 +68,8 @@ def waits(idle_deployment: CrashDeployment) -> Iterator[dict[str, Wait]]:
         assert wait_until(lambda: time.monotonic() > deadline, TIMEOUT + 1.0)
         for name in ("finished", "finished after timeout"):
             waits[name].service.finish()
+        [job] = job_service.emulator.jobs()
+        job_service.emulator.finish_job(job["id"])
         assert {wait.dag_run.task["state"] for wait in waits.values()} == {"deferred"}
         deployment.restart("triggerer")
         yield waits
@@ -71,6 +77,12 @@ def waits(idle_deployment: CrashDeployment) -> Iterator[dict[str, Wait]]:
 
 def test_a_run_that_finished_while_the_triggerer_was_down_succeeds(waits: dict[str, Wait]) -> None:
     waits["finished"].assert_succeeds()
+
+
+def test_a_job_that_finished_while_the_triggerer_was_down_succeeds(waits: dict[str, Wait]) -> None:
+    wait = waits["job"]
+    assert (wait.dag_run.end(), wait.dag_run.task["try_number"]) == ("success", 1)
+    assert [wait.dag_run.xcom()] == [job["id"] for job in wait.service.emulator.jobs()]
 
 
 def test_a_run_that_finished_counts_although_the_timeout_passed_too(waits: dict[str, Wait]) -> None:

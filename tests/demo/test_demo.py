@@ -62,9 +62,37 @@ def demo(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
         one.process.wait(60)
 
 
+def test_two_nights_show_what_went_in_and_what_came_out(demo: Callable[..., Demo], tmp_path: Path) -> None:
+    nights = demo("nights")
+
+    assert nights.exit_code() == 0, nights.output
+    assert "night.synchronize: deferred" in nights.output
+    first, second = re.findall(r"^Night \d\n-+\n(.*?)\n\n", nights.output, re.MULTILINE | re.DOTALL)
+    assert re.findall(r"(\S+) +([\d,]+) bytes +(\w+)\n", first) == [
+        ("Architecture/ED-ARC-Walls.rvt", "2,400,000", "created"),
+        ("Services/ED-MEP-Ducts.ifc", "600,000", "created"),
+        ("Structural/ED-STR-Frame.dgn", "1,500,000", "created"),
+    ]
+    assert re.findall(r"(\S+) +([\d,]+) bytes +(\w+)\n", second) == [
+        ("Architecture/ED-ARC-Walls.rvt", "2,500,000", "updated"),
+        ("Services/ED-MEP-Ducts.ifc", "600,000", "unchanged"),
+        ("Structural/ED-STR-Frame.dgn", "1,500,000", "unchanged"),
+    ]
+    assert "Success: 3 files in" in first
+    assert "(2 Skipped, 1 Success)" in second
+    for number, text in enumerate((first, second), 1):
+        assert re.search(rf"Named version +Nightly manual__\S+\n +on changeset {number} \([0-9a-f]{{40}}\)\n", text)
+    delivered = re.findall(r"^  Out +(\S+)  ([\d,]+) bytes$", nights.output, re.MULTILINE)
+    files = (tmp_path / "nights" / "deliveries").iterdir()
+    assert sorted((file.name, f"{file.stat().st_size:,}") for file in files) == sorted(delivered)
+    assert len(delivered) == 2
+    assert "Traceback" not in nights.output
+
+
 def test_a_successful_and_a_failing_demo(demo: Callable[..., Demo]) -> None:
     # Both at once, because most of the time is waiting.
-    good, bad = demo("good"), demo("bad", DEMO_CONNECTION="demo-failing-connection")
+    good = demo("good", DEMO_CONNECTION="demo-storage-connection")
+    bad = demo("bad", DEMO_CONNECTION="demo-failing-connection")
 
     assert good.exit_code() == 0, good.output
     assert bad.exit_code() == 0, bad.output

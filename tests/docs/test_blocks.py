@@ -146,7 +146,7 @@ def test_json(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
         text = block.code.replace("/etc/ssl/certs", str(ROOT))
         check_connection(text)
     else:
-        report = RunReport.from_dict(value).as_dict()
+        report: dict[str, Any] = {**RunReport.from_dict(value).as_dict()}
         assert {name: report[name] for name in value} == value, "the report differs after a round trip"
 
 

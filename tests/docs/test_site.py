@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from scripts.site_diagram import DIAGRAMS, Diagram
-from scripts.site_pages import classes_of_errors, texts_of_errors
+from scripts.site_errors import MISSING, classes_of_errors, texts_of_errors
+from scripts.site_faq import problems
 
 from .pages import DOCS, PAGES, ROOT
 
@@ -20,19 +18,6 @@ LINK = re.compile(r"""(?:href|src)=(?:"([^"]*)"|'([^']*)'|([^\s>]+))""")
 _FETCHED = re.compile(
     r"""<(?:script|img|iframe)[^>]*\ssrc=["']?(?:https?:)?//|<link[^>]*rel=["']?(?:stylesheet|preload)[^>]*href=["']?https?://"""
 )
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built in strict mode."""
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder / "site")]
-    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "NO_COLOR": "1", "AIRFLOW_HOME": str(folder)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    output = done.stdout + done.stderr
-    assert done.returncode == 0, output[-4000:]
-    assert "WARNING" not in output, output[-4000:]
-    return folder / "site"
 
 
 def html(site: Path) -> list[Path]:
@@ -92,13 +77,31 @@ def test_every_fix_names_an_existing_error_class() -> None:
     assert set(re.findall(r"^\| `(ITwin\w*Error)` \|", text, re.MULTILINE)) == set(classes_of_errors())
 
 
-def test_every_error_text_is_on_the_page(site: Path) -> None:
+def test_every_error_text_is_on_the_page_with_example_values(site: Path) -> None:
     page = re.sub(r"<[^>]+>", "", (site / "troubleshooting.html").read_text())
     texts = list(texts_of_errors())
     assert len(texts) > 40
     for module, _, text in texts:
+        assert MISSING not in text, f"{module}: {text}"
         longest = max(re.split(r"\{.*?\}|[`'\"&<>*_]", text), key=len).strip()
         assert longest in page, f"{module}: {text}"
+
+
+def test_the_faq_has_every_symptom(site: Path) -> None:
+    page = (site / "faq.html").read_text().casefold()
+    assert len(problems()) > 40
+    for problem in problems():
+        words = max(re.split(r"[`'\"&<>*_]|\[|\]\(.*?\)", problem.fix), key=len).strip().rstrip(".")
+        assert words.casefold() in page, problem.symptom
+
+
+def test_every_page_names_the_version_and_the_repository(site: Path) -> None:
+    from airflow_provider_itwin import __version__
+
+    for page in html(site):
+        text = page.read_text()
+        assert f"Version {__version__}" in text, page.name
+        assert 'title="Repository"' in text, page.name
 
 
 @pytest.mark.parametrize("diagram", DIAGRAMS.values(), ids=DIAGRAMS)
@@ -117,6 +120,7 @@ def test_a_diagram_contains_every_part(diagram: Diagram) -> None:
         "__init__",
         "get_provider_info",
         "sdk_compat",
+        "types",
         "version_compat",
         "metrics",
     }

@@ -85,16 +85,22 @@ class FaultEnvironment:
         emulator.request_log.clear()
         emulator.add_connection(connection_id=connection_id, files=["Tower.dgn", "Roof.rvt"])
         emulator.plan_run(connection_id, "PartialSuccess", 60, failing=["Tower.dgn"])
+        target = connection_id
         if not scenario.starts:
-            emulator.start_run(connection_id)
+            run_id = emulator.start_run(connection_id)
+            if scenario.names:
+                target = f"storage/{connection_id}/{run_id}"
+                self.clock.sleep(120.0)
         self._connect(failure)
         self._cause(scenario, operation, failure, always=always)
         before = self.clock.now()
-        outcome = run_in_thread(MAX_REAL_SECONDS, lambda: Runner(self.clock).run(scenario.make(connection_id)))
+        outcome = run_in_thread(MAX_REAL_SECONDS, lambda: Runner(self.clock).run(scenario.make(target)))
         if not isinstance(outcome, Outcome):
             return Execution("HANGS" if outcome is None else "BREAKS", [str(outcome)])
         took = self.clock.now() - before
         problems = [*problems_of(outcome), *self._problems_at_the_service(scenario, operation, failure, connection_id)]
+        if scenario.names:
+            problems += self._problems_with_names(connection_id, outcome)
         if took > MAX_SIMULATED_SECONDS:
             problems.append(f"It took {took:.0f} s of simulated time")
         return Execution(code_of(outcome), problems)
@@ -135,7 +141,7 @@ class FaultEnvironment:
             and failure.fault.get("kind") != "delay"
         ):
             problems.append(f"The fault never occurred; requested: {requested}")
-        if unexpected := requested - set(scenario.operations):
+        if unexpected := requested - {*scenario.operations, *scenario.after_faults}:
             problems.append(f"Unexpected requests for {unexpected}")
         if len(entries) > MOST_REQUESTS:
             problems.append(f"It sent {len(entries)} requests")
@@ -146,6 +152,15 @@ class FaultEnvironment:
         if hosts - {self.emulator.url.removeprefix("http://")}:
             problems.append(f"A token went to {hosts}")
         return problems
+
+    def _problems_with_names(self, connection_id: str, outcome: Outcome) -> list[str]:
+        """List more than one name, a name of another state than that of the run, and a success without a name."""
+        imodel_id = self.emulator.store.connection(connection_id).imodel_id
+        newest = self.emulator.changesets(imodel_id)[-1]["id"]
+        named = [version["changesetId"] for version in self.emulator.named_versions(imodel_id)]
+        if named not in ([], [newest]):
+            return [f"The changesets {named} have names, instead of {newest}"]
+        return ["It succeeded without a name"] if outcome.state == "success" and not named else []
 
 
 def code_of(outcome: Outcome) -> str:

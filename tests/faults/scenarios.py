@@ -9,7 +9,11 @@ from typing import Any
 
 from airflow_provider_itwin.exceptions import airflow_exceptions
 from airflow_provider_itwin.hooks.itwin import ITwinHook
-from airflow_provider_itwin.operators.itwin import ITwinListSourceFilesOperator, ITwinRunStorageConnectionOperator
+from airflow_provider_itwin.operators.itwin import (
+    ITwinCreateNamedVersionOperator,
+    ITwinListSourceFilesOperator,
+    ITwinRunStorageConnectionOperator,
+)
 from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
 from tests.airflow.sdk import BaseOperator
 
@@ -20,6 +24,9 @@ OPERATIONS = {
     "run": "get-storage-connection-run",
     "runs": "get-storage-connection-runs",
     "files": "get-storage-connection-sourcefiles",
+    "changesets": "get-imodel-changesets",
+    "name": "create-imodel-named-version",
+    "names": "get-imodel-named-versions",
 }
 """The operations by their names in the table."""
 
@@ -44,15 +51,19 @@ class Scenario:
     """
     One group of columns.
 
-    :param make: creates the task for a connection
+    :param make: creates the task for a connection, or for the reference of a run that has ended
     :param operations: the operations that it requests without a fault
+    :param after_faults: the operations that it requests after faults only
     :param starts: whether it starts a run itself
+    :param names: whether it names the state that a run has produced, which has ended
     :param faults_after: how many requests for an operation succeed first, so that the fault occurs in the triggerer
     """
 
     make: Callable[[str], BaseOperator]
     operations: tuple[str, ...]
     starts: bool = False
+    names: bool = False
+    after_faults: tuple[str, ...] = ()
     faults_after: dict[str, int] = field(default_factory=dict)
 
 
@@ -85,5 +96,11 @@ SCENARIOS = {
     "list files": Scenario(
         lambda connection_id: ITwinListSourceFilesOperator(task_id="list", connection_id=connection_id),
         ("token", "files"),
+    ),
+    "name version": Scenario(
+        lambda run_ref: ITwinCreateNamedVersionOperator(task_id="name", run_ref=run_ref, name="Nightly"),
+        ("token", "connection", "run", "changesets", "name"),
+        names=True,
+        after_faults=("names",),
     ),
 }

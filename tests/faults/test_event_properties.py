@@ -147,10 +147,10 @@ def test_any_stored_state_is_loaded_or_ignored(stored: Any) -> None:
     instance = FakeTaskInstance()
     rows = FakeStore()
     context = {"ti": instance, "task_state_store": rows}
-    TaskStateStore(context, True, "this").save(STATE)
+    TaskStateStore(context, True, "this", TaskState).save(STATE)
     (key, good) = next(iter(rows.rows.items()))
     rows.rows[key] = good | stored if isinstance(stored, dict) else stored
-    loaded = TaskStateStore(context, True, "this").load(5.0)
+    loaded = TaskStateStore(context, True, "this", TaskState).load(5.0)
     assert loaded is None or isinstance(loaded, TaskState)
 
 

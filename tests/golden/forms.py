@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from airflow_provider_itwin import __version__
+from tests.golden.job_forms import job_forms
 
 FOLDER = Path(__file__).parent
 CONNECTION, RUN, OLDER = "a-connection", "a-run", "an-older-run"
@@ -30,11 +31,11 @@ def forms() -> dict[str, Any]:
     from airflow_provider_itwin.api.models.run_ref import RunRef
     from airflow_provider_itwin.api.runs.finished_feed import Cursor
     from airflow_provider_itwin.api.runs.start import Baseline, StartAttempt
+    from airflow_provider_itwin.api.wait.any_wait import error_event
     from airflow_provider_itwin.api.wait.models import (
         WaitEnd,
         WaitResult,
         WaitSpec,
-        error_event,
     )
     from airflow_provider_itwin.assets import RUN_KEY, short_report
     from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
@@ -56,7 +57,7 @@ def forms() -> dict[str, Any]:
         "ti": SimpleNamespace(max_tries=2),
         "dag_run": SimpleNamespace(clear_number=0),
     }
-    TaskStateStore(context, durable=True, target=f"storage/{CONNECTION} itwin_default").save(state)
+    TaskStateStore(context, durable=True, target=f"storage/{CONNECTION} itwin_default", shape=TaskState).save(state)
     cursor = Cursor(datetime(2026, 1, 1, tzinfo=UTC), RUN, (OLDER,), (RUN,))
     return {
         "run_trigger": {"classpath": path, "kwargs": kwargs},
@@ -75,6 +76,7 @@ def forms() -> dict[str, Any]:
         "run_ref": ref.as_dict(),
         "run_report": report,
         "asset_event": {RUN_KEY: short_report(report)},
+        **job_forms(),
         **_of_newer_airflows(),
     }
 

@@ -11,6 +11,8 @@ from typing import Any
 from opentelemetry.metrics import get_meter_provider
 
 from airflow_provider_itwin import metrics
+from airflow_provider_itwin.api.jobs.ref import JobRef
+from airflow_provider_itwin.api.jobs.report import JobReport
 from airflow_provider_itwin.api.models.enums import ConnectionKind, ExecutionResult
 from airflow_provider_itwin.api.models.report import RunReport
 from airflow_provider_itwin.api.wait.stats import PollCounts
@@ -43,7 +45,7 @@ def initialize() -> None:
 
 
 def emit() -> None:
-    """Emit each metric once for each kind of connection, and for each result."""
+    """Emit each metric once for each kind of connection and each job, and for each result and outcome."""
     for kind in ConnectionKind:
         metrics.run_started(kind)
         metrics.run_adopted(kind)
@@ -51,6 +53,11 @@ def emit() -> None:
         ref = {"kind": str(kind), "connection_id": "c", "run_id": "r"}
         for result in RESULTS:
             metrics.run_ended(RunReport.from_dict(REPORT | {"ref": ref, "result": str(result)}))
+    for name in ("Reality modeling job", "extraction"):
+        metrics.job_started(name)
+        metrics.job_adopted(name)
+        for outcome in metrics.JOB_OUTCOMES:
+            metrics.job_ended(JobReport(JobRef(name, "j"), "State", outcome))
     metrics.count_polls(PollCounts(polls=7, throttled=2, outages=1, outage_seconds=90.0))
 
 

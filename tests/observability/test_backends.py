@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_itwin.metrics import METRICS, Metric
+from airflow_provider_itwin.metrics import JOB_OUTCOMES, METRICS, Metric
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS
 from scripts.airflow_home import CHECKOUT, plain_environment
 from scripts.processes import wait_until
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KINDS = ("storage", "manifest", "export")
+JOBS = ("reality_modeling_job", "extraction")
 POLLS = {"itwin.polls": 7, "itwin.throttled": 2, "itwin.outages": 1, "itwin.outage_seconds": 90}
 
 
@@ -41,7 +42,7 @@ RESULTS = (
 
 def series_of(metric: Metric) -> list[Key]:
     """Return the metric with each combination of the values of its tags."""
-    values = {"kind": KINDS, "result": RESULTS}
+    values = {"kind": KINDS, "result": RESULTS, "job": JOBS, "outcome": JOB_OUTCOMES}
     combinations = product(*(values[tag] for tag in metric.tags))
     return [key(metric.name, **dict(zip(metric.tags, combination, strict=True))) for combination in combinations]
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from airflow_provider_itwin.metrics import METRICS
+from airflow_provider_itwin.metrics import JOB_OUTCOMES, METRICS
 from scripts.airflow_home import CHECKOUT
 
 pytestmark = pytest.mark.publishing
@@ -171,10 +171,16 @@ def test_results_in_expressions_exist() -> None:
             assert set(value.split("|")) <= results
 
 
+def test_outcomes_in_expressions_exist() -> None:
+    values = {value for text in EXPRESSIONS.values() for value in re.findall(r'outcome="([^"]*)"', text)}
+    assert values
+    assert values <= set(JOB_OUTCOMES)
+
+
 def test_the_dashboard_shows_every_metric() -> None:
-    # The counters of single results are for StatsD without tags.
+    # The counters of single results and outcomes are for StatsD without tags.
     shown = set().union(*map(series_in, EXPRESSIONS.values()))
-    assert {name for name in series_of_metrics() if not name.startswith("airflow_itwin_runs_ended_")} == shown
+    assert {name for name in series_of_metrics() if not re.search("_(runs|jobs)_ended_", name)} == shown
 
 
 def test_panels_do_not_overlap() -> None:
@@ -193,7 +199,12 @@ def test_panels_do_not_overlap() -> None:
 def test_the_page_lists_every_metric() -> None:
     listed = dict(re.findall(r"^\| `(itwin\.[\w.<>]+)` \| (\w+) \|", PAGE.read_text(), re.MULTILINE))
     single = re.compile(r"itwin\.runs\.ended\.\w+")
-    assert listed == {single.sub("itwin.runs.ended.<result>", metric.name): metric.kind for metric in METRICS}
+    of_jobs = re.compile(r"itwin\.jobs\.ended\.\w+")
+    names = {
+        of_jobs.sub("itwin.jobs.ended.<outcome>", single.sub("itwin.runs.ended.<result>", metric.name)): metric.kind
+        for metric in METRICS
+    }
+    assert listed == names
 
 
 def test_the_rules_do_what_their_scenarios_say() -> None:

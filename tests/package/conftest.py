@@ -115,9 +115,17 @@ def installed(distributions: Distributions, tmp_path_factory: pytest.TempPathFac
     return folder
 
 
-def new_environment(folder: Path) -> Path:
+def python_for(wanted: str) -> str:
+    """Return a Python of the version that the file was made for, or this one if there is none."""
+    found = subprocess.run(
+        [UV, "python", "find", wanted], env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    return found.stdout.strip() if found.returncode == 0 else sys.executable
+
+
+def new_environment(folder: Path, python: str | Path = sys.executable) -> Path:
     """Create a virtual environment and return its ``bin`` folder."""
-    call(UV, "venv", "--quiet", "--python", sys.executable, folder / "env", cwd=folder)
+    call(UV, "venv", "--quiet", "--python", python, folder / "env", cwd=folder)
     return folder / "env" / "bin"
 
 

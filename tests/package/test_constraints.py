@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +17,7 @@ import pytest
 
 from itwin_emulator import Emulator
 
-from .conftest import ROOT, UV, call, environment
+from .conftest import ROOT, UV, call, new_environment, python_for
 
 if TYPE_CHECKING:
     from .conftest import Distributions
@@ -42,14 +40,6 @@ print(json.dumps([count, failed]))
 """
 
 
-def python_for(wanted: str) -> str:
-    """Return a Python of the version that the file was made for, or this one if there is none."""
-    found = subprocess.run(
-        [UV, "python", "find", wanted], env=environment(), capture_output=True, text=True, timeout=60, check=False
-    )
-    return found.stdout.strip() if found.returncode == 0 else sys.executable
-
-
 @pytest.mark.parametrize("constraints", FILES, ids=lambda path: path.stem)
 def test_the_provider_works_under_the_constraints_of_a_release(
     constraints: Path, distributions: Distributions, tmp_path: Path
@@ -57,8 +47,7 @@ def test_the_provider_works_under_the_constraints_of_a_release(
     match = NAME.fullmatch(constraints.stem)
     assert match is not None
     release = match["airflow"]
-    call(UV, "venv", "--quiet", "--python", python_for(match["python"]), tmp_path / "env", cwd=tmp_path)
-    bin_folder = tmp_path / "env" / "bin"
+    bin_folder = new_environment(tmp_path, python_for(match["python"]))
     python = bin_folder / "python"
     packages = [f"apache-airflow=={release}", f"airflow-provider-itwin[openlineage] @ {distributions.wheel.as_uri()}"]
     call(UV, "pip", "install", "--quiet", "--python", python, "-c", constraints, *packages, cwd=tmp_path)

@@ -43,6 +43,9 @@ def distribution(module: str) -> str:
         names = module.split(".")
         return f"apache-airflow-providers-{'-'.join(names[2:4] if names[2] == 'common' else names[2:3])}"
     top = module.partition(".")[0]
+    if top == "openlineage":
+        # The client, which the provider of Airflow needs itself.
+        return "apache-airflow-providers-openlineage"
     return "apache-airflow" if top == "airflow" else top
 
 

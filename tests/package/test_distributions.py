@@ -19,7 +19,8 @@ import itwin_emulator
 
 from .conftest import EMULATOR, NOT_KEPT, PACKAGING_FILES, PROVIDER, Distributions, Project, build, call
 
-MAX_WHEEL_BYTES = {PROVIDER: 245_000, EMULATOR: 150_000}
+# Jobs of other APIs need about 58,000 bytes in the provider, and 35,000 in the emulator.
+MAX_WHEEL_BYTES = {PROVIDER: 415_000, EMULATOR: 230_000}
 MAX_SDIST_BYTES = 400_000
 VERSIONS = {PROVIDER: airflow_provider_itwin.__version__, EMULATOR: itwin_emulator.__version__}
 SUFFIXES = {".py", ".typed", ".toml", ".html", ".js", ".css", ".svg", ".json"}

@@ -249,7 +249,8 @@ class Soak:
         except WorkerLostError:
             self._night.counts["lost"] += 1
         except ITwinRunFailedError as error:
-            self._note_reported(job, (error.report or {})["ref"]["run_id"], began_with)
+            report: Any = error.report
+            self._note_reported(job, report["ref"]["run_id"], began_with)
         except ITwinTransientError:
             self._night.counts["gave up"] += 1
         except AirflowFailException as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import airflow_provider_itwin.operators.base
-import airflow_provider_itwin.run_task
+import airflow_provider_itwin.waiting_task
 from airflow_provider_itwin.api import (
     async_client,
     client,
@@ -97,7 +97,7 @@ class SimulatedAirflow:
             patch.setattr(ExecutorSafeguard, "test_mode", True)
             patch.setattr(settings, "Account", partial(Account, clock=clock.monotonic, wall=clock.now))
             patch.setattr(airflow_provider_itwin.operators.base, "time", shim)
-            patch.setattr(airflow_provider_itwin.run_task, "time", shim)
+            patch.setattr(airflow_provider_itwin.waiting_task, "time", shim)
             patch.setattr(client, "ITwinClient", self._intercepting_client())
             patch.setattr(client_pool, "AsyncITwinClient", self._intercepting_async_client())
             self._intercept_store(patch)
@@ -141,7 +141,7 @@ class SimulatedAirflow:
     def _intercept_store(self, patch: pytest.MonkeyPatch) -> None:
         real_save = task_state.TaskStateStore.save
 
-        def save(store: task_state.TaskStateStore, state: task_state.TaskState) -> None:
+        def save(store: task_state.TaskStateStore[task_state.TaskState], state: task_state.TaskState) -> None:
             if state.own is not None:
                 self._lose_at("before the run is stored")
             real_save(store, state)

@@ -281,7 +281,12 @@ def _plan_of(shape: type[msgspec.Struct]) -> _Plan:
 
 def _field(field: msgspec.structs.FieldInfo) -> _Field:
     choices = get_args(field.type) or (field.type,)
-    resource = next((one for one in choices if isinstance(one, type) and issubclass(one, msgspec.Struct)), None)
+    resource = next((one for one in choices if _is_resource(one)), None)
+    # A list of plain values is a plain value.
     lists = (one for one in (field.type, *choices) if getattr(one, "__origin__", None) is list)
-    items = next((get_args(one)[0] for one in lists), None)
+    items = next((get_args(one)[0] for one in lists if _is_resource(get_args(one)[0])), None)
     return _Field(field.name, field.type, field.required, None if items else resource, items)
+
+
+def _is_resource(one: Any) -> bool:
+    return isinstance(one, type) and issubclass(one, msgspec.Struct)

@@ -1,14 +1,8 @@
-"""
-Resources of the iTwin Platform: runs, their jobs and tasks, connections, source files.
-
-A missing field is None, an unknown one is ignored, and one of an unexpected type counts as missing, so that the other fields stay
-readable: the service may add fields and values at any time.
-"""
+"""Resources of the Synchronization and Export APIs: runs, their jobs and tasks, connections, source files."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, NoReturn
 
 import msgspec
 
@@ -20,12 +14,13 @@ from airflow_provider_itwin.api.models.enums import (
     known_result,
     known_state,
 )
+from airflow_provider_itwin.api.models.json_types import JsonValue
 from airflow_provider_itwin.api.models.moments import read_moment
+from airflow_provider_itwin.api.models.resource import Link, Page, PageLinks, Resource
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.models.validation import (
     checked_id,
     known_id,
-    no_xcom,
 )
 from airflow_provider_itwin.api.redaction import excerpt
 
@@ -37,6 +32,7 @@ __all__ = [
     "ExecutionState",
     "Job",
     "Link",
+    "PageLinks",
     "Run",
     "RunError",
     "RunPage",
@@ -55,49 +51,14 @@ __all__ = [
     "known_state",
 ]
 
-_SPECIAL_NAMES = {
-    "imodel_id": "iModelId",
-    "itwin_id": "iTwinId",
-    "links": "_links",
-    "itwin": "iTwin",
-    "imodel": "iModel",
-}
 
-
-def _api_name(name: str) -> str:
-    first, *others = name.split("_")
-    return _SPECIAL_NAMES.get(name) or first + "".join(part.capitalize() for part in others)
-
-
-class _Resource(msgspec.Struct, rename=_api_name, kw_only=True, omit_defaults=True, gc=False):
-    """
-    Base of all resources.
-
-    Resources form no cycles, so the garbage collector does not track them: a large run has hundreds of thousands.
-    """
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values: nested resources as objects, unknown values as None."""
-        return {name: _json_value(getattr(self, name)) for name in self.__struct_fields__}
-
-    def serialize(self) -> NoReturn:
-        """Refuse; Airflow calls this when the object is returned from a task."""
-        no_xcom(self)
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, _Resource):
-        return value.as_dict()
-    return [_json_value(entry) for entry in value] if isinstance(value, list) else value
-
-
-class _Timed(_Resource):
+class _Timed(Resource):
     """A resource with a start and an end."""
 
     start_text: str | None = msgspec.field(default=None, name="startDateTime")
     end_text: str | None = msgspec.field(default=None, name="endDateTime")
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, JsonValue]:
         """Return the fields as JSON values, with `start_date_time` and `end_date_time` in UTC."""
         values = super().as_dict()
         del values["start_text"], values["end_text"]
@@ -118,13 +79,7 @@ def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 
-class Link(_Resource):
-    """A hyperlink to another resource."""
-
-    href: str | None = None
-
-
-class TaskError(_Resource):
+class TaskError(Resource):
     """The error, or the warning, of one file."""
 
     error_code: str | None = None
@@ -140,7 +95,7 @@ class TaskError(_Resource):
     can_user_fix: bool | None = None
 
 
-class SynchronizationReport(_Resource):
+class SynchronizationReport(Resource):
     """The findings of the connector in one file."""
 
     suggested_action: str | None = None
@@ -150,7 +105,7 @@ class SynchronizationReport(_Resource):
     total_other_issues_count: int | None = None
 
 
-class TaskDetails(_Resource):
+class TaskDetails(Resource):
     """Details of a task."""
 
     synchronization_report: SynchronizationReport | None = None
@@ -185,7 +140,7 @@ class Job(_Timed):
     tasks: list[Task] | None = None
 
 
-class RunError(_Resource):
+class RunError(Resource):
     """The error of a run, or of a connection."""
 
     error_key: str | None = None
@@ -230,7 +185,7 @@ class Run(_Timed):
         return known_state(self.state) is ExecutionState.COMPLETED
 
 
-class ConnectionLinks(_Resource):
+class ConnectionLinks(Resource):
     """Links of a connection: its iModel, its iTwin, its newest run."""
 
     imodel: Link | None = None
@@ -238,7 +193,7 @@ class ConnectionLinks(_Resource):
     last_run: Link | None = None
 
 
-class Connection(_Resource):
+class Connection(Resource):
     """A connection: the files that are synchronized into an iModel, or exported from one."""
 
     id: str | None = None
@@ -266,13 +221,13 @@ class Connection(_Resource):
         return RunRef.from_link(link.href, kind, connection_id) if link else None
 
 
-class SourceFileLinks(_Resource):
+class SourceFileLinks(Resource):
     """Links of a source file."""
 
     file: Link | None = None
 
 
-class SourceFile(_Resource):
+class SourceFile(Resource):
     """A file that a connection synchronizes."""
 
     id: str | None = None
@@ -283,58 +238,49 @@ class SourceFile(_Resource):
     links: SourceFileLinks | None = None
 
 
-class PageLinks(_Resource):
-    """Links to other pages; only their presence is used, never their addresses."""
-
-    next: Link | None = None
-
-
-class _Page(_Resource):
-    links: PageLinks | None = None
-
-    def __post_init__(self) -> None:
-        # Treating any other object as an empty page would end the list early.
-        if not any(getattr(self, name) is not None for name in self.__struct_fields__):
-            raise ValueError("no page")
-
-
-class RunPage(_Page):
+class RunPage(Page):
     """One page of runs."""
 
     runs: list[Run] | None = None
 
 
-class RunSummaryPage(_Page):
+class RunSummaryPage(Page):
     """One page of runs, of which only the summaries are decoded."""
 
     runs: list[RunSummary] | None = None
 
 
-class SourceFilePage(_Page):
+class SourceFilePage(Page):
     """One page of source files."""
 
     source_files: list[SourceFile] | None = None
 
 
-class ConnectionPage(_Page):
+class ConnectionPage(Page):
     """One page of connections."""
 
     connections: list[Connection] | None = None
 
 
-class RunEnvelope(_Resource):
+class RunEnvelope(Resource):
     """The response to a request for a run."""
 
     run: Run
 
 
-class RunSummaryEnvelope(_Resource):
+class RunSummaryEnvelope(Resource):
     """The response to a request for a run, of which only the summary is decoded."""
 
     run: RunSummary
 
 
-class ConnectionEnvelope(_Resource):
+class ConnectionEnvelope(Resource):
     """The response to a request for a connection."""
 
     connection: Connection
+
+
+class SourceFileEnvelope(Resource):
+    """The response to a request for a source file."""
+
+    source_file: SourceFile

@@ -6,12 +6,14 @@ DAG files import this module, so it imports nothing beyond the standard library.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn, Self
+from typing import NoReturn, Self
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_itwin.api.errors import ITwinInputError
 from airflow_provider_itwin.api.models.enums import ConnectionKind
+from airflow_provider_itwin.api.models.json_types import RunRefDict
 from airflow_provider_itwin.api.models.validation import checked_id, no_xcom
 
 
@@ -59,7 +61,7 @@ class RunRef:
             return self
         return replace(self, connection_id=connection_id)
 
-    def as_dict(self) -> dict[str, str]:
+    def as_dict(self) -> RunRefDict:
         """Return the three parts as JSON values, as in the XCom ``run_ref``."""
         return {"kind": self.kind.value, "connection_id": self.connection_id, "run_id": self.run_id}
 
@@ -68,9 +70,15 @@ class RunRef:
         no_xcom(self)
 
     @classmethod
-    def from_dict(cls, parts: dict[str, Any]) -> Self:
-        """Parse the result of :meth:`as_dict`."""
-        return cls(ConnectionKind(parts["kind"]), parts["connection_id"], parts["run_id"])
+    def from_dict(cls, parts: Mapping[str, object]) -> Self:
+        """
+        Parse the result of :meth:`as_dict`.
+
+        :raises KeyError: if a part is missing
+        :raises ValueError: if a part is invalid
+        """
+        connection_id, run_id = (checked_id(parts[name], name) for name in ("connection_id", "run_id"))
+        return cls(ConnectionKind(str(parts["kind"])), connection_id, run_id)
 
     @classmethod
     def from_link(cls, href: str | None, kind: ConnectionKind, connection_id: str | None = None) -> Self | None:

@@ -9,6 +9,12 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Self
 
+from airflow_provider_itwin.api.models.json_types import (
+    ConnectorTotalsDict,
+    JobSpanDict,
+    TaskSpanDict,
+    TimelineDict,
+)
 from airflow_provider_itwin.api.models.resources import (
     Job,
     Run,
@@ -48,6 +54,17 @@ class ConnectorTotals:
     warnings: int
     other_issues: int
 
+    def as_dict(self) -> ConnectorTotalsDict:
+        """Return the totals as JSON values."""
+        return {
+            "connector": self.connector,
+            "tasks": self.tasks,
+            "tasks_by_result": self.tasks_by_result,
+            "errors": self.errors,
+            "warnings": self.warnings,
+            "other_issues": self.other_issues,
+        }
+
     @classmethod
     def all_of(cls, jobs: Iterable[Job]) -> tuple[Self, ...]:
         """Add up the tasks by connector: the twelve with the most files, and the rest as ``other``."""
@@ -84,6 +101,16 @@ class JobSpan:
     end: float | None
     tasks: int
 
+    def as_dict(self) -> JobSpanDict:
+        """Return the span as JSON values."""
+        return {
+            "connector": self.connector,
+            "result": self.result,
+            "start": self.start,
+            "end": self.end,
+            "tasks": self.tasks,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class TaskSpan:
@@ -100,6 +127,10 @@ class TaskSpan:
     result: str | None
     start: float
     end: float
+
+    def as_dict(self) -> TaskSpanDict:
+        """Return the span as JSON values."""
+        return {"job": self.job, "result": self.result, "start": self.start, "end": self.end}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +150,17 @@ class Timeline:
     more_jobs: int
     tasks: tuple[TaskSpan, ...] = ()
     finished: dict[str, tuple[int, ...]] | None = None
+
+    def as_dict(self) -> TimelineDict:
+        """Return the timeline as JSON values."""
+        finished = self.finished
+        return {
+            "length": self.length,
+            "jobs": [job.as_dict() for job in self.jobs],
+            "more_jobs": self.more_jobs,
+            "tasks": [task.as_dict() for task in self.tasks],
+            "finished": None if finished is None else {result: list(slices) for result, slices in finished.items()},
+        }
 
     @classmethod
     def of(cls, run: Run) -> Self | None:

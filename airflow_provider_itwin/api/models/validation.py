@@ -7,6 +7,8 @@ DAG files import this module, so it imports nothing beyond the standard library.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import NoReturn
 
 from airflow_provider_itwin.api.errors import ITwinInputError
@@ -26,6 +28,13 @@ def shown(value: object) -> str:
     """Return `value` and its type for an error text: bounded, in one line, and without secrets."""
     text = repr(value[: 4 * _LONGEST_VALUE] if isinstance(value, str) else value)
     return f"{' '.join(excerpt(text, _LONGEST_VALUE).split())} ({type(value).__name__})"
+
+
+def name_meant(name: str, known: Iterable[str]) -> str | None:
+    """Return the one of `known` that somebody probably meant with `name`: another spelling, or a typing error; None if none."""
+    names = list(known)
+    plain = {one.replace("_", "").lower(): one for one in names}
+    return plain.get(name.replace("_", "").lower()) or next(iter(get_close_matches(name, names, 1, 0.75)), None)
 
 
 def no_xcom(value: object) -> NoReturn:

@@ -25,6 +25,8 @@ from airflow_provider_itwin.api.models.resources import (
     RunSummary,
     RunSummaryEnvelope,
     RunSummaryPage,
+    SourceFile,
+    SourceFileEnvelope,
     SourceFilePage,
     checked_id,
     decoded,
@@ -37,9 +39,6 @@ P = TypeVar("P", RunPage, RunSummaryPage)
 
 MOST_CACHED = 16_384
 """Runs for which the call of a poll is cached, at most."""
-
-PAGE_SIZE = 100
-"""Entries of one page; every version of the API accepts this number."""
 
 _ALL_PROPERTIES = {"prefer": "return=representation"}
 
@@ -91,7 +90,7 @@ def _path(kind: ConnectionKind, *segments: str) -> str:
     return "/".join([_KINDS[kind].path, *(quote(segment, safe="") for segment in segments)])
 
 
-def start_run(kind: ConnectionKind, connection_id: str, body: Mapping[str, Any] | None = None) -> Call[StartAnswer]:
+def start_run(kind: ConnectionKind, connection_id: str, body: Mapping[str, object] | None = None) -> Call[StartAnswer]:
     """``run-storage-connection``, ``create-manifest-connection-run``, ``create-export-connection-run``."""
     operations = _KINDS[kind]
     return Call(
@@ -172,6 +171,58 @@ def get_source_files(kind: ConnectionKind, connection_id: str, top: int, skip: i
         read=lambda response: decoded(response.body, SourceFilePage),
         query=_page(top, skip),
         headers=_ALL_PROPERTIES,
+    )
+
+
+def add_source_file(connection_id: str, file_id: str, connector_type: str) -> Call[SourceFile]:
+    """``add-storage-connection-sourcefile``."""
+    return Call(
+        "add-storage-connection-sourcefile",
+        "POST",
+        _path(ConnectionKind.STORAGE, checked_id(connection_id, "connection_id"), "sourcefiles"),
+        lambda response: decoded(response.body, SourceFileEnvelope).source_file,
+        headers={"content-type": "application/json"},
+        body=msgspec.json.encode({"storageFileId": checked_id(file_id, "file_id"), "connectorType": connector_type}),
+        accepts=frozenset({200, 201}),
+    )
+
+
+def remove_source_file(connection_id: str, source_file_id: str) -> Call[None]:
+    """``remove-storage-connection-sourcefile``."""
+    segments = (checked_id(connection_id, "connection_id"), "sourcefiles", checked_id(source_file_id, "source_file_id"))
+    return Call(
+        "remove-storage-connection-sourcefile",
+        "DELETE",
+        _path(ConnectionKind.STORAGE, *segments),
+        lambda response: None,
+        accepts=frozenset({200, 202, 204}),
+    )
+
+
+def create_storage_connection(
+    imodel_id: str,
+    files: Mapping[str, str],
+    display_name: str | None = None,
+    authentication_type: str | None = "Service",
+) -> Call[Connection]:
+    """``create-storage-connection``; `files` has the connector of each file, by the file's id."""
+    body: dict[str, Any] = {
+        "iModelId": checked_id(imodel_id, "imodel_id"),
+        "sourceFiles": [
+            {"storageFileId": checked_id(file_id, "file_id"), "connectorType": connector}
+            for file_id, connector in files.items()
+        ],
+    }
+    body |= {"displayName": display_name} if display_name else {}
+    body |= {"authenticationType": authentication_type} if authentication_type else {}
+    return Call(
+        "create-storage-connection",
+        "POST",
+        _path(ConnectionKind.STORAGE),
+        lambda response: decoded(response.body, ConnectionEnvelope).connection,
+        headers={"content-type": "application/json"},
+        body=msgspec.json.encode(body),
+        accepts=frozenset({200, 201}),
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any, Self
 from airflow_provider_itwin.api.errors import ITwinNotFoundError
 from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.http.messages import Call, Flow, Response
+from airflow_provider_itwin.api.http.pagination import Pages
 from airflow_provider_itwin.api.http.request_flow import perform_call
 from airflow_provider_itwin.api.models.decoding import converted
 from airflow_provider_itwin.api.models.enums import ConnectionKind
@@ -28,7 +29,6 @@ from airflow_provider_itwin.api.models.resources import (
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.models.stored_version import VERSION_KEY, check_version
 from airflow_provider_itwin.api.runs import endpoints
-from airflow_provider_itwin.api.runs.pagination import Pages
 from airflow_provider_itwin.api.runs.polling import poll_run
 
 CURSOR_VERSION = 1

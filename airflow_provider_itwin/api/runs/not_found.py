@@ -5,13 +5,13 @@ from __future__ import annotations
 from airflow_provider_itwin.api.errors import ITwinError, ITwinNotFoundError
 from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.http.messages import Flow
+from airflow_provider_itwin.api.http.pagination import Pages
 from airflow_provider_itwin.api.http.request_flow import perform_call
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.resources import Connection, RunSummary
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.runs import endpoints
 from airflow_provider_itwin.api.runs.finished_feed import get_run_summaries
-from airflow_provider_itwin.api.runs.pagination import Pages
 
 _MOST_PAGES = 10
 """Pages that are searched for a run: 1,000 runs."""

@@ -183,7 +183,7 @@ def ensure_run(
     account: Account,
     kind: ConnectionKind,
     connection_id: str,
-    body: Mapping[str, Any] | None = None,
+    body: Mapping[str, object] | None = None,
     attempt: StartAttempt | None = None,
     save: Callable[[StartAttempt], None] = _ignore,
     retry_budget: float = DEFAULT_RETRY_BUDGET,
@@ -244,7 +244,7 @@ class _Start:
         account: Account,
         kind: ConnectionKind,
         connection_id: str,
-        body: Mapping[str, Any] | None,
+        body: Mapping[str, object] | None,
         retry_budget: float,
     ) -> None:
         self.has_lost_response = False

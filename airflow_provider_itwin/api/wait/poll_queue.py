@@ -11,9 +11,10 @@ from collections import deque
 from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field
 from math import inf
+from typing import Any
 
 from airflow_provider_itwin.api.errors import ITwinError
-from airflow_provider_itwin.api.wait.models import WaitResult, WaitSpec
+from airflow_provider_itwin.api.wait.any_wait import AnyResult, WaitLimits
 from airflow_provider_itwin.api.wait.waiter import PollOutcome, Wait
 
 log = logging.getLogger(__name__)
@@ -29,11 +30,6 @@ POLLED_LESS_OFTEN = (
     "rate limits or response times allow; see requests_per_minute and requests_per_hour of [itwin]."
 )
 """Logged once in the task's log when polls are late; docs/troubleshooting.md quotes it."""
-
-
-def target_of(spec: WaitSpec) -> tuple[object, ...]:
-    """Return the key of what is polled: a run, or the newest run of a connection, whatever `started_after` is."""
-    return (spec.kind, spec.connection_id, spec.run_id)
 
 
 class PollInFlight:
@@ -93,7 +89,7 @@ class Waiter:
     """One wait; `context` routes its log lines to the log of its own task."""
 
     wait: Wait
-    result: asyncio.Future[WaitResult]
+    result: asyncio.Future[AnyResult]
     context: contextvars.Context
     polled_at: float = -inf
     planned: float | None = None
@@ -159,7 +155,7 @@ class Watch:
     worker: Worker | None = None
 
     @property
-    def spec(self) -> WaitSpec:
+    def spec(self) -> WaitLimits[Any]:
         """The wait spec to poll with: the one with the earliest deadline, so that no deadline is judged late."""
         if len(self.waiters) == 1:
             return self.waiters[0].wait.spec
@@ -177,7 +173,7 @@ class Watch:
                 waiter.result.set_exception(error)
 
 
-def _deadline(spec: WaitSpec) -> float:
+def _deadline(spec: WaitLimits[Any]) -> float:
     return inf if spec.deadline is None else spec.deadline
 
 

@@ -21,18 +21,17 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from math import inf
-from typing import Any
+from typing import Any, cast
 
 from airflow_provider_itwin.api.errors import ITwinConnectionError, ITwinError
 from airflow_provider_itwin.api.http.config import Account
-from airflow_provider_itwin.api.wait.models import WaitResult, WaitSpec
+from airflow_provider_itwin.api.wait.any_wait import ResultT, WaitLimits
 from airflow_provider_itwin.api.wait.poll_queue import (
     PollInFlight,
     PollQueue,
     Waiter,
     Watch,
     Worker,
-    target_of,
 )
 from airflow_provider_itwin.api.wait.waiter import PollOutcome, Wait
 
@@ -96,7 +95,7 @@ class Poller:
     def __init__(
         self,
         account: Account,
-        poll: Callable[[WaitSpec, PollInFlight], Awaitable[PollOutcome]],
+        poll: Callable[[Any, PollInFlight], Awaitable[PollOutcome]],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._account = account
@@ -116,13 +115,13 @@ class Poller:
         self._judged_at = -inf
         self._typical = 2 * SLOW_AFTER / SLOW_FACTOR
 
-    async def wait(self, spec: WaitSpec) -> WaitResult:
+    async def wait(self, spec: WaitLimits[ResultT]) -> ResultT:
         """
-        Wait for a run; waits for the same run share its polls, each with its own spec.
+        Wait for a run or a job; waits for the same one share its polls, each with its own spec.
 
         :raises RuntimeError: if a task of the poller ends unexpectedly
         """
-        target = target_of(spec)
+        target = spec.poll_target
         watch = self._watches.get(target)
         if watch is None:
             watch = self._watches[target] = Watch()
@@ -136,7 +135,7 @@ class Poller:
             self._clock = self._start(self._run_clock())
             self._clock.add_done_callback(self._clock_ended, context=contextvars.Context())
         try:
-            return await waiter.result
+            return cast("ResultT", await waiter.result)
         finally:
             watch.waiters.remove(waiter)
             if not watch.waiters:

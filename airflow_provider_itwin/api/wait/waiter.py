@@ -1,5 +1,5 @@
 """
-Waiting for a run: when to poll again, and when the wait ends.
+Waiting for a run or a job: when to poll again, and when the wait ends.
 
 :class:`Wait` has all the rules. The synchronous wait, each poke of a sensor and the poller of all triggers use it, so they
 cannot differ.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 from math import inf
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 from airflow_provider_itwin.api.errors import (
     ITwinAuthenticationError,
@@ -24,6 +24,7 @@ from airflow_provider_itwin.api.errors import (
 from airflow_provider_itwin.api.http.backoff import backoff
 from airflow_provider_itwin.api.http.config import Account
 from airflow_provider_itwin.api.http.messages import Flow, Pause
+from airflow_provider_itwin.api.jobs.polling import JobPollResult, poll_job
 from airflow_provider_itwin.api.models.durations import format_duration
 from airflow_provider_itwin.api.models.moments import read_moment
 from airflow_provider_itwin.api.redaction import excerpt
@@ -33,6 +34,8 @@ from airflow_provider_itwin.api.runs.polling import (
     poll_newest_run,
     poll_run,
 )
+from airflow_provider_itwin.api.wait.any_wait import AnyResult, ResultT, WaitLimits
+from airflow_provider_itwin.api.wait.job_wait import JobWaitSpec
 from airflow_provider_itwin.api.wait.models import (
     DEFAULT_OUTAGE_TOLERANCE,
     WaitEnd,
@@ -81,8 +84,8 @@ DEADLINE_GRACE = 30.0
 _LONGEST_STATE = 40
 _ANY_TIME = datetime.min.replace(tzinfo=UTC)
 
-PollOutcome: TypeAlias = PollResult | ITwinError | None
-"""The outcome of one poll: a run, an error, or None if there is no run yet."""
+PollOutcome: TypeAlias = PollResult | JobPollResult | ITwinError | None
+"""The outcome of one poll: a run or a job, an error, or None if there is no run yet."""
 
 
 class Wait:
@@ -98,6 +101,7 @@ class Wait:
         "_began_here",
         "_failing_since",
         "_failures",
+        "_progress",
         "_refused_since",
         "_schedule",
         "_seen",
@@ -112,7 +116,7 @@ class Wait:
         "spec",
     )
 
-    def __init__(self, account: Account, spec: WaitSpec) -> None:
+    def __init__(self, account: Account, spec: WaitLimits[Any]) -> None:
         self.spec = spec
         self.pause = 0.0
         """Seconds until the next poll."""
@@ -125,15 +129,16 @@ class Wait:
         self._account = account
         self._began_here = account.wall()
         self._schedule = PollSchedule(spec.poll_interval)
-        self._since = None if spec.run_id is not None else read_moment(spec.started_after)
+        self._since = read_moment(spec.started_after) if isinstance(spec, WaitSpec) and spec.run_id is None else None
         self._state: str | None = None
+        self._progress: float | None = None
         self._seen = spec.seen
         self._failures = 0
         self._failing_since = 0.0
         self._refused_since: float | None = None
         self._unseen = False
 
-    def record(self, poll_outcome: PollOutcome) -> WaitResult:
+    def record(self, poll_outcome: PollOutcome) -> AnyResult:
         """
         Process the outcome of a poll.
 
@@ -149,9 +154,8 @@ class Wait:
         if isinstance(poll_outcome, PollResult) and poll_outcome.summary.ends_in_unknown_state:
             poll_outcome = _unknown_end(poll_outcome)
         if isinstance(poll_outcome, ITwinError):
-            result = WaitResult(
-                self.spec, self._end_after(poll_outcome, elapsed), self.spec.ref, self._state, error=poll_outcome
-            )
+            end = self._end_after(poll_outcome, elapsed)
+            result = self.spec.result(end, state=self._state, error=poll_outcome)
         else:
             result = self._result_of(poll_outcome, elapsed)
         if self.spec.not_before is not None and now < self.spec.not_before:
@@ -169,7 +173,7 @@ class Wait:
         began = poll_outcome.summary.start_date_time
         return poll_outcome if began is not None and began >= self._since else None
 
-    def _result_of(self, poll_result: PollResult | None, elapsed: float) -> WaitResult:
+    def _result_of(self, poll_result: PollResult | JobPollResult | None, elapsed: float) -> AnyResult:
         if self._failures:
             lasted = self._account.clock() - self._failing_since
             stats.note_outage(lasted)
@@ -179,14 +183,33 @@ class Wait:
         self._unseen = False
         self._seen = True
         if poll_result is None:
-            return WaitResult(self.spec, None, self.spec.ref)
+            return cast("AnyResult", self.spec.result(None))
         state = excerpt(poll_result.summary.state, _LONGEST_STATE) if poll_result.summary.state is not None else None
-        if state is not None and state != self._state:
-            log.info("Run %s is %s after %s", poll_result.ref, state, format_duration(elapsed))
+        if state is not None:
+            self._log_state(poll_result, state, elapsed)
         self._state = state or self._state
         if poll_result.summary.is_finished:
-            return WaitResult(self.spec, WaitEnd.FINISHED, poll_result.ref, state, poll_result.run)
-        return WaitResult(self.spec, None, poll_result.ref, self._state)
+            end: WaitEnd | None = WaitEnd.FINISHED
+        else:
+            end, state = None, self._state
+        return cast("AnyResult", self.spec.result(end, poll_result.ref, poll_result.run, state=state))
+
+    def _log_state(self, poll_result: PollResult | JobPollResult, state: str, elapsed: float) -> None:
+        """Log a new state; for a job also its progress, and that the state is unknown."""
+        if isinstance(poll_result, PollResult):
+            if state != self._state:
+                log.info("Run %s is %s after %s", poll_result.ref, state, format_duration(elapsed))
+            return
+        summary = poll_result.summary
+        if state == self._state and summary.progress == self._progress:
+            return
+        self._progress = summary.progress
+        progress = "" if summary.progress is None else f" ({summary.progress:g} %)"
+        log.info("%s is %s%s after %s", poll_result.ref, state, progress, format_duration(elapsed))
+        if summary.outcome is None and state != self._state:
+            log.warning(
+                "The state %s of %s is unknown; waiting until it changes or the timeout passes", state, poll_result.ref
+            )
 
     def _end_after(self, error: ITwinError, elapsed: float) -> WaitEnd | None:
         if error.transient:
@@ -241,7 +264,7 @@ class Wait:
         log.log(level, "A poll of %s failed; retrying in %.1f s. %s", self.spec.target, self.pause, error)
         return True
 
-    def _apply_deadline(self, result: WaitResult) -> WaitResult:
+    def _apply_deadline(self, result: AnyResult) -> AnyResult:
         if self.spec.deadline is None or result.end is not None:
             return result
         left = self.spec.deadline - self._account.wall()
@@ -251,7 +274,7 @@ class Wait:
             result.end = WaitEnd.DEADLINE
         return result
 
-    def result_without_response(self) -> WaitResult | None:
+    def result_without_response(self) -> AnyResult | None:
         """
         Judge the wait by the last good response, while its poll has no response or could not be sent.
 
@@ -268,7 +291,8 @@ class Wait:
             return None
         error = self.error or ITwinConnectionError(f"The last poll of {self.spec.target} has had no response yet")
         elapsed = wall - self.spec.began
-        return WaitResult(self.spec, end, self.spec.ref, self._state, error=error, elapsed=elapsed, polls=self.polls)
+        result = self.spec.result(end, state=self._state, error=error, elapsed=elapsed, polls=self.polls)
+        return cast("AnyResult", result)
 
 
 def _unknown_end(poll_result: PollResult) -> ITwinProtocolError:
@@ -279,35 +303,38 @@ def _unknown_end(poll_result: PollResult) -> ITwinProtocolError:
     )
 
 
-def poll(account: Account, spec: WaitSpec, *, asks_why: bool = False) -> Flow[PollOutcome]:
+def poll(account: Account, spec: WaitLimits[Any], *, asks_why: bool = False) -> Flow[PollOutcome]:
     """
-    Poll once for the run of a wait; errors are returned, not raised.
+    Poll once for the run or the job of a wait; errors are returned, not raised.
 
     :param asks_why: whether to find out what a 404 means, once the wait is old enough
     """
-    ref = spec.ref
     latest = inf
     if spec.deadline is not None:
         # A long Retry-After must not delay the deadline: it is then judged by the last good response.
         latest = account.clock() + max(0.0, spec.deadline - account.wall()) + DEADLINE_GRACE
     try:
-        if ref is not None:
-            return (yield from poll_run(account, ref, retry_budget=0, latest=latest))
+        if isinstance(spec, JobWaitSpec):
+            return (yield from poll_job(account, spec.definition, spec.ref, retry_budget=0, latest=latest))
+        if not isinstance(spec, WaitSpec):
+            raise TypeError(f"A {type(spec).__name__} cannot be polled")
+        if spec.ref is not None:
+            return (yield from poll_run(account, spec.ref, retry_budget=0, latest=latest))
         # Each wait has its own started_after: see Wait.
         return (
             yield from poll_newest_run(account, spec.kind, spec.connection_id, _ANY_TIME, retry_budget=0, latest=latest)
         )
     except ITwinNotFoundError as error:
-        if not asks_why or account.wall() - spec.began < LIST_AFTER:
+        if not isinstance(spec, WaitSpec) or not asks_why or account.wall() - spec.began < LIST_AFTER:
             return error
-        if ref is not None:
-            return (yield from explain_run(account, error, ref))
+        if spec.ref is not None:
+            return (yield from explain_run(account, error, spec.ref))
         return (yield from explain_connection(account, error, spec.kind, spec.connection_id))
     except ITwinError as error:
         return error
 
 
-def poll_once(account: Account, spec: WaitSpec, retry_budget: float | None = None) -> Flow[WaitResult]:
+def poll_once(account: Account, spec: WaitLimits[ResultT], retry_budget: float | None = None) -> Flow[ResultT]:
     """
     Poll until there is one good response, or errors have lasted too long.
 
@@ -319,15 +346,15 @@ def poll_once(account: Account, spec: WaitSpec, retry_budget: float | None = Non
     while True:
         result = current.record((yield from poll(account, spec, asks_why=spec.may_not_exist)))
         if result.end is not None or current.error is None or account.clock() + current.pause > give_up_at:
-            return result
+            return cast("ResultT", result)
         yield Pause(current.pause)
 
 
-def wait(account: Account, spec: WaitSpec) -> Flow[WaitResult]:
+def wait(account: Account, spec: WaitLimits[ResultT]) -> Flow[ResultT]:
     """Poll until the wait ends; the run is polled at least once, before the deadline is judged."""
     current = Wait(account, spec)
     while True:
         result = current.record((yield from poll(account, spec, asks_why=current.asks_why)))
         if result.end is not None:
-            return result
+            return cast("ResultT", result)
         yield Pause(current.pause)

@@ -1,10 +1,13 @@
 // Reads task instances from Airflow's REST API, with the permissions of the user. No other service is called.
 
+import { JOB_KEY, UPLOAD_KEY, keyOf, stepOf } from "./steps.js";
+
 const ITWIN_TASK = /^ITwin/;
 const OVER = new Set(["success", "failed", "skipped", "upstream_failed", "removed"]);
 const NOT_BEGUN = new Set([null, "none", "scheduled", "queued", "restarting", "upstream_failed", "removed"]);
-// run_ref and run_report, listed first: a request for a missing XCom would log an error in the browser's console.
-const OUR_KEYS = { xcom_key_pattern: "run_re", limit: "100" };
+// Part of run_ref, run_report, upload_report, job_report and return_value. They are listed first: a request for a missing XCom would log an
+// error in the browser's console.
+const OUR_KEYS = { xcom_key_pattern: "re", limit: "100" };
 const MOST_LINES = 12;
 
 export class Refusal extends Error {
@@ -26,12 +29,15 @@ export async function readTask(place, chosen, signal) {
     return null;
   }
   const latest = task.try_number;
+  const operator = task.operator_name ?? task.operator ?? "";
   const number = chosen !== null && chosen < latest ? chosen : latest;
   const seen = {
     task: pick(task),
     tries: latest,
     number,
-    ours: ITWIN_TASK.test(task.operator_name ?? task.operator ?? ""),
+    ours: ITWIN_TASK.test(operator),
+    step: stepOf(operator),
+    output: null,
     ref: null,
     report: null,
     unreadable: false,
@@ -49,18 +55,24 @@ export async function readTask(place, chosen, signal) {
     const listed = await leniently(ask(`${instance}/xcomEntries`, { ...index, ...OUR_KEYS }, signal));
     const keys = new Set(listed?.xcom_entries?.map((entry) => entry.key));
     const left = (key) => (keys.has(key) ? leniently(ask(`${instance}/xcomEntries/${key}`, index, signal)) : null);
-    const [ref, report] = await Promise.all([left("run_ref"), left("run_report")]);
-    seen.hidden = listed === undefined || ref === undefined || report === undefined;
+    // Subclasses of the operators are known by what they store.
+    if (!keys.has("run_ref")) {
+      seen.step ??= keys.has(UPLOAD_KEY) ? "upload" : keys.has(JOB_KEY) || keys.has("job_ref") ? "job" : null;
+    }
+    const wanted = seen.step ? [null, null, keyOf(seen.step)] : ["run_ref", "run_report", null];
+    const [ref, report, output] = await Promise.all(wanted.map((key) => left(key)));
+    seen.hidden = [listed, ref, report, output].includes(undefined);
+    seen.output = outputOf(seen.step, output);
     seen.report = valueOf(report);
     seen.ref = valueOf(ref) ?? seen.report?.ref ?? null;
-    seen.unreadable = Boolean(report) && seen.report === null;
-    seen.ours ||= isRef(seen.ref);
+    seen.unreadable = (Boolean(report) && seen.report === null) || (Boolean(output) && seen.output === null);
+    seen.ours ||= isRef(seen.ref) || isUpload(seen) || isJob(seen, keys);
     if (!seen.ours) {
       // XComs of another operator with the same keys.
-      Object.assign(seen, { ref: null, report: null, unreadable: false });
+      Object.assign(seen, { ref: null, report: null, step: null, output: null, unreadable: false });
     }
   }
-  if (seen.ours && number > 0 && (seen.report === null || !isOver(seen.task.state))) {
+  if (seen.ours && number > 0 && ((seen.report ?? seen.output) === null || !isOver(seen.task.state))) {
     const log = await leniently(ask(`${instance}/logs/${number}`, index, signal));
     seen.log = log ? parseLog(log.content) : null;
   }
@@ -75,8 +87,24 @@ function isRef(value) {
   return typeof value?.connection_id === "string" && typeof value?.run_id === "string";
 }
 
+function isUpload({ step, output }) {
+  return step === "upload" && typeof output?.folder_id === "string" && typeof output.totals === "object";
+}
+
+function isJob({ step, output }, keys) {
+  return step === "job" && (output === null ? keys.has("job_ref") : typeof output.job_id === "string");
+}
+
+/** The output of a step in an XCom; null if there is none, or it is of another type. */
+export function outputOf(step, entry) {
+  const value = parsed(entry);
+  return value !== null && typeof value === "object" && Array.isArray(value) === (step === "download") ? value : null;
+}
+
 /** The object in an XCom; null if there is none, or the REST API cannot read it. */
-export function valueOf(entry) {
+export const valueOf = (entry) => outputOf(null, entry);
+
+function parsed(entry) {
   let value = entry?.value;
   try {
     for (let times = 0; typeof value === "string" && times < 2; times += 1) {
@@ -85,7 +113,7 @@ export function valueOf(entry) {
   } catch {
     return null;
   }
-  return value !== null && typeof value === "object" && !Array.isArray(value) ? value : null;
+  return value ?? null;
 }
 
 /** The log lines about the run, and the error of the task. */
@@ -102,8 +130,8 @@ function parseLog(content) {
       lines.push({ at: entry.timestamp ?? null, level, text: event });
     }
   }
-  const states = lines.map((line) => /^Run (\S+) is (\w+) after /.exec(line.text)).filter(Boolean);
-  return { lines: lines.slice(-MOST_LINES), failure, state: states.at(-1)?.[2] ?? null };
+  const states = lines.map((line) => /^(?:Run \S+|.+ \S+) is (\w+(?: \([\d.]+ %\))?) after /.exec(line.text)).filter(Boolean);
+  return { lines: lines.slice(-MOST_LINES), failure, state: states.at(-1)?.[1] ?? null };
 }
 
 /** Undefined instead of an error: a missing permission for one part must not hide the others. */

@@ -1,8 +1,9 @@
 // Draws the page "iTwin": a table of connections, grouped by iModel.
 
 import { badge, h, state } from "./dom.js";
-import { isProblem } from "./overview-rows.js";
-import { brief, count, duration, grouped, signOf, toneOf, toneOfState } from "./words.js";
+import { connectionsOf, hasBegun, isProblem } from "./overview-rows.js";
+import { summaryOf as outputSummaryOf } from "./steps.js";
+import { brief, count, duration, excerpt, grouped, signOf, toneOf, toneOfState } from "./words.js";
 
 const PERIODS = { day: "Last 24 hours", week: "Last 7 days" };
 const COLUMNS = ["Connection", "Result", "Task", "Duration", "Queue", "Failing files", "Earlier"];
@@ -11,23 +12,26 @@ const MOST_NAMES = 3;
 const MOST_EARLIER = 50;
 
 /** One sentence about all tasks, for screen readers. */
-export function summaryOf({ totals, refused, broken }, rows) {
-  const problem = problemOf({ refused, broken });
+export function summaryOf({ totals, refused, broken, outdated }, rows) {
+  const problem = problemOf({ refused, broken, outdated });
   if (problem) {
     return problem;
   }
   const problems = rows.filter(isProblem).length;
-  return `${count(rows.length, "connection")}, ${count(problems, "problem")}; ${count(totals.failed, "failed task")}.`;
+  return `${count(connectionsOf(rows), "connection")}, ${count(problems, "problem")}; ${count(totals.failed, "failed task")}.`;
 }
 
-function problemOf({ refused, broken }) {
+function problemOf({ refused, broken, outdated }) {
   if (refused === 401) {
     return "Your session has expired. Log in to Airflow again.";
   }
   if (refused) {
     return "You have no permission to read task instances.";
   }
-  return broken ? "Airflow does not respond, so this page is incomplete. Refresh it to try again." : null;
+  if (broken) {
+    return "Airflow does not respond, so this page is incomplete. Refresh it to try again.";
+  }
+  return outdated ? "Airflow does not respond, so this page is not up to date." : null;
 }
 
 /** Draw the page; `actions` are what its controls do. */
@@ -47,6 +51,7 @@ export function show({ view, reading, all, rows, left }, actions) {
 }
 
 function head(view, reading, { choose, restart }) {
+  const isAutomatic = !reading.extended && !reading.refused;
   return h(
     "header",
     { class: "bar-of-controls" },
@@ -63,7 +68,7 @@ function head(view, reading, { choose, restart }) {
       " Only problems",
     ),
     h("button", { id: "refresh", type: "button", onclick: restart }, "Refresh"),
-    h("span", { class: "quiet" }, `As of ${brief(reading.now)}`),
+    h("span", { class: "quiet" }, `As of ${brief(reading.now)}${isAutomatic ? ", refreshed every minute" : ""}`),
   );
 }
 
@@ -113,7 +118,8 @@ function table(rows, view, reading, { toggle }) {
 }
 
 function groupName(imodel, rows, { details, busy }) {
-  const number = h("span", { class: "quiet" }, ` · ${count(rows.length, "connection")}`);
+  const connections = connectionsOf(rows);
+  const number = connections > 0 && h("span", { class: "quiet" }, ` · ${count(connections, "connection")}`);
   if (imodel) {
     return h("h3", {}, "iModel ", h("code", {}, imodel), number);
   }
@@ -139,11 +145,11 @@ function line(row, view, accounts, toggle) {
         "div",
         {},
         row.name && h("strong", { class: "more" }, row.name),
-        row.connection ? h("code", {}, row.connection) : h("span", { class: "quiet" }, "not known yet"),
+        row.connection ? h("code", {}, row.connection) : h("span", { class: "quiet" }, row.step && hasBegun(latest) ? "no connection" : "not known yet"),
         h("span", { class: "quiet more" }, [row.kind, accounts && row.account].filter(Boolean).join(" · ")),
       ),
     ),
-    cell(1, ...resultOf(latest, report?.result)),
+    cell(1, ...resultOf(latest, report?.result), outputOf(row)),
     cell(2, taskLink(latest), h("span", { class: "quiet more" }, timeOf(latest))),
     cell(3, row.took === null ? NOTHING : duration(row.took), usualOf(row)),
     cell(4, queueOf(row.queue)),
@@ -169,6 +175,9 @@ function resultOf({ state: name }, result) {
   const isSame = result && toneOf(result) === toneOfState(name);
   return [result && badge(result), !isSame && h("span", { class: result ? "more" : null }, state(name))];
 }
+
+/** What a step without a run has brought. */
+const outputOf = ({ step, output }) => output && h("span", { class: "quiet more" }, excerpt(outputSummaryOf(step, output)));
 
 /** A link to the tab of a task instance. */
 function taskLink(task) {

@@ -1,6 +1,7 @@
 // Lists the tasks of this provider in all DAGs that the user can read, page by page.
 
-import { ask, leniently, path, valueOf } from "./airflow.js";
+import { ask, leniently, outputOf, path, valueOf } from "./airflow.js";
+import { JOB_OPERATORS, keyOf, stepOf } from "./steps.js";
 
 /** The operators of this package. Airflow filters by exact class name. */
 export const OPERATORS = [
@@ -11,6 +12,10 @@ export const OPERATORS = [
   "ITwinManifestConnectionRunSensor",
   "ITwinExportConnectionRunSensor",
   "ITwinListSourceFilesOperator",
+  "ITwinUploadFilesOperator",
+  "ITwinCreateNamedVersionOperator",
+  "ITwinDownloadFileOperator",
+  ...JOB_OPERATORS,
 ];
 export const UNFINISHED = [
   "scheduled",
@@ -22,6 +27,8 @@ export const UNFINISHED = [
   "restarting",
 ];
 const ENDED = ["success", "failed", "skipped", "upstream_failed"];
+/** The states of earlier tasks that later ones are compared with. */
+export const COMPARED = ["success", "failed"];
 
 const PAGE = 100;
 /** The largest number of pages that are read at once. */
@@ -40,7 +47,7 @@ export function lists(since, before, signal) {
     unfinished: pages({ state: UNFINISHED, order_by: "start_date" }, signal),
     failed: pages({ ...newest, state: "failed", end_date_gte: time(since) }, signal),
     ended: pages({ ...newest, state: ENDED, end_date_gte: time(since) }, signal),
-    history: pages({ ...newest, state: ["success", "failed"], end_date_gte: time(before), end_date_lt: time(since) }, signal),
+    history: pages({ ...newest, state: COMPARED, end_date_gte: time(before), end_date_lt: time(since) }, signal),
   };
 }
 
@@ -74,6 +81,7 @@ function taskOf(one) {
     attempt: one.try_number,
     attempts: one.max_tries + 1,
     kind: /Storage|Manifest|Export/.exec(one.operator ?? "")?.[0].toLowerCase() ?? null,
+    step: stepOf(one.operator),
     runs: /^ITwinRun/.test(one.operator ?? ""),
     waits: one.state === "scheduled" || one.state === "queued" ? seconds(one.scheduled_when ?? one.queued_when) : null,
     started: seconds(one.start_date),
@@ -84,9 +92,12 @@ function taskOf(one) {
 }
 
 const placeOf = (one) => ({
-  connection: text(one?.rendered_fields?.connection_id),
+  connection: text(one?.rendered_fields?.connection_id) ?? connectionOf(one?.rendered_fields?.run_ref),
   account: text(one?.rendered_fields?.itwin_conn_id),
 });
+
+/** The connection of a run, given as an object or as kind/connection/run. */
+const connectionOf = (ref) => text(ref?.connection_id) ?? text(/^\w+\/([^/]+)\/[^/]+$/.exec(text(ref) ?? "")?.[1]);
 
 const text = (value) => (typeof value === "string" && value ? value : null);
 
@@ -105,18 +116,22 @@ export async function readDetails(task, signal) {
   const listed = await leniently(ask(entries, { ...index, limit: 100 }, signal));
   const keys = new Set(listed?.xcom_entries?.map((entry) => entry.key));
   const read = (key) => (keys.has(key) ? leniently(ask(`${entries}/${key}`, index, signal)) : null);
-  const [report, ref, page] = await Promise.all([
-    read("run_report"),
-    keys.has("run_report") ? null : read("run_ref"),
+  const { step } = task;
+  const [report, ref, output, page] = await Promise.all([
+    step ? null : read("run_report"),
+    step || keys.has("run_report") ? null : read("run_ref"),
+    step && read(keyOf(step)),
     read("_link_ITwinIModelLink"),
   ]);
   const found = valueOf(report);
+  const made = step && outputOf(step, output);
   return {
-    hidden: listed === undefined || report === undefined,
+    hidden: [listed, report, output].includes(undefined),
+    output: made,
     report: found,
     ref: found?.ref ?? valueOf(ref),
     name: text(found?.connection_name),
-    imodel: text(found?.imodel_id) ?? imodelOf(page?.value),
+    imodel: text(found?.imodel_id) ?? text(made?.imodel_id) ?? imodelOf(page?.value),
   };
 }
 

@@ -1,6 +1,7 @@
 // Groups tasks into rows: the latest task of each connection, and what came before it.
 
 import { UNFINISHED } from "./overview-read.js";
+import { totalOf } from "./steps.js";
 
 const LEAST_TASKS = 3;
 const MOST_TASKS = 10;
@@ -25,7 +26,7 @@ export function rowsOf(tasks, details, since, now) {
   for (const [task, place] of placed(tasks, details)) {
     const key = JSON.stringify([task.dagId, task.taskId, ...Object.values(place)]);
     if (!byKey.has(key)) {
-      byKey.set(key, { key, ...place, kind: task.kind ?? details.get(task.id)?.ref?.kind ?? null, tasks: [] });
+      byKey.set(key, { key, ...place, step: task.step, kind: task.step ?? task.kind ?? details.get(task.id)?.ref?.kind ?? null, tasks: [] });
     }
     byKey.get(key).tasks.push(task);
     const { imodel, name } = details.get(task.id) ?? {};
@@ -59,22 +60,24 @@ function describe(row, details, since, now) {
     earlier.filter((task) => task.state === "success" && task.duration !== null).slice(0, MOST_TASKS).map((task) => task.duration),
   );
   const took = latest.ended === null || isUnfinished(latest) ? elapsed(latest, now) : latest.duration;
-  const files = failingFiles(report);
+  const output = detail?.output ?? null;
+  const files = failingFiles(detail);
   const before = earlier
-    .filter((task) => details.get(task.id)?.report)
+    .filter((task) => details.get(task.id)?.report ?? details.get(task.id)?.output)
     .slice(0, MOST_REPORTS)
-    .map((task) => ({ task, names: new Set(failingFiles(details.get(task.id).report).map((file) => file.id)) }));
+    .map((task) => ({ task, names: new Set(failingFiles(details.get(task.id)).map((file) => file.id)) }));
   const described = {
     ...row,
     shown: earlier.filter((task) => isUnfinished(task) || task.ended >= since),
     detail,
     report,
+    output,
     took,
     usual,
     isLate: usual !== null && took !== null && took > usual * LATE_FACTOR && took - usual > LATE_SECONDS,
     queue: queueOf(latest, detail, now),
     files: files.map((file) => ({ ...file, before: before.filter(({ names }) => names.has(file.id)).length })),
-    moreFiles: report?.more_failing_tasks ?? 0,
+    moreFiles: report?.more_failing_tasks ?? (row.step === "upload" && output ? Math.max(0, totalOf(output, "failed") - files.length) : 0),
     compared: before.length,
   };
   return { ...described, severity: severityOf(described) };
@@ -116,7 +119,12 @@ export function median(values) {
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
-function failingFiles(report) {
+/** Files that failed in a run, or in an upload. */
+function failingFiles(detail) {
+  const { report, output } = detail ?? {};
+  if (Array.isArray(output?.failed)) {
+    return output.failed.map((file) => ({ id: String(file.path), name: String(file.path), result: "failed" }));
+  }
   return (report?.failing_tasks ?? []).map((file) => ({
     id: String(file.file_id ?? file.file_name ?? ""),
     name: String(file.file_name ?? (file.file_id ? `file ${file.file_id}` : "file with unknown id")),
@@ -153,6 +161,10 @@ function severityOf({ latest, files, moreFiles, isLate }) {
   }
   return isUnfinished(latest) ? 5 : latest.state === "success" ? 6 : 7;
 }
+
+/** The number of different connections; a step without a connection counts as none. */
+export const connectionsOf = (rows) =>
+  new Set(rows.filter((row) => row.connection || !row.step).map((row) => (row.connection ? nameOf(row) : row.key))).size;
 
 /** Whether a person has to look at a row. */
 export const isProblem = (row) => row.severity < 5;

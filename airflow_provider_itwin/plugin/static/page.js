@@ -1,7 +1,10 @@
-// The page: the report of a run, or the state of the wait for it.
+// The page: the report of a run, or the state of the wait for it; or the output of a step without a run.
 
 import { isOver } from "./airflow.js";
 import { badge, h, link, state } from "./dom.js";
+import { badgeOf, factsOf, sectionsOf } from "./step-page.js";
+import { runningOf, summaryOf, withoutOutput } from "./steps.js";
+import { numbers, table } from "./tables.js";
 import { timeline } from "./timeline.js";
 import { count, duration, grouped, moment, toneOf } from "./words.js";
 
@@ -19,17 +22,20 @@ export function sentenceOf(seen) {
   if (seen.report) {
     return String(seen.report.summary ?? seen.report.result ?? "The run has finished.");
   }
+  if (seen.output) {
+    return summaryOf(seen.step, seen.output);
+  }
   if (!seen.ours) {
     return "This task has no iTwin run.";
   }
   if (seen.hidden) {
-    return "You have no permission to read XComs, which contain the report of this run.";
+    return `You have no permission to read XComs, which contain ${whatIsRead(seen)}.`;
   }
   if (seen.number < seen.tries) {
     return `Attempt ${seen.number} of ${seen.tries}. Airflow keeps the report of the latest attempt only; see the log of this one.`;
   }
   if (seen.unreadable) {
-    return "The report of this run is in a storage that Airflow's REST API cannot read.";
+    return `Airflow's REST API cannot read ${whatIsRead(seen)}: it is in a storage of its own, or has an unknown format.`;
   }
   if (!isOver(seen.task.state)) {
     return waiting(seen);
@@ -37,13 +43,21 @@ export function sentenceOf(seen) {
   if (seen.ref && seen.task.state === "success") {
     return "The task started this run and did not wait for it.";
   }
-  return seen.task.state === "skipped" ? "The task was skipped." : "The task ended without a run report.";
+  if (seen.task.state === "skipped") {
+    return "The task was skipped.";
+  }
+  return seen.step ? withoutOutput(seen.step) : "The task ended without a run report.";
 }
 
-function waiting({ task, ref, log }) {
+const whatIsRead = ({ step }) => (step ? "the output of this task" : "the report of this run");
+
+function waiting({ task, ref, log, step }) {
   if (["running", "deferred", "up_for_retry", "up_for_reschedule"].includes(task.state)) {
     if (task.state === "up_for_retry") {
       return "The task failed; Airflow will retry it.";
+    }
+    if (step) {
+      return log?.state ? `${runningOf(step)} Its last state is ${log.state}.` : runningOf(step);
     }
     if (ref) {
       return log?.state ? `Waiting for the run; last state: ${log.state}.` : "Waiting for the run.";
@@ -59,7 +73,7 @@ export function show(seen, choose, open) {
   if (seen.refused || !seen.task) {
     return [h("p", { class: "note" }, sentence)];
   }
-  if (!seen.ours && !seen.report) {
+  if (!seen.ours && !seen.report && !seen.output) {
     return [h("p", { class: "note quiet" }, sentence)];
   }
   try {
@@ -71,18 +85,21 @@ export function show(seen, choose, open) {
 }
 
 function whole(seen, sentence, choose, open) {
-  const { report } = seen;
+  const { report, step, output } = seen;
   return [
     head(seen, sentence, choose),
     report && ownError(report),
-    report && numbers(report),
+    report && runNumbers(report),
     report && failing(report),
     report?.timeline && timeline(report),
     report && connectors(report),
     report && outputs(report),
-    !report && logLines(seen),
+    output && sectionsOf(step, output),
+    !report && !output && logLines(seen),
     raw(seen, open),
-  ].filter(Boolean);
+  ]
+    .flat()
+    .filter(Boolean);
 }
 
 function named(report) {
@@ -90,16 +107,15 @@ function named(report) {
 }
 
 function head(seen, sentence, choose) {
-  const { report, task, ref } = seen;
+  const { report, task, ref, step, output } = seen;
   const result = report?.result ?? null;
   const facts = [
     ["Task", state(task.state)],
     ["Run", ref && h("code", {}, String(ref.run_id))],
     ["Connection", ref && [named(report), h("code", {}, String(ref.connection_id)), ref.kind ? ` (${ref.kind})` : ""]],
-    ["Started", report?.started && moment(report.started)],
-    ["Ended", report?.ended && moment(report.ended)],
-    ["Duration", report?.duration != null && duration(report.duration)],
-    ["Waiting", !report && isWaiting(task.state) && task.start_date && h("span", { "data-since": task.start_date })],
+    ...(output ? factsOf(step, output) : []),
+    ...times(seen),
+    [step ? "Running" : "Waiting", !report && !output && isWaiting(task.state) && task.start_date && h("span", { "data-since": task.start_date })],
     ["Attempts", seen.tries > 1 && tries(seen, choose)],
   ];
   return h(
@@ -108,16 +124,33 @@ function head(seen, sentence, choose) {
     h(
       "h2",
       { class: "title" },
-      report ? badge(result ?? "no result") : seen.log?.state && isWaiting(task.state) ? badge(seen.log.state) : null,
+      report ? badge(result ?? "no result") : output ? badgeOf(step, output) : seen.log?.state && isWaiting(task.state) ? badge(seen.log.state) : null,
       h("span", {}, report && sentence.startsWith(`${result}: `) ? sentence.slice(result.length + 2) : sentence),
     ),
-    task.state === "up_for_retry" && report && h("p", { class: "quiet" }, "Airflow will retry this task."),
+    task.state === "up_for_retry" && (report ?? output) && h("p", { class: "quiet" }, "Airflow will retry this task."),
     h(
       "dl",
       { class: "facts" },
       facts.filter(([, fact]) => fact).map(([name, fact]) => h("div", {}, h("dt", {}, name), h("dd", {}, fact))),
     ),
   );
+}
+
+/** When the run began and ended; when the task did, if it has no run. */
+function times({ report, task, step }) {
+  if (step) {
+    const took = (Date.parse(task.end_date) - Date.parse(task.start_date)) / 1000;
+    return [
+      ["Started", task.start_date && moment(task.start_date)],
+      ["Ended", task.end_date && moment(task.end_date)],
+      ["Duration", Number.isFinite(took) && duration(took)],
+    ];
+  }
+  return [
+    ["Started", report?.started && moment(report.started)],
+    ["Ended", report?.ended && moment(report.ended)],
+    ["Duration", report?.duration != null && duration(report.duration)],
+  ];
 }
 
 const isWaiting = (name) => name === "running" || name === "deferred" || name === "up_for_reschedule";
@@ -143,70 +176,29 @@ function ownError({ error }) {
   );
 }
 
-function numbers({ totals }) {
-  const cells = [
+const runNumbers = ({ totals }) =>
+  numbers([
     [totals?.tasks, "file"],
     [totals?.errors, "error"],
     [totals?.warnings, "warning"],
     [totals?.other_issues, "other issue"],
-  ];
-  return h(
-    "ul",
-    { class: "numbers" },
-    cells.map(([number, word]) =>
-      h("li", {}, h("strong", {}, grouped(number)), ` ${word}${number === 1 ? "" : "s"}`),
-    ),
-  );
-}
+  ]);
+
+const CONNECTOR_COLUMNS = ["Connector", ["Files", "number"], "Results", ["Errors", "number"], ["Warnings", "number"], ["Other issues", "number"]];
 
 function connectors({ connectors: all }) {
   if (!all?.length) {
     return null;
   }
-  const heading = (text, kind) => h("th", { scope: "col", class: kind }, text);
-  return h(
-    "section",
-    {},
-    h("h3", { id: "connectors" }, "Connectors"),
-    h(
-      "div",
-      { class: "wide", tabindex: 0, role: "region", "aria-labelledby": "connectors" },
-      h(
-        "table",
-        {},
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            heading("Connector"),
-            heading("Files", "number"),
-            heading("Results"),
-            heading("Errors", "number"),
-            heading("Warnings", "number"),
-            heading("Other issues", "number"),
-          ),
-        ),
-        h(
-          "tbody",
-          {},
-          all.map((one) =>
-            h(
-              "tr",
-              {},
-              h("th", { scope: "row" }, one.connector ?? "unnamed"),
-              h("td", { class: "number" }, grouped(one.tasks)),
-              h("td", {}, results(one.tasks_by_result)),
-              h("td", { class: "number" }, grouped(one.errors)),
-              h("td", { class: "number" }, grouped(one.warnings)),
-              h("td", { class: "number" }, grouped(one.other_issues)),
-            ),
-          ),
-        ),
-      ),
-    ),
-  );
+  const rows = all.map((one) => [
+    one.connector ?? "unnamed",
+    grouped(one.tasks),
+    results(one.tasks_by_result),
+    grouped(one.errors),
+    grouped(one.warnings),
+    grouped(one.other_issues),
+  ]);
+  return table("connectors", "Connectors", CONNECTOR_COLUMNS, rows);
 }
 
 function results(byResult) {
@@ -296,8 +288,8 @@ function logLines({ log, task }) {
   );
 }
 
-function raw({ report, ref }, open) {
-  const value = report ?? ref;
+function raw({ report, output, ref }, open) {
+  const value = report ?? output ?? ref;
   if (!value) {
     return null;
   }

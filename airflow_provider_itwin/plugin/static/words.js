@@ -9,9 +9,15 @@ const TONES = {
   cancelled: "stopped",
   skipped: "skipped",
   undetermined: "unsure",
+  created: "good",
+  updated: "good",
+  failed: "bad",
+  gone: "late",
 };
 const SIGNS = { good: "✓", partial: "!", bad: "✕", late: "◷", stopped: "■", skipped: "»", unsure: "?", plain: "·" };
 const STATES = { success: "good", failed: "bad", skipped: "skipped", up_for_retry: "late", upstream_failed: "stopped" };
+
+const LONGEST_TEXT = 300;
 
 /** The colour of a result. */
 export const toneOf = (result) => TONES[String(result).toLowerCase()] ?? "plain";
@@ -21,6 +27,24 @@ export const signOf = (tone) => SIGNS[tone];
 
 export const count = (number, word) => `${grouped(number)} ${word}${number === 1 ? "" : "s"}`;
 export const grouped = (number) => Number(number ?? 0).toLocaleString("en");
+
+/** A number of bytes, as the log of a task has it. */
+export function bytes(number) {
+  const units = ["B", "KiB", "MiB", "GiB"];
+  let value = Number(number ?? NaN);
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return Number.isFinite(value) ? `${value.toFixed(unit && value < 100 ? 1 : 0)} ${units[unit]}` : "–";
+}
+
+/** A text of bounded length. */
+export function excerpt(text) {
+  const whole = String(text ?? "");
+  return whole.length > LONGEST_TEXT ? `${whole.slice(0, LONGEST_TEXT)} …` : whole;
+}
 
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(Number(seconds))) {

@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from itwin_emulator.admin import dashboard, validation
+from itwin_emulator.admin.imodel_controls import ImodelControls
+from itwin_emulator.admin.job_controls import JobControls
 from itwin_emulator.admin.scenario import FileLike, source_files
+from itwin_emulator.admin.storage_controls import StorageControls
 from itwin_emulator.api.serializers import Serializer
 from itwin_emulator.domain import ids
 from itwin_emulator.domain.entities import Client
@@ -18,7 +21,7 @@ from itwin_emulator.domain.store import Store
 from itwin_emulator.http.faults import Fault, FaultKind, FaultRegistry
 from itwin_emulator.http.oauth import TokenService
 from itwin_emulator.http.rate_limit import TIERS, Limit, RateLimiter
-from itwin_emulator.http.request_log import RequestLog
+from itwin_emulator.http.request_log import LoggedRequest, RequestLog
 
 ROLES = ("owner", "maintainer", "reader")
 MAX_PLANS = 10_000
@@ -40,6 +43,21 @@ class Controls:
     request_log: RequestLog
     get_url: Callable[[], str]
     on_change: Callable[[], None]
+
+    @property
+    def imodels(self) -> ImodelControls:
+        """The controls of the histories of iModels."""
+        return ImodelControls(self.store, self.get_url, self.on_change)
+
+    @property
+    def storage(self) -> StorageControls:
+        """The controls of the folders and files in Storage."""
+        return StorageControls(self.store, self.on_change)
+
+    @property
+    def jobs(self) -> JobControls:
+        """The controls of jobs."""
+        return JobControls(self.store, self.on_change)
 
     # Entities
 
@@ -165,6 +183,7 @@ class Controls:
         errors: int = 0,
         other_issues: int = 0,
         invent_files: int | None = None,
+        changesets: int | None = None,
         states: Iterable[tuple[str, float]] | None = None,
     ) -> None:
         """
@@ -176,6 +195,7 @@ class Controls:
         :param failing: files that fail: names, or dicts with ``file`` and the fields of the task error
         :param warnings: total in the reports of the files that do not fail; likewise ``errors`` and ``other_issues``
         :param invent_files: process this number of invented files instead of those of the connection
+        :param changesets: number of changesets that it pushes if it is successful; None: one if files have changed
         :param states: states before ``Completed``, each with its share of the duration
         """
         data: dict[str, Any] = {
@@ -188,6 +208,7 @@ class Controls:
             "errors": errors,
             "other_issues": other_issues,
             "invent_files": invent_files,
+            "changesets": changesets,
         }
         if states is not None:
             data["states"] = list(states)
@@ -222,7 +243,7 @@ class Controls:
             connection = self.store.connection(connection_id)
             for run in reversed(connection.runs):
                 if run_id is None or run.id == run_id:
-                    run.finish(self.store.clock.now(), result)
+                    self.store.finish_run(run, result)
                     break
             else:
                 raise LookupError(f"connection {connection_id!r} has no run {run_id!r}")
@@ -332,16 +353,16 @@ class Controls:
         self.tokens.revoke_all()
         self.on_change()
 
-    def set_tier(self, tier: str | None, code: str = "RateLimitExceeded") -> None:
+    def set_tier(self, tier: str | None, code: str | None = None) -> None:
         """
         Set the rate-limit tier.
 
         :param tier: None: no limit
-        :param code: error code of the 429
+        :param code: error code of the 429; None: the documented one of each operation
         """
         if tier is not None and tier not in self.rate_limiter.limits:
             raise ValueError(f"tier must be one of {', '.join(self.rate_limiter.limits)}, not {tier!r}")
-        if code not in ("RateLimitExceeded", "TooManyRequests"):
+        if code not in (None, "RateLimitExceeded", "TooManyRequests"):
             raise ValueError(f"code must be RateLimitExceeded or TooManyRequests, not {code!r}")
         self.rate_limiter.tier, self.rate_limiter.code = tier, code
         self.rate_limiter.reset()
@@ -350,6 +371,10 @@ class Controls:
         """Set a custom rate limit per client; None: no limit."""
         self.rate_limiter.limits = dict(TIERS) | {"own": Limit(per_minute, per_hour)}
         self.set_tier("own", self.rate_limiter.code)
+
+    def token_leaks(self) -> list[LoggedRequest]:
+        """Return the requests that sent an Authorization header to a pre-signed URL. There must be none."""
+        return [entry for entry in self.request_log.snapshot() if entry.token_leaked]
 
     # Status
 

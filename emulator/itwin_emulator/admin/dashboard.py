@@ -8,6 +8,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from itwin_emulator.admin import stored_files
+from itwin_emulator.admin.job_controls import describe
 from itwin_emulator.domain.clock import timestamp
 from itwin_emulator.domain.entities import Connection
 from itwin_emulator.domain.runs import Run
@@ -18,6 +20,8 @@ MAX_CONNECTIONS = 200
 MAX_RUNS = 8
 MAX_REQUESTS = 30
 MAX_FAILURES = 20
+MAX_FILES = 100
+MAX_JOBS = 50
 STATIC = Path(__file__).parent / "static"
 
 _TYPES = {
@@ -66,7 +70,7 @@ def _read(name: str) -> StaticFile:
 
 
 def entities(store: Store) -> dict[str, Any]:
-    """Return clients and connections, without secrets; the caller holds the lock of the store."""
+    """Return clients, connections, configurations and the number of jobs; the caller holds the lock of the store."""
     return {
         "clients": [
             {"id": one.id, "registered": one.registered, "everywhere": one.everywhere, "signedIn": one.signed_in}
@@ -84,6 +88,11 @@ def entities(store: Store) -> dict[str, Any]:
             }
             for one in store.connections.values()
         ],
+        "configurations": [
+            {"id": one.id, "sourceIModelId": one.source_imodel_id, "targetIModelId": one.target_imodel_id}
+            for one in store.jobs.configurations.values()
+        ],
+        "jobs": len(store.jobs.jobs),
     }
 
 
@@ -106,12 +115,15 @@ def data(store: Store, request_log: RequestLog) -> dict[str, Any]:
         "active": len(active),
         "hidden": len(catalog) - len(displayed),
         "connections": [_connection(store, one, now, skew) for one in displayed],
+        **_jobs(store, now, skew),
+        **_files(store),
         "recent": [
             {
                 "at": timestamp(entry.at),
                 "method": entry.method,
                 "operation": entry.operation,
                 "connection": entry.connection_id,
+                "job": entry.job_id,
                 "path": entry.path,
                 "status": entry.status,
                 "client": entry.client_id,
@@ -122,14 +134,34 @@ def data(store: Store, request_log: RequestLog) -> dict[str, Any]:
     }
 
 
+def _jobs(store: Store, now: float, skew: float) -> dict[str, Any]:
+    """Return the newest jobs, without their inputs; if there are too many, active ones come first."""
+    store.collect_job_results()
+    jobs = list(reversed(store.jobs.jobs.values()))
+    displayed = sorted(jobs, key=lambda one: not one.is_active(now))[:MAX_JOBS] if len(jobs) > MAX_JOBS else jobs
+    return {
+        "activeJobs": sum(one.is_active(now) for one in jobs),
+        "jobs": [describe(one, now, skew) for one in displayed],
+        "hiddenJobs": len(jobs) - len(displayed),
+    }
+
+
+def _files(store: Store) -> dict[str, Any]:
+    stored = stored_files.describe(store)
+    return {"files": stored[:MAX_FILES], "hiddenFiles": max(0, len(stored) - MAX_FILES)}
+
+
 def _connection(store: Store, connection: Connection, now: float, skew: float) -> dict[str, Any]:
     imodel = store.imodels[connection.imodel_id]
     itwin = store.itwins[imodel.itwin_id]
+    history = store.history(imodel.id)
     return {
         "id": connection.id,
         "kind": connection.kind,
         "name": connection.display_name or connection.id,
         "imodel": imodel.display_name,
+        "changesets": len(history.changesets),
+        "namedVersions": len(history.named_versions),
         "itwin": itwin.display_name,
         "authenticationType": connection.authentication_type,
         "files": len(connection.files),

@@ -12,10 +12,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from itwin_emulator.admin import validation
+from itwin_emulator.admin import stored_files, validation
+from itwin_emulator.admin.job_controls import JobControls
 from itwin_emulator.admin.validation import SchemaError
 from itwin_emulator.domain import ids
 from itwin_emulator.domain.entities import Client
+from itwin_emulator.domain.job_kinds import JOB_KINDS, JobKindName
+from itwin_emulator.domain.job_plans import JobPlan
+from itwin_emulator.domain.job_registry import PlannedJobs
 from itwin_emulator.domain.kinds import Kind
 from itwin_emulator.domain.quirks import Quirks
 from itwin_emulator.domain.run_plans import RunPlan
@@ -102,6 +106,65 @@ class ConnectionSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredFileSpec:
+    """A file in Storage. Source files of connections have its id if they have its name, without its folders."""
+
+    path: str
+    """Path below the root folder: ``designs/bridge.dgn``. The folders are created."""
+    itwin: str
+    id: str | None = None
+    """None: derived from the name, as for files of connections."""
+    text: str | None = None
+    size: int | None = None
+    """Size in bytes, instead of the text; the content is the path and zero bytes."""
+    description: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.text is not None and self.size is not None:
+            raise ValueError("text and size exclude each other")
+        if self.size is not None and self.size < 0:
+            raise ValueError("size must not be negative")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFolderSpec:
+    """A folder in Storage, for folders without files."""
+
+    path: str
+    itwin: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationSpec:
+    """A configuration of transformations."""
+
+    id: str
+    source: str
+    """Id of the iModel that is transformed."""
+    target: str
+    """Id of the iModel that the result is pushed to."""
+    name: str | None = None
+    transform_type: str = "ImportIModel"
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """The plans of the jobs of a kind."""
+
+    kind: JobKindName
+    subject: str | None = None
+    """Id of an iTwin, an iModel or a configuration; None: jobs of any."""
+    plan: JobPlan | None = None
+    """The plan of all its jobs; None: a successful job of ten minutes."""
+    next_plans: tuple[JobPlan, ...] = ()
+    """Plans of the next jobs, one each, before that plan applies."""
+
+    def __post_init__(self) -> None:
+        for plan in (*self.next_plans, *([] if self.plan is None else [self.plan])):
+            plan.check(JOB_KINDS[self.kind])
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """The content of a scenario file."""
 
@@ -113,6 +176,10 @@ class Scenario:
     itwin: tuple[ITwinSpec, ...] = ()
     imodel: tuple[IModelSpec, ...] = ()
     connection: tuple[ConnectionSpec, ...] = ()
+    folder: tuple[StoredFolderSpec, ...] = ()
+    file: tuple[StoredFileSpec, ...] = ()
+    configuration: tuple[ConfigurationSpec, ...] = ()
+    job: tuple[JobSpec, ...] = ()
 
     def apply(self, store: Store, where: str = "scenario") -> None:
         """
@@ -138,6 +205,39 @@ class Scenario:
             if one.imodel is not None and one.imodel not in store.imodels:
                 raise SchemaError(f"{location}.imodel: unknown imodel {one.imodel!r}")
             _add_connection(store, one, location)
+        self._apply_storage(store, where)
+        self._apply_jobs(store, where)
+
+    def _apply_storage(self, store: Store, where: str) -> None:
+        for index, folder in enumerate(self.folder):
+            location = f"{where}: folder[{index}]"
+            _check_itwin(store, folder.itwin, location)
+            try:
+                stored_files.add_folders(store, folder.itwin, folder.path)
+            except ValueError as error:
+                raise SchemaError(f"{location}: {error}") from error
+        for index, file in enumerate(self.file):
+            location = f"{where}: file[{index}]"
+            _check_itwin(store, file.itwin, location)
+            try:
+                stored_files.add_file(store, file.itwin, file.path, file.text, file.size, file.id, file.description)
+            except ValueError as error:
+                raise SchemaError(f"{location}: {error}") from error
+
+    def _apply_jobs(self, store: Store, where: str) -> None:
+        controls = JobControls(store, lambda: None)
+        for index, one in enumerate(self.configuration):
+            try:
+                controls.add_configuration(one.source, one.target, one.id, one.name, one.transform_type)
+            except (LookupError, ValueError) as error:
+                raise SchemaError(f"{where}: configuration[{index}]: {error}") from error
+        for job in self.job:
+            store.jobs.plans[job.kind, job.subject] = PlannedJobs(job.plan, list(job.next_plans))
+
+
+def _check_itwin(store: Store, itwin_id: str, location: str) -> None:
+    if itwin_id not in store.itwins:
+        raise SchemaError(f"{location}.itwin: unknown itwin {itwin_id!r}")
 
 
 def _add_connection(store: Store, spec: ConnectionSpec, location: str) -> None:

@@ -17,9 +17,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from itwin_emulator.admin import validation
+from itwin_emulator.admin import job_state, storage_state, validation
 from itwin_emulator.admin.validation import SchemaError
 from itwin_emulator.domain.entities import Client, Connection, IModel, ITwin
+from itwin_emulator.domain.imodel_history import (
+    Changeset,
+    ChangesetGroup,
+    ImodelHistory,
+    NamedVersion,
+    PendingRun,
+)
 from itwin_emulator.domain.quirks import Quirks
 from itwin_emulator.domain.run_plans import RunPlan
 from itwin_emulator.domain.runs import Run
@@ -164,7 +171,8 @@ def dump(store: Store, tokens: TokenService) -> Iterator[str]:
             "quirks": asdict(store.quirks),
             "clients": [asdict(one) for one in store.clients.values()],
             "itwins": [asdict(one) for one in store.itwins.values()],
-            "imodels": [_as_dict(one) for one in store.imodels.values()],
+            "imodels": [asdict(one) for one in store.imodels.values()],
+            "jobs": job_state.dump(store),
         }
     yield _ENCODER.encode(head).removesuffix("}") + ',"connections":['
     encoder = _Encoder()
@@ -172,7 +180,16 @@ def dump(store: Store, tokens: TokenService) -> Iterator[str]:
         with store.lock:
             part = [encoder.connection(one) for one in connections[start : start + BATCH_SIZE]]
         yield ("," if start else "") + ",".join(part)
-    yield "]}"
+    # After the connections: a history refers to active runs, which are written by then.
+    yield '],"histories":['
+    imodel_ids = store.imodels_with_history()
+    for start in range(0, len(imodel_ids), BATCH_SIZE):
+        with store.lock:
+            batch = [one for one in imodel_ids[start : start + BATCH_SIZE] if one in store.imodels]
+            part = [_ENCODER.encode(_history_as_dict(store.history(one))) for one in batch]
+        yield ("," if start else "") + ",".join(part)
+    with store.lock:
+        yield f'],"storage":{_ENCODER.encode(storage_state.dump(store))}}}'
 
 
 def restore(store: Store, tokens: TokenService, data: dict[str, Any]) -> None:
@@ -193,6 +210,38 @@ def restore(store: Store, tokens: TokenService, data: dict[str, Any]) -> None:
     decoder = _Decoder()
     for one in data["connections"]:
         store.restore_connection(decoder.connection(one))
+    for one in data.get("histories", ()):
+        store.restore_history(_restored_history(store, one))
+    # Older state files have neither of the two.
+    if "jobs" in data:
+        job_state.restore(store, data["jobs"])
+    if "storage" in data:
+        storage_state.restore(store, data["storage"])
+
+
+def _history_as_dict(history: ImodelHistory) -> dict[str, Any]:
+    return {
+        "imodel_id": history.imodel_id,
+        "changesets": [asdict(one) for one in history.changesets],
+        "groups": [asdict(one) for one in history.groups],
+        "named_versions": [asdict(one) for one in history.named_versions],
+        "pending": [{"run": one.run.id, "creator": one.creator, "pushed": one.pushed} for one in history.pending],
+    }
+
+
+def _restored_history(store: Store, data: dict[str, Any]) -> ImodelHistory:
+    pending = [
+        PendingRun(run, one["creator"], int(one["pushed"]))
+        for one in data["pending"]
+        if (run := store.recorded_run(one["run"])) is not None
+    ]
+    return ImodelHistory(
+        data["imodel_id"],
+        [validation.build(Changeset, one, "changeset") for one in data["changesets"]],
+        [validation.build(ChangesetGroup, one, "group") for one in data["groups"]],
+        [validation.build(NamedVersion, one, "named_version") for one in data["named_versions"]],
+        pending,
+    )
 
 
 class _Encoder:
@@ -213,7 +262,12 @@ class _Encoder:
         )
 
     def _run(self, run: Run) -> str:
-        plain = {"id": run.id, "started": run.started, "speed": run.speed, "ended_early": run.ended_early}
+        plain: dict[str, Any] = {"id": run.id, "started": run.started, "speed": run.speed}
+        plain["ended_early"] = run.ended_early
+        if run.versions:
+            plain |= {"versions": dict(run.versions), "unchanged": sorted(run.unchanged)}
+        if run.kind == "export":
+            plain["export_type"] = run.export_type
         files = ",".join(map(self._file, run.files))
         return _ENCODER.encode(plain).removesuffix("}") + f',"plan":{self._plan(run.plan)},"files":[{files}]}}'
 
@@ -231,7 +285,7 @@ class _Encoder:
         return known[1]
 
 
-def _as_dict(value: SourceFile | IModel) -> dict[str, Any]:
+def _as_dict(value: SourceFile) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
@@ -263,6 +317,9 @@ class _Decoder:
             speed=float(data["speed"]),
             files=[self._file(file) for file in data["files"]],
             ended_early=data["ended_early"],
+            versions=data.get("versions", {}),
+            unchanged=frozenset(data.get("unchanged", ())),
+            export_type=data.get("export_type", "IFC"),
         )
 
     def _file(self, data: dict[str, Any]) -> SourceFile:

@@ -30,17 +30,15 @@ def create_connection(request: ApiRequest) -> Response:
     imodel_id = body.get("iModelId")
     if imodel_id is None:
         details.append(missing_parameter("imodelId"))
-    elif (
-        not isinstance(imodel_id, str)
-        or request.store.role(request.client, imodel_id) in (None, "reader")
-        or imodel_id not in request.store.imodels
-    ):
+    elif not isinstance(imodel_id, str) or imodel_id not in request.store.imodels:
         details.append(invalid_value("imodelId"))
     files: list[SourceFile] = []
     if request.kind.file_field is not None:
         files = read_files(request, body.get("sourceFiles"), details)
     if details:
         raise unprocessable(code, *details)
+    if request.store.role(request.client, str(imodel_id)) in (None, "reader"):
+        raise errors.insufficient_permissions()
     if any(request.store.connections.is_mapped(str(imodel_id), request.kind.kind, file.file_id) for file in files):
         raise errors.already_mapped("One or more SourceFiles are already mapped to the iModel.")
     connection = request.store.add_connection(
@@ -153,7 +151,9 @@ def read_file(request: ApiRequest, entry: object, details: list[dict[str, str]],
         details.append(invalid_value("connectorType", message))
     if len(details) > before:
         return None
-    name = request.store.connections.last_known_name(str(file_id)) or "samplefile"
+    stored = request.store.storage.find_file(str(file_id)) if request.kind.kind == "storage" else None
+    known = request.store.connections.last_known_name(str(file_id)) or "samplefile"
+    name = known if stored is None else stored.display_name
     return SourceFile(str(file_id), name, connector or "MSTN")
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from itwin_emulator.api.json_cache import RunJsonCache
 from itwin_emulator.api.serializers import Serializer
@@ -13,6 +14,7 @@ from itwin_emulator.domain import ids
 from itwin_emulator.domain.entities import Client, Connection
 from itwin_emulator.domain.kinds import KindTraits
 from itwin_emulator.domain.store import Store
+from itwin_emulator.http.content_negotiation import preferences
 from itwin_emulator.http.errors import (
     MALFORMED_BODY,
     connection_not_found,
@@ -34,7 +36,10 @@ class ApiRequest:
 
     :param traits: the kind of connection that the operation is for; None: any kind
     :param query: the query parameters, with names in lower case: the documentation is not consistent in their case
+    :param prefer: the ``Prefer`` headers, joined by commas
     :param origin: scheme, host and port of links in the response
+    :param version: the version of the API that the client asks for
+    :param headers: the headers of the request; their names can be in any case
     """
 
     store: Store
@@ -44,9 +49,11 @@ class ApiRequest:
     path: str
     params: Mapping[str, str]
     query: Mapping[str, str]
-    headers: Mapping[str, str]
+    prefer: str
     body: bytes
     origin: str
+    version: int = 1
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> KindTraits:
@@ -63,8 +70,12 @@ class ApiRequest:
     @property
     def representation(self) -> bool:
         """Whether ``Prefer`` asks for full entities; by default lists contain summaries."""
-        preferences = self.headers.get("Prefer", "").replace(" ", "").lower()
-        return "return=representation" in preferences.split(",")
+        return self.preference("return") == "representation"
+
+    def preference(self, name: str) -> str | None:
+        """Return a preference of ``Prefer`` in lower case, or None."""
+        found = preferences(self.prefer).get(name)
+        return None if found is None else found.lower()
 
     def check_ids(self, code: str) -> None:
         """Raise a 422 if an id in the path is malformed."""
@@ -115,6 +126,11 @@ class ApiRequest:
             raise unprocessable(code, MALFORMED_BODY)
         return data
 
+    def repeated(self, names: Iterable[str]) -> str:
+        """Return the given ones of some query parameters for links, ending with ``&`` if there are any."""
+        given = [(one, self.query[one.lower()]) for one in names if one.lower() in self.query]
+        return "".join(f"{name}={quote(value, safe='')}&" for name, value in given)
+
     def page(
         self,
         name: str,
@@ -124,6 +140,8 @@ class ApiRequest:
         *,
         default: int = 100,
         extra_query: str = "",
+        null_links: bool = False,
+        extra_links: Mapping[str, Any] | None = None,
     ) -> Response:
         """
         Return the page of a list that ``$top`` and ``$skip`` ask for, with its links.
@@ -132,10 +150,16 @@ class ApiRequest:
         :param code: error code of a 422
         :param default: page size without ``$top``
         :param extra_query: other parameters for the links, ending with ``&``
+        :param null_links: whether links to pages that do not exist are null rather than absent
+        :param extra_links: links in addition to those of the pages
         """
         top, skip = self._window(code, default)
         encoded = [encode(serialize(entity)) for entity in entities[skip : skip + top]]
-        return Response(200, encode_page(name, encoded, self._links(len(entities), top, skip, extra_query)))
+        links = self._links(len(entities), top, skip, extra_query)
+        if null_links:
+            links = {"self": None, "prev": None, "next": None} | links
+        links |= dict(extra_links or {})
+        return Response(200, encode_page(name, encoded, links))
 
     def _window(self, code: str, default: int) -> tuple[int, int]:
         details = []

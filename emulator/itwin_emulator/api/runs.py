@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from itwin_emulator.api.request import ApiRequest
+from itwin_emulator.api.serializers import other_case
 from itwin_emulator.domain.entities import Connection
 from itwin_emulator.domain.kinds import KINDS
 from itwin_emulator.domain.runs import Run
@@ -37,8 +38,9 @@ def start_manifest_run(request: ApiRequest) -> Response:
 def start_export_run(request: ApiRequest) -> Response:
     """Start a run of an export connection. The body contains the export options."""
     connection = _connection_to_start(request)
-    _check_export(request.json(request.kind.invalid_run), request.kind.invalid_run)
-    return _start(request, connection, None)
+    options = request.json(request.kind.invalid_run)
+    _check_export(options, request.kind.invalid_run)
+    return _start(request, connection, None, export_type=options["exportType"])
 
 
 def get_run(request: ApiRequest) -> Response:
@@ -49,6 +51,7 @@ def get_run(request: ApiRequest) -> Response:
         raise errors.run_not_found(request.kind)
     if request.store.role(request.client, connection.imodel_id) is None:
         raise insufficient_permissions() if request.kind.kind == "export" else errors.run_not_found(request.kind)
+    _check_imodel(request, connection)
     run = request.store.run(connection, request.params["runId"])
     if run is None:
         raise errors.run_not_found(request.kind)
@@ -58,6 +61,7 @@ def get_run(request: ApiRequest) -> Response:
 def list_runs(request: ApiRequest) -> Response:
     """Return the runs of a connection."""
     connection = request.connection(request.kind.invalid_runs)
+    _check_imodel(request, connection)
     serializer = request.serializer
     json_cache = request.json_cache
     export = connection.kind == "export"
@@ -78,11 +82,22 @@ def _connection_to_start(request: ApiRequest) -> Connection:
         raise errors.connection_not_found(request.kind)
     if request.store.role(request.client, connection.imodel_id) in (None, "reader"):
         raise insufficient_permissions()
+    _check_imodel(request, connection)
     return connection
 
 
-def _start(request: ApiRequest, connection: Connection, files: list[SourceFile] | None) -> Response:
+def _check_imodel(request: ApiRequest, connection: Connection) -> None:
+    # The parameter is from the first version of the API. It is still in the examples of errors.
+    if request.query.get("imodelid", connection.imodel_id) != connection.imodel_id:
+        raise unprocessable(request.kind.invalid_run, invalid_value("imodelId"))
+
+
+def _start(
+    request: ApiRequest, connection: Connection, files: list[SourceFile] | None, export_type: str | None = None
+) -> Response:
     run, is_new = request.store.begin_run(connection, files)
+    if is_new and export_type is not None:
+        run.export_type = export_type
     location = _location(request, run)
     return Response(202 if is_new else 303, None, {} if location is None else {"Location": location})
 
@@ -95,10 +110,7 @@ def _location(request: ApiRequest, run: Run) -> str | None:
         case "relative":
             return path
         case "other-case":
-            path = path.replace("storageconnections", "storageConnections")
-            return request.origin + path.replace("manifestconnections", "manifestConnections").replace(
-                "/runs/", "/Runs/"
-            )
+            return request.origin + other_case(path)
         case "trailing-slash":
             return f"{request.origin}{path}/"
         case "query":

@@ -7,11 +7,19 @@ from typing import Any
 
 from itwin_emulator.domain import ids
 from itwin_emulator.domain.clock import timestamp
-from itwin_emulator.domain.entities import Connection, IModel, ITwin
+from itwin_emulator.domain.entities import ACCOUNT_ID, Connection, IModel, ITwin
+from itwin_emulator.domain.exports import output_id
 from itwin_emulator.domain.quirks import Quirks
 from itwin_emulator.domain.run_plans import FailingFile
-from itwin_emulator.domain.runs import FileTask, Job, Run, task_state
+from itwin_emulator.domain.runs import FileTask, Job, Run, task_id, task_state
 from itwin_emulator.domain.source_files import SourceFile
+
+
+def other_case(path: str) -> str:
+    """Return the path of a run with capital letters, as older links have them."""
+    path = path.replace("storageconnections", "storageConnections")
+    return path.replace("manifestconnections", "manifestConnections").replace("/runs/", "/Runs/")
+
 
 _EXTRA = {"text": "new", "number": 1.5, "flag": True, "nothing": None, "list": [1, "two"], "table": {"deep": {}}}
 
@@ -46,7 +54,9 @@ class Serializer:
             entity["error"] = run.plan.error.as_json()
         if run.has_jobs(self.now):
             entity["jobs"] = [self._job(run, number, job) for number, job in enumerate(run.jobs())]
-        return self._apply_quirks(entity)
+        elif self.quirks.no_jobs != "absent":
+            entity["jobs"] = [] if self.quirks.no_jobs == "empty" else None
+        return self.apply_quirks(entity)
 
     def run_summary(self, run: Run) -> dict[str, Any]:
         """Return the summary of a run for ``Prefer: return=minimal``, without dates."""
@@ -55,7 +65,7 @@ class Serializer:
             "state": self.state(run.state(self.now)),
             "result": self.result(self._result_of(run)),
         }
-        return self._apply_quirks(summary)
+        return self.apply_quirks(summary)
 
     def connection(self, connection: Connection, imodel: IModel, last_run: Run | None) -> dict[str, Any]:
         """Return a connection."""
@@ -64,7 +74,8 @@ class Serializer:
             "iTwin": {"href": self.link(f"/itwins/{imodel.itwin_id}")},
         }
         if last_run is not None:
-            links["lastRun"] = {"href": self.link(f"{connection.path}/runs/{last_run.id}")}
+            path = f"{connection.path}/runs/{last_run.id}"
+            links["lastRun"] = {"href": self.link(other_case(path) if self.quirks.location == "other-case" else path)}
         entity: dict[str, Any] = {"id": connection.id}
         if connection.display_name is not None:
             entity["displayName"] = connection.display_name
@@ -72,14 +83,14 @@ class Serializer:
         entity["iTwinId"] = imodel.itwin_id
         entity["authenticationType"] = connection.authentication_type
         entity["_links"] = links
-        return self._apply_quirks(entity)
+        return self.apply_quirks(entity)
 
     def connection_summary(self, connection: Connection) -> dict[str, Any]:
         """Return the summary of a connection for ``Prefer: return=minimal``."""
         entity: dict[str, Any] = {"id": connection.id}
         if connection.display_name is not None:
             entity["displayName"] = connection.display_name
-        return self._apply_quirks(entity)
+        return self.apply_quirks(entity)
 
     def source_file(self, connection: Connection, file: SourceFile, *, minimal: bool = False) -> dict[str, Any]:
         """Return a source file; the minimal form lacks the connector."""
@@ -92,25 +103,44 @@ class Serializer:
             entity["_links"] = {"file": {"href": self.link(f"/files/{file.file_id}")}}
         else:
             entity["sourceFileId"] = file.file_id
-        return self._apply_quirks(entity)
-
-    def imodel(self, imodel: IModel) -> dict[str, Any]:
-        """Return an iModel, as far as links of connections need it."""
-        links = {"iTwin": {"href": self.link(f"/itwins/{imodel.itwin_id}")}}
-        entity = {"id": imodel.id, "displayName": imodel.display_name, "iTwinId": imodel.itwin_id, "_links": links}
-        return self._apply_quirks({**entity, "name": imodel.display_name, "state": "initialized"})
+        return self.apply_quirks(entity)
 
     def itwin(self, itwin: ITwin) -> dict[str, Any]:
-        """Return an iTwin, as far as links of connections need it."""
-        return self._apply_quirks(
+        """Return an iTwin."""
+        creator = None if itwin.created_by is None else ids.derived_guid("user", itwin.created_by)
+        return self.apply_quirks(
             {
-                "id": itwin.id,
-                "class": "Endeavor",
-                "subClass": "Project",
-                "displayName": itwin.display_name,
-                "status": "Active",
+                **self._itwin(itwin),
+                "geographicLocation": itwin.geographic_location,
+                "latitude": itwin.latitude,
+                "longitude": itwin.longitude,
+                "ianaTimeZone": itwin.iana_time_zone,
+                "dataCenterLocation": itwin.data_center_location,
+                "status": itwin.status,
+                "parentId": itwin.parent_id or ACCOUNT_ID,
+                "iTwinAccountId": ACCOUNT_ID,
+                "imageName": None,
+                "image": None,
+                "createdDateTime": self.date(itwin.created),
+                "createdBy": creator,
+                "lastModifiedDateTime": self.date(itwin.modified),
+                "lastModifiedBy": creator,
             }
         )
+
+    def itwin_summary(self, itwin: ITwin) -> dict[str, Any]:
+        """Return the summary of an iTwin for ``Prefer: return=minimal``."""
+        return self.apply_quirks(self._itwin(itwin))
+
+    def _itwin(self, itwin: ITwin) -> dict[str, Any]:
+        return {
+            "id": itwin.id,
+            "class": itwin.itwin_class,
+            "subClass": itwin.sub_class,
+            "type": itwin.type,
+            "number": itwin.number or itwin.id,
+            "displayName": itwin.display_name,
+        }
 
     def date(self, moment: float) -> str:
         """Format a date."""
@@ -140,7 +170,7 @@ class Serializer:
         """Return an absolute link."""
         return (self.quirks.links_host or self.origin) + path
 
-    def _apply_quirks(self, entity: dict[str, Any]) -> dict[str, Any]:
+    def apply_quirks(self, entity: dict[str, Any]) -> dict[str, Any]:
         """Apply the quirks that concern all entities."""
         quirks = self.quirks
         for name in quirks.missing_fields:
@@ -177,13 +207,15 @@ class Serializer:
         entity["result"] = self.result(job.result if state == "Completed" else "Undetermined")
         if run.kind != "export":
             entity["connectorType"] = job.connector_type
-        entity["tasks"] = [self._task(run, f"{number}/{index}", task) for index, task in enumerate(job.tasks)]
-        return self._apply_quirks(entity)
+        entity["tasks"] = [
+            self._task(run, task_id(run.id, number, index), task) for index, task in enumerate(job.tasks)
+        ]
+        return self.apply_quirks(entity)
 
-    def _task(self, run: Run, number: str, task: FileTask) -> dict[str, Any]:
+    def _task(self, run: Run, task_id: str, task: FileTask) -> dict[str, Any]:
         state = task_state(task.begins, task.ends, self.now - run.started)
         completed = state == "Completed"
-        entity: dict[str, Any] = {"id": ids.derived_id(run.id, number)}
+        entity: dict[str, Any] = {"id": task_id}
         if run.kind == "manifest":
             entity["sourceFileId"] = task.file.file_id
         if state != "Queued":
@@ -196,11 +228,11 @@ class Serializer:
         entity["result"] = self.result(task.result if completed else "Undetermined")
         if completed:
             self._add_outcome(run, task, entity)
-        return self._apply_quirks(entity)
+        return self.apply_quirks(entity)
 
     def _add_outcome(self, run: Run, task: FileTask, entity: dict[str, Any]) -> None:
         if run.kind == "export" and task.result == "Success":
-            entity["exportOutputFileId"] = ids.derived_guid(run.id, "output")
+            entity["exportOutputFileId"] = output_id(run)
         if task.failure is not None:
             entity["error"] = task.failure.as_json()
         elif self.quirks.success_with_error:

@@ -1,1 +1,1 @@
-"""The emulated platform: entities, runs, plans and the clock. Imports nothing of HTTP."""
+"""The emulated platform: entities, runs, plans, Storage and the clock. Imports nothing of HTTP."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from itwin_emulator.domain import ids
 from itwin_emulator.domain.kinds import KINDS, Kind, KindTraits
 from itwin_emulator.domain.run_plans import RunPlan
 from itwin_emulator.domain.runs import Run
 from itwin_emulator.domain.source_files import SourceFile
 
 AUTHENTICATION_TYPES = ("User", "Service")
+ACCOUNT_ID = ids.derived_guid("account")
+"""The account that all iTwins belong to."""
 
 
 @dataclass(slots=True)
@@ -37,6 +41,34 @@ class ITwin:
     display_name: str
     members: dict[str, str] = field(default_factory=dict)
     """Roles by client id: ``owner``, ``maintainer`` or ``reader``."""
+    number: str | None = None
+    """Its number or other short name; None: the id."""
+    itwin_class: str = "Endeavor"
+    sub_class: str = "Project"
+    type: str | None = None
+    status: str = "Active"
+    parent_id: str | None = None
+    """None: the account."""
+    geographic_location: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    iana_time_zone: str | None = None
+    data_center_location: str = "East US"
+    created: float = 0.0
+    created_by: str | None = None
+    """Id of a client; None: nobody knows."""
+    modified: float = 0.0
+    repositories: list[dict[str, Any]] = field(default_factory=list)
+    """What clients have registered, as JSON data; it can contain credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImodelSource:
+    """The iModel that another one was cloned or forked from."""
+
+    imodel_id: str
+    changeset_id: str
+    fork: bool = False
 
 
 @dataclass(slots=True)
@@ -46,6 +78,18 @@ class IModel:
     id: str
     itwin_id: str
     display_name: str
+    description: str | None = None
+    extent: dict[str, dict[str, float]] | None = None
+    """``southWest`` and ``northEast``, each with ``latitude`` and ``longitude``."""
+    containers_enabled: int = 0
+    created: float = 0.0
+    creator: str | None = None
+    """Id of a client; None: nobody knows."""
+    initialized: float = 0.0
+    """Time at which its creation is complete."""
+    source: ImodelSource | None = None
+    change_tracking: bool | None = None
+    """Whether the Changed Elements API processes its changesets; None: nobody has said."""
 
 
 @dataclass(slots=True)

@@ -22,6 +22,11 @@ def opaque_id() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
 
 
+def derived_opaque_id(*parts: object) -> str:
+    """Derive an id of 43 characters; equal parts give equal ids."""
+    return base64.urlsafe_b64encode(_digest(parts)).rstrip(b"=").decode()
+
+
 def derived_id(*parts: object) -> str:
     """Derive an id of 40 hexadecimal digits; equal parts give equal ids."""
     return _digest(parts).hex()[:40]
@@ -30,6 +35,11 @@ def derived_id(*parts: object) -> str:
 def derived_guid(*parts: object) -> str:
     """Derive a GUID; equal parts give equal ids."""
     return str(uuid.UUID(bytes=_digest(parts)[:16], version=5))
+
+
+def client_email(client_id: str) -> str:
+    """Return the address that the service shows for a client."""
+    return f"{client_id}@apps.imsoidc.bentley.com"
 
 
 def is_valid(identifier: str) -> bool:

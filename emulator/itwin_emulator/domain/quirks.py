@@ -20,6 +20,8 @@ class Quirks:
     """Date format: seven digits and Z, six digits and Z, seven digits without a zone, no fraction and Z."""
     no_end: Literal["absent", "null", "year-1"] = "absent"
     """Value of ``endDateTime`` before the end."""
+    no_jobs: Literal["empty", "null", "absent"] = "empty"
+    """Value of ``jobs`` before the work is split into jobs; a sample application of Bentley fails without a list."""
     state_names: dict[str, str] = field(default_factory=dict)
     """Replacement names of states, e.g. ``{"Executing": "Pondering"}`` to simulate a value unknown to all clients."""
     result_names: dict[str, str] = field(default_factory=dict)
@@ -57,6 +59,33 @@ class Quirks:
         "ConflictWithAnotherIModelRequest"
     )
     """Error code of that 409; the second one is that of 2021."""
+
+    # iModels
+    changeset_task_id: Literal["task", "run", "null", "absent"] = "task"
+    """Value of ``synchronizationInfo.taskId`` of changesets: the id of a task of the run, or of the run itself, or none."""
+    push_date_skew: float = 0.0
+    """Seconds by which ``pushDateTime`` is ahead of the clock that the dates of runs use."""
+
+    # Storage
+    same_name: Literal["files", "rejected", "accepted"] = "files"
+    """A second file or folder with the name of another one in the same folder: accepted for files only, as Bentley's own
+    tests rely on it; 409; or accepted."""
+    complete_twice: Literal["accepted", "rejected"] = "accepted"
+    """Completing an upload again: 200 with the file, or 404."""
+    complete_without_content: Literal["rejected", "empty"] = "rejected"
+    """Completing an upload before any bytes arrived: 422, or an empty file."""
+    upload_permissions: Literal["rcw", "cw"] = "rcw"
+    """Permissions of upload URLs: with or without reading what was uploaded."""
+    url_lifetime: float = 3600.0
+    """Seconds for which pre-signed URLs are valid."""
+    largest_put: int = 256 * 1024 * 1024
+    """Bytes that one PUT may upload; larger files need blocks."""
+    unchanged_run: Literal["Success", "Skipped"] = "Success"
+    """Result of a run none of whose files has changed."""
+
+    # Jobs
+    queued_transformation: Literal["Created", "Queued"] = "Created"
+    """State of a transformation that waits for another one; its name is not documented."""
 
     def update(self, other: Quirks) -> None:
         """Copy all values from another object."""

@@ -23,6 +23,7 @@ DEFAULT_STATES: tuple[tuple[str, float], ...] = (
 
 MAX_DURATION = 1e9
 MAX_FILES = 100_000
+MAX_CHANGESETS = 1000
 
 
 def check_name(name: str, known: tuple[str, ...]) -> None:
@@ -110,6 +111,8 @@ class RunPlan:
     other_issues: int = 0
     invent_files: int | None = None
     """Process this number of invented files instead of the files of the connection."""
+    changesets: int | None = None
+    """Number of changesets that it pushes if it is successful; None: one if files have changed, otherwise none."""
     states: tuple[tuple[str, float], ...] = DEFAULT_STATES
     """States before ``Completed`` with their shares of the duration; any name is allowed."""
 
@@ -123,5 +126,7 @@ class RunPlan:
             raise ValueError(f"duration must not be longer than {MAX_DURATION:g} seconds")
         if self.invent_files is not None and not 0 <= self.invent_files <= MAX_FILES:
             raise ValueError(f"invent_files must be between 0 and {MAX_FILES}")
+        if self.changesets is not None and not 0 <= self.changesets <= MAX_CHANGESETS:
+            raise ValueError(f"changesets must be between 0 and {MAX_CHANGESETS}")
         if not self.states or any(share < 0 for _, share in self.states) or sum(share for _, share in self.states) <= 0:
             raise ValueError("states must have at least one state and no negative share")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from itwin_emulator.domain import ids
 from itwin_emulator.domain.run_plans import FailingFile, RunPlan
 from itwin_emulator.domain.source_files import SourceFile
 
@@ -77,6 +78,12 @@ class Run:
     files: Sequence[SourceFile]
     ended_early: float | None = None
     """Seconds after the start at which it was ended explicitly, independent of the plan."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Digests of its files that are in Storage, by file id, as of its start."""
+    unchanged: frozenset[str] = frozenset()
+    """Ids of the files that it skips, because their content has not changed."""
+    export_type: str = "IFC"
+    """Format of the output of an export run."""
     _jobs: list[Job] | None = field(default=None, repr=False, compare=False)
     _change_times: list[float] | None = field(default=None, repr=False, compare=False)
     """Sorted times, in seconds after the start, at which its representation changes."""
@@ -118,7 +125,7 @@ class Run:
         return "Preprocessor" if now - self.started < begin else self.plan.phase
 
     def has_jobs(self, now: float) -> bool:
-        """Return whether the work is split into jobs yet; before, the API returns no jobs."""
+        """Return whether the work is split into jobs yet; before, a run has no jobs."""
         begin, _ = self._processing_window()
         return now - self.started >= begin or not self.is_active(now)
 
@@ -152,6 +159,17 @@ class Run:
             self._jobs = self._split_into_jobs()
         return self._jobs
 
+    def tasks(self) -> list[tuple[int, int, FileTask]]:
+        """Return the tasks of all jobs with the positions of job and task."""
+        return [(number, index, task) for number, job in enumerate(self.jobs()) for index, task in enumerate(job.tasks)]
+
+    def push_times(self, count: int) -> list[float]:
+        """Return the times at which the run pushes this number of changesets: within the processing of its files."""
+        begin, end = self._processing_window()
+        return [
+            self.started + min(begin + (end - begin) * (number + 1) / count, self.duration) for number in range(count)
+        ]
+
     def _compute_change_times(self) -> set[float]:
         planned = self.plan.duration / self.speed
         total = sum(weight for _, weight in self.plan.states)
@@ -184,12 +202,13 @@ class Run:
         if not files or (self.plan.error is not None and not self.plan.failing and self.plan.result == "Error"):
             return []
         failures = self._failures()
+        skipped = {i for i, one in enumerate(files) if i not in failures and one.file_id in self.unchanged}
         by_connector: dict[str, list[int]] = {}
         for index, one in enumerate(files):
             by_connector.setdefault(one.connector_type, []).append(index)
         begin, end = self._processing_window()
         step = (end - begin) / len(files)
-        successful = len(files) - len(failures)
+        successful = len(files) - len(failures) - len(skipped)
         jobs, position, counted = [], 0, 0
         for connector, indexes in by_connector.items():
             tasks = []
@@ -198,9 +217,12 @@ class Run:
                 # When a run is ended early, finished tasks keep their times and all others end at once.
                 begins = min(begin + step * position, self.duration)
                 ends = min(begin + step * (position + 1), self.duration)
-                tasks.append(self._task(files[index], begins, ends, failure, counted, successful))
+                if index in skipped:
+                    tasks.append(FileTask(files[index], begins, ends, "Skipped", None, 0, 0, 0))
+                else:
+                    tasks.append(self._task(files[index], begins, ends, failure, counted, successful))
+                    counted += failure is None
                 position += 1
-                counted += failure is None
             jobs.append(Job(connector, tasks))
         return jobs
 
@@ -235,6 +257,11 @@ class Run:
             if index >= 0:
                 found[index] = failure
         return found
+
+
+def task_id(run_id: str, job: int, task: int) -> str:
+    """Return the id of a task; ``job`` and ``task`` are positions."""
+    return ids.derived_id(run_id, f"{job}/{task}")
 
 
 def task_state(begins: float, ends: float, elapsed: float) -> str:

@@ -9,20 +9,26 @@ from itwin_emulator.domain.run_plans import MAX_FILES
 
 CONNECTOR_TYPES = (
     "AUTOPLANT",
+    "AVEVADIAGRAMS",
+    "AVEVAPID",
     "CIVIL",
     "CIVIL3D",
     "DWG",
     "GEOSPATIAL",
     "IFC",
+    "INTELLIPID",
     "MSTN",
     "NWD",
     "OBD",
     "OPENTOWER",
+    "PROSTRUCTURES",
+    "PSEXCEL",
     "REVIT",
+    "SHELLEDWCSV",
     "SPPID",
     "SPXREVIEW",
 )
-"""The connectors of the latest documentation."""
+"""The connectors of the documentation, including those that only other versions of it or Bentley's own clients name."""
 
 
 @dataclass(slots=True)

@@ -5,19 +5,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import overload
 
-from itwin_emulator.domain import ids
+from itwin_emulator.domain import ids, job_results
 from itwin_emulator.domain.catalog import Catalog
+from itwin_emulator.domain.changes import content_versions, unchanged_files
 from itwin_emulator.domain.clock import Clock
 from itwin_emulator.domain.entities import AUTHENTICATION_TYPES, Client, Connection, IModel, ITwin
 from itwin_emulator.domain.exceptions import StartInProgressError
+from itwin_emulator.domain.exports import ExportOutputs
+from itwin_emulator.domain.imodel_history import ImodelHistory
+from itwin_emulator.domain.job_registry import JobRegistry
 from itwin_emulator.domain.kinds import KINDS, Kind
 from itwin_emulator.domain.quirks import Quirks
 from itwin_emulator.domain.run_plans import USER_NOT_AUTHENTICATED, RunPlan
 from itwin_emulator.domain.runs import Run
 from itwin_emulator.domain.source_files import SourceFile, invent_files
+from itwin_emulator.domain.storage import Storage
 
 
 class NewestFirst(Sequence[Run]):
@@ -51,6 +56,9 @@ class Store:
     itwins: dict[str, ITwin] = field(default_factory=dict)
     imodels: dict[str, IModel] = field(default_factory=dict)
     connections: Catalog = field(default_factory=Catalog)
+    storage: Storage = field(default_factory=Storage)
+    export_outputs: ExportOutputs = field(default_factory=ExportOutputs)
+    jobs: JobRegistry = field(default_factory=JobRegistry)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _runs: dict[str, Run] = field(default_factory=dict)
     """All runs by id."""
@@ -59,6 +67,8 @@ class Store:
     _maybe_active: dict[str, Run] = field(default_factory=dict)
     """Runs by id: all active ones, and some that have ended since the last call of :meth:`active_runs`."""
     _starting: set[str] = field(default_factory=set)
+    _histories: dict[str, ImodelHistory] = field(default_factory=dict)
+    """By the id of the iModel."""
 
     # Entities
 
@@ -66,7 +76,10 @@ class Store:
         """Add an iTwin, or return the existing one with this id."""
         with self.lock:
             key = itwin_id or ids.guid()
-            return self.itwins.setdefault(key, ITwin(key, display_name or f"iTwin {len(self.itwins) + 1}"))
+            now = self.clock.now()
+            name = display_name or f"iTwin {len(self.itwins) + 1}"
+            new = ITwin(key, name, created=now, modified=now)
+            return self.itwins.setdefault(key, new)
 
     def add_imodel(
         self, imodel_id: str | None = None, itwin_id: str | None = None, display_name: str | None = None
@@ -77,7 +90,8 @@ class Store:
                 return self.imodels[imodel_id]
             itwin = self.add_itwin(itwin_id or next(iter(self.itwins), None))
             key = imodel_id or ids.guid()
-            imodel = IModel(key, itwin.id, display_name or f"iModel {len(self.imodels) + 1}")
+            name = display_name or f"iModel {len(self.imodels) + 1}"
+            imodel = IModel(key, itwin.id, name, created=self.clock.now())
             self.imodels[key] = imodel
             return imodel
 
@@ -138,14 +152,71 @@ class Store:
                 raise LookupError(f"no connection {connection_id!r}")
             return self.connections[connection_id]
 
+    # iTwins and iModels
+
+    def remove_imodel(self, imodel: IModel) -> None:
+        """Remove an iModel with its history and its connections."""
+        with self.lock:
+            for connection in list(self.connections.of_imodel(imodel.id, None)):
+                self.remove_connection(connection)
+            self._histories.pop(imodel.id, None)
+            del self.imodels[imodel.id]
+
+    def remove_itwin(self, itwin: ITwin) -> None:
+        """Remove an iTwin with its iModels and its files."""
+        with self.lock:
+            for imodel in [one for one in self.imodels.values() if one.itwin_id == itwin.id]:
+                self.remove_imodel(imodel)
+            self.storage.remove_itwin(itwin.id)
+            del self.itwins[itwin.id]
+
+    def history(self, imodel_id: str) -> ImodelHistory:
+        """Return the history of an iModel up to now."""
+        with self.lock:
+            self.collect_job_results()
+            return self._updated_history(imodel_id)
+
+    def restore_history(self, history: ImodelHistory) -> None:
+        """Add the history of an iModel from a state file."""
+        with self.lock:
+            self._histories[history.imodel_id] = history
+
+    def imodels_with_history(self) -> list[str]:
+        """Return the ids of the iModels whose history has been read or changed."""
+        with self.lock:
+            return list(self._histories)
+
+    def recorded_run(self, run_id: str) -> Run | None:
+        """Return a run of any connection by id, visible or not, or None."""
+        return self._runs.get(run_id)
+
+    def collect_job_results(self) -> None:
+        """Create the results of the jobs that have ended."""
+        with self.lock:
+            for job in self.jobs.take_ended(self.clock.now()):
+                exists = job.imodel_id is not None and job.imodel_id in self.imodels
+                job_results.collect(job, self.storage, self._updated_history(str(job.imodel_id)) if exists else None)
+
+    def _updated_history(self, imodel_id: str) -> ImodelHistory:
+        history = self._history(imodel_id)
+        history.update(self.clock.now())
+        return history
+
+    def _history(self, imodel_id: str) -> ImodelHistory:
+        return self._histories.setdefault(imodel_id, ImodelHistory(imodel_id))
+
     # Roles
 
     def role(self, client: Client, imodel_id: str) -> str | None:
         """Return the role of a client in the iTwin of an iModel, or None if it has no role there."""
+        imodel = self.imodels.get(imodel_id)
+        return self.itwin_role(client, imodel.itwin_id if imodel else "")
+
+    def itwin_role(self, client: Client, itwin_id: str) -> str | None:
+        """Return the role of a client in an iTwin, or None if it has no role there."""
         if client.everywhere:
             return "owner"
-        imodel = self.imodels.get(imodel_id)
-        itwin = self.itwins.get(imodel.itwin_id) if imodel else None
+        itwin = self.itwins.get(itwin_id)
         return itwin.members.get(client.id) if itwin else None
 
     def list_connections(self, client: Client, kind: Kind | None, imodel_id: str | None) -> Sequence[Connection]:
@@ -196,6 +267,10 @@ class Store:
             else:
                 files = list(connection.files)
             run = self.new_run(connection, files, plan, self.clock.now())
+            if connection.kind == "storage":
+                self._skip_unchanged(connection, run)
+            elif connection.kind == "export":
+                self.export_outputs.expect(run)
             self.record_run(connection, run)
             return run, True
 
@@ -212,11 +287,36 @@ class Store:
             files=files,
         )
 
+    def _skip_unchanged(self, connection: Connection, run: Run) -> None:
+        """Let a run skip the files whose content in Storage has not changed since the last successful run."""
+        run.versions = content_versions(self.storage, run.files)
+        run.unchanged = unchanged_files(connection, run.versions, run.started)
+        nothing = bool(run.files) and all(file.file_id in run.unchanged for file in run.files)
+        if nothing and run.plan.result == "Success" and self.quirks.unchanged_run == "Skipped":
+            run.plan = replace(run.plan, result="Skipped")
+
+    def collect_export_outputs(self) -> bool:
+        """Write the outputs of export runs that have ended to Storage. Return whether there were any."""
+        with self.lock:
+            return self.export_outputs.collect(self.storage, self.imodels, self.clock.now())
+
     def record_run(self, connection: Connection, run: Run) -> None:
         """Add a run to a connection; it must be newer than the runs that the connection has."""
         with self.lock:
             connection.runs.append(run)
             self._index_run(run)
+            self._history(run.imodel_id).add_run(run, connection.owner)
+
+    def finish_run(self, run: Run, result: str | None = None) -> None:
+        """
+        End a run now.
+
+        :param result: None: the planned result
+        """
+        with self.lock:
+            # What it has pushed so far does not depend on the new end.
+            self.history(run.imodel_id)
+            run.finish(self.clock.now(), result)
 
     def _index_run(self, run: Run) -> None:
         self._runs[run.id] = run

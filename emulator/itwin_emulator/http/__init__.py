@@ -1,1 +1,1 @@
-"""HTTP: responses, errors, tokens, rate limits, faults and the request log."""
+"""HTTP: responses, errors, tokens, rate limits, faults, the request log and the blob endpoint."""

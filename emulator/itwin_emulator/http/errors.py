@@ -23,7 +23,7 @@ class ApiError(Exception):
         status: int,
         code: str,
         message: str,
-        details: Sequence[Mapping[str, str]] = (),
+        details: Sequence[Mapping[str, Any]] = (),
         target: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
@@ -98,6 +98,16 @@ def itwin_not_found() -> ApiError:
     return ApiError(404, "iTwinNotFound", "Requested iTwin is not available.")
 
 
+def named_version_not_found() -> ApiError:
+    """Return the 404 for a named version that the iModel does not have."""
+    return ApiError(404, "NamedVersionNotFound", "Requested Named Version is not available.")
+
+
+def not_emulated(what: str) -> ApiError:
+    """Return the 501 for what the real service has and the emulator has not."""
+    return ApiError(501, "NotEmulated", f"The iTwin Platform has this operation, the emulator has not: {what}.")
+
+
 def connection_not_found(traits: KindTraits) -> ApiError:
     """Return the 404 for a connection that does not exist or is not visible to the client."""
     return ApiError(404, *traits.connection_missing)
@@ -111,6 +121,27 @@ def run_not_found(traits: KindTraits) -> ApiError:
 def source_file_not_found(traits: KindTraits) -> ApiError:
     """Return the 404 for a source file that the connection does not have."""
     return ApiError(404, *traits.source_file_missing)
+
+
+def folder_not_found() -> ApiError:
+    """Return the 404 for a folder of Storage that does not exist or is not visible to the client."""
+    return ApiError(404, "FolderNotFound", "Requested folder is not available.")
+
+
+def file_not_found() -> ApiError:
+    """Return the 404 for a file of Storage that does not exist or is not visible to the client."""
+    return ApiError(404, "FileNotFound", "Requested file is not available.")
+
+
+def name_exists(*, of_file: bool) -> ApiError:
+    """Return the 409 for a name that another file or folder has. It is not documented; the message is the emulator's own."""
+    code, word = ("FileExists", "file") if of_file else ("FolderExists", "folder")
+    return ApiError(409, code, f"A {word} with this name exists already.", target="displayName")
+
+
+def file_locked() -> ApiError:
+    """Return the 409 for the change of a locked file. It is not documented; the message is the emulator's own."""
+    return ApiError(409, "FileLocked", "The file is locked.")
 
 
 def unprocessable(code: str, *details: Mapping[str, str]) -> ApiError:
@@ -201,9 +232,9 @@ def not_acceptable() -> ApiError:
     return ApiError(406, "NotAcceptable", "The requested media type is not supported.", target="Accept")
 
 
-def unknown_path() -> Response:
-    """Return the response to a path of no operation: the gateway in front of the APIs has its own format."""
-    return Response(404, {"statusCode": 404, "message": "Resource not found"})
+def unknown_path(method: str, path: str) -> ApiError:
+    """Return the 404 for a path of no operation. It is not documented; the message is the emulator's own."""
+    return ApiError(404, "ResourceNotFound", f"The iTwin Platform has no operation {method} {path}.")
 
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}

@@ -14,6 +14,7 @@ FaultKind = Literal[
     "hang",
     "reset-before",
     "reset-after",
+    "reset-body",
     "truncate",
     "short-length",
     "slow-body",
@@ -38,6 +39,7 @@ KIND_NOTES: dict[str, str] = {
     "hang": "send no response; close the connection after `seconds` (default: ten minutes)",
     "reset-before": "reset the connection without processing the request",
     "reset-after": "process the request, then reset the connection without a response",
+    "reset-body": "reset the connection in the middle of an upload; without one, of the response's body",
     "truncate": "process the request, send half of the announced body",
     "short-length": "process the request, announce half of the body, send all of it",
     "slow-body": "process the request, send the body in parts over `seconds`",
@@ -50,7 +52,7 @@ KIND_NOTES: dict[str, str] = {
     "huge": "respond with JSON of `size` bytes (default: 64 MiB)",
     "endless": "respond with an endless body (limits: 4 GiB, ten minutes)",
     "gzip-bomb": "respond with a small gzip body that expands to `size` bytes (default: 256 MiB)",
-    "bare": "process the request, respond with Content-Length as the only header",
+    "bare": "process the request, respond by HTTP/1.0 with Content-Length as the only header",
 }
 
 

@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
@@ -22,8 +22,8 @@ from itwin_emulator.domain.clock import Clock
 from itwin_emulator.domain.entities import Client
 from itwin_emulator.http import errors
 from itwin_emulator.http.responses import Response
+from itwin_emulator.http.scopes import OLDER_SCOPES, PLATFORM_SCOPE
 
-REQUIRED_SCOPE = "itwin-platform"
 FORBIDDEN_SCOPES = frozenset({"openid", "email", "profile", "organization", "offline_access"})
 """Scopes that only a user can grant."""
 MAX_VERIFIED = 4096
@@ -110,10 +110,11 @@ class TokenService:
         except TokenRefusedError as error:
             return error.client_id, error.to_response()
 
-    def authenticate(self, authorization: str | None) -> Client:
+    def authenticate(self, authorization: str | None, scopes: Collection[str] = frozenset({PLATFORM_SCOPE})) -> Client:
         """
         Return the client of a token.
 
+        :param scopes: scopes of which the token needs one
         :raises ApiError: the token is missing or invalid
         """
         if not authorization:
@@ -126,7 +127,7 @@ class TokenService:
             self._verified_claims[authorization] = claims
         if claims.get("exp", 0) <= self.clock.service_time() or claims.get("gen") != self._generation:
             raise errors.unauthorized()
-        if REQUIRED_SCOPE not in claims.get("scope", ()):
+        if not any(scope in scopes for scope in claims.get("scope", ())):
             raise errors.required_scope_missing()
         client = self.clients.get(claims.get("client_id", ""))
         if client is None or not client.registered:
@@ -178,8 +179,9 @@ class TokenService:
 
     def _scopes(self, client: Client, form: Mapping[str, str]) -> tuple[str, ...]:
         requested = tuple(dict.fromkeys(form.get("scope", "").split())) or client.scopes
+        allowed = {*client.scopes, *(OLDER_SCOPES if PLATFORM_SCOPE in client.scopes else ())}
         for scope in requested:
-            if scope in FORBIDDEN_SCOPES or scope not in client.scopes:
+            if scope in FORBIDDEN_SCOPES or scope not in allowed:
                 raise TokenRefusedError(
                     "invalid_scope",
                     "The requested scope(s) must be blank or a subset of the provided scopes.",
@@ -204,7 +206,15 @@ def discovery(issuer: str) -> Response:
             "authorization_endpoint": f"{issuer}/connect/authorize",
             "token_endpoint": f"{issuer}/connect/token",
             "jwks_uri": f"{issuer}/.well-known/openid-configuration/jwks",
-            "scopes_supported": ["itwin-platform", "openid", "profile", "email", "organization", "offline_access"],
+            "scopes_supported": [
+                PLATFORM_SCOPE,
+                *OLDER_SCOPES,
+                "openid",
+                "profile",
+                "email",
+                "organization",
+                "offline_access",
+            ],
             "response_types_supported": ["code"],
             "grant_types_supported": ["client_credentials"],
             "subject_types_supported": ["public"],

@@ -38,8 +38,8 @@ class RateLimiter:
     def __init__(self) -> None:
         self.tier: str | None = None
         """Tier of clients that have no tier of their own; None: no limit."""
-        self.code = "RateLimitExceeded"
-        """Error code: ``RateLimitExceeded``, or ``TooManyRequests`` as in older documentation."""
+        self.code: str | None = None
+        """Error code, ``RateLimitExceeded`` or ``TooManyRequests``; None: the documented one of the operation."""
         self.limits = dict(TIERS)
         """Limits by tier; can be changed and extended."""
         self._seen: dict[str, deque[float]] = {}
@@ -50,10 +50,19 @@ class RateLimiter:
         with self._lock:
             self._seen.clear()
 
-    def check(self, client_id: str, tier: str | None, api: str, operation: str, now: float) -> None:
+    def check(
+        self,
+        client_id: str,
+        tier: str | None,
+        api: str,
+        operation: str,
+        now: float,
+        documented_code: str = "RateLimitExceeded",
+    ) -> None:
         """
         Count a request.
 
+        :param documented_code: documented error code of the operation
         :raises ApiError: the rate limit is exceeded
         """
         chosen = tier or self.tier
@@ -68,9 +77,9 @@ class RateLimiter:
             if wait <= 0:
                 seen.append(now)
                 return
-        raise self._error(wait, chosen, api, operation, client_id)
+        raise self._error(wait, chosen, api, operation, client_id, self.code or documented_code)
 
-    def _error(self, wait: float, tier: str, api: str, operation: str, client_id: str) -> ApiError:
+    def _error(self, wait: float, tier: str, api: str, operation: str, client_id: str, code: str) -> ApiError:
         headers = {
             "Retry-After": str(max(1, math.ceil(wait))),
             "ITwinPlatform-RateLimited-Tier": tier.capitalize(),
@@ -78,7 +87,7 @@ class RateLimiter:
             "ITwinPlatform-RateLimited-Operation": operation,
             "ITwinPlatform-RateLimited-Application": client_id,
         }
-        return too_many_requests(self.code, headers)
+        return too_many_requests(code, headers)
 
 
 def _wait(seen: deque[float], allowed: int | None, window: float, now: float) -> float:

@@ -47,6 +47,10 @@ class LoggedRequest(NamedTuple):
     """Kind of the fault that affected the request."""
     location: str | None = None
     """The Location header of the response, without query and fragment, which may contain secrets."""
+    token_leaked: bool = False
+    """Whether the request sent an Authorization header to a pre-signed URL."""
+    job_id: str | None = None
+    """The job in the path."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the entry as JSON data."""

@@ -44,8 +44,18 @@ def to_aiohttp(response: Response) -> web.Response:
     return web.Response(status=response.status, body=encode(response.body), headers=headers)
 
 
-def scripted_response(fault: Fault, traits: KindTraits | None) -> Response:
-    """Return the response that a fault prescribes instead of the real one."""
+def scripted_response(
+    fault: Fault,
+    traits: KindTraits | None,
+    rate_limit_code: str = "RateLimitExceeded",
+    missing: tuple[str, str] | None = None,
+) -> Response:
+    """
+    Return the response that a fault prescribes instead of the real one.
+
+    :param rate_limit_code: documented error code of a 429 of the operation
+    :param missing: code and message of a 404 of the operation; None: that of the kind of connection, if any
+    """
     match fault.kind:
         case "html":
             return Response(fault.status or 502, _HTML, {"Content-Type": "text/html"} | fault.headers)
@@ -55,19 +65,21 @@ def scripted_response(fault: Fault, traits: KindTraits | None) -> Response:
             return Response(fault.status or 200, None, dict(fault.headers))
         case _:
             status = fault.status or 503
-            body = _default_body(status, traits) if fault.body is None else fault.body
+            body = _default_body(status, traits, rate_limit_code, missing) if fault.body is None else fault.body
             return Response(status, body, dict(fault.headers))
 
 
-def _default_body(status: int, traits: KindTraits | None) -> Any:
+def _default_body(status: int, traits: KindTraits | None, rate_limit_code: str, missing: tuple[str, str] | None) -> Any:
     documented: dict[int, ApiError] = {
         401: unauthorized(),
         403: insufficient_permissions(),
         409: conflicting_start(),
         422: unprocessable("InvalidRequest"),
-        429: too_many_requests(),
+        429: too_many_requests(rate_limit_code),
     }
-    if traits is not None:
+    if missing is not None:
+        documented[404] = ApiError(404, *missing)
+    elif traits is not None:
         documented[404] = run_not_found(traits)
     if status in documented:
         return documented[status].to_response().body
@@ -82,16 +94,23 @@ async def send(request: BaseRequest, response: Response, fault: Fault) -> web.St
     body = encode(response.body)
     match fault.kind:
         case "reset-before" | "reset-after":
-            return _reset(request)
+            return reset(request)
         case "hang":
             await asyncio.sleep(min(fault.seconds or MAX_SECONDS, MAX_SECONDS))
-            return _reset(request)
+            return reset(request)
+        case "reset-body":
+            _raw(request, response, body[: len(body) // 2], len(body) or 1)
+            return reset(request)
         case "truncate":
             return _raw(request, response, body[: len(body) // 2], len(body) or 1)
         case "short-length":
+            # The client cannot see that more was sent, so it could use the closed connection for its next request.
+            response.headers["Connection"] = "close"
             return _raw(request, response, body, len(body) // 2)
         case "bare":
-            return _raw(request, Response(response.status, None), body, len(body), content_type=None)
+            # Without a header that says so, only this version tells the client that the connection will be closed.
+            bare = Response(response.status, None)
+            return _raw(request, bare, body, len(body), content_type=None, version="HTTP/1.0")
         case "invalid-json":
             response.body = body[: max(1, len(body) * 2 // 3)]
         case "wrong-type":
@@ -114,7 +133,8 @@ async def send(request: BaseRequest, response: Response, fault: Fault) -> web.St
     return to_aiohttp(response)
 
 
-def _reset(request: BaseRequest) -> web.StreamResponse:
+def reset(request: BaseRequest) -> web.StreamResponse:
+    """Reset the connection."""
     transport = request.transport
     if transport is not None:
         raw = transport.get_extra_info("socket")
@@ -126,7 +146,12 @@ def _reset(request: BaseRequest) -> web.StreamResponse:
 
 
 def _raw(
-    request: BaseRequest, response: Response, body: bytes, length: int, content_type: str | None = JSON_TYPE
+    request: BaseRequest,
+    response: Response,
+    body: bytes,
+    length: int,
+    content_type: str | None = JSON_TYPE,
+    version: str = "HTTP/1.1",
 ) -> web.StreamResponse:
     """Send a response with exactly these headers; aiohttp would correct them."""
     headers = (
@@ -135,7 +160,7 @@ def _raw(
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     transport = request.transport
     if transport is not None:
-        transport.write(f"HTTP/1.1 {response.status} Emulated\r\n{head}\r\n".encode() + body)
+        transport.write(f"{version} {response.status} Emulated\r\n{head}\r\n".encode() + body)
         transport.close()
     return web.Response()
 

@@ -7,51 +7,18 @@ those of the documentation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from itwin_emulator.api import authorization, connections, imodels, itwins, runs, source_files
-from itwin_emulator.api.request import ApiRequest
+from itwin_emulator.api import authorization, connections, runs, source_files
 from itwin_emulator.domain.kinds import EXPORT, MANIFEST, STORAGE, KindTraits
-from itwin_emulator.http.responses import Response
+from itwin_emulator.spec.changed_elements_operations import CHANGED_ELEMENTS_OPERATIONS
+from itwin_emulator.spec.extractions_operations import EXTRACTIONS_OPERATIONS
+from itwin_emulator.spec.imodels_operations import IMODELS_OPERATIONS
+from itwin_emulator.spec.itwins_operations import ITWINS_OPERATIONS
+from itwin_emulator.spec.operation import EXPORT_API, IDENTITY, IMODEL_PAGED, PAGED, SYNCHRONIZATION, Handler, Operation
+from itwin_emulator.spec.reality_operations import REALITY_OPERATIONS
+from itwin_emulator.spec.storage_operations import STORAGE_OPERATIONS
+from itwin_emulator.spec.transformations_operations import TRANSFORMATIONS_OPERATIONS
 
-Handler = Callable[[ApiRequest], Response]
-
-SYNCHRONIZATION = "Synchronization"
-EXPORT_API = "Export"
-IDENTITY = "Identity"
-PAGED = ("$top", "$skip")
-IMODEL_PAGED = ("imodelId", *PAGED)
-"""Query parameters of the lists; a trailing asterisk marks a required one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """An operation of the API, with the id of its documentation."""
-
-    id: str
-    method: str
-    template: str
-    handler: Handler | None
-    """None for operations of the identity service, which need no token."""
-    traits: KindTraits | None = None
-    api: str = SYNCHRONIZATION
-    any_version: bool = False
-    """Whether the operation belongs to an API with other versions."""
-    status: int = 200
-    """Status of success; 202: the operation starts a run."""
-    response: tuple[str, ...] = ()
-    """Names of the schemas of the response body. With two of them, ``Prefer`` chooses the second."""
-    body: str | None = None
-    """Name of the schema of the request body; a form for operations of the identity service."""
-    query: tuple[str, ...] = ()
-    errors: tuple[int, ...] = ()
-    """Error statuses in addition to those of every operation (401, 406, 429)."""
-
-    @property
-    def starts_run(self) -> bool:
-        """Whether the operation starts a run."""
-        return self.status == 202
+__all__ = ["IDENTITY", "OPERATIONS", "Handler", "Operation"]
 
 
 def _operation(
@@ -94,7 +61,7 @@ def _connection_operations(traits: KindTraits) -> list[Operation]:
     # The documentation requires the iModel, except for storage connections.
     list_query = IMODEL_PAGED if traits is STORAGE else ("imodelId*", *PAGED)
     list_errors = reading if export else (422,)
-    create_errors = (422,) if export else (409, 422)
+    create_errors = (403, 422) if export else (403, 409, 422)
     delete_errors = (403, 404, 409, 422) if export else (403, 404, 422)
     one, response, body = "/{connectionId}", ("connection-response",), f"create-{name}"
     create, get_all, get = connections.create_connection, connections.list_connections, connections.get_connection
@@ -153,6 +120,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *_file_operations(MANIFEST),
     *_connection_operations(EXPORT),
     *_run_operations(EXPORT, runs.start_export_run),
+    *STORAGE_OPERATIONS,
     Operation(
         "get-connections",
         "GET",
@@ -182,26 +150,12 @@ OPERATIONS: tuple[Operation, ...] = (
         query=("redirectUrl",),
         errors=(422,),
     ),
-    Operation(
-        "get-imodel",
-        "GET",
-        "/imodels/{iModelId}",
-        imodels.get_imodel,
-        api="iModels",
-        any_version=True,
-        response=("imodel-response",),
-        errors=(404,),
-    ),
-    Operation(
-        "get-itwin",
-        "GET",
-        "/itwins/{iTwinId}",
-        itwins.get_itwin,
-        api="iTwins",
-        any_version=True,
-        response=("itwin-response",),
-        errors=(404,),
-    ),
+    *IMODELS_OPERATIONS,
+    *ITWINS_OPERATIONS,
+    *TRANSFORMATIONS_OPERATIONS,
+    *CHANGED_ELEMENTS_OPERATIONS,
+    *EXTRACTIONS_OPERATIONS,
+    *REALITY_OPERATIONS,
     Operation(
         "token",
         "POST",

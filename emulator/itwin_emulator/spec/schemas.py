@@ -6,61 +6,22 @@ Schemas of responses follow the documentation: no field is required, no other fi
 
 from __future__ import annotations
 
-from typing import Any
-
 from itwin_emulator.api.runs import EXPORT_TYPES, IFC_VERSIONS, MANIFEST_ACTIONS
 from itwin_emulator.domain.entities import AUTHENTICATION_TYPES
 from itwin_emulator.domain.run_plans import RESULTS, STATES
 from itwin_emulator.domain.source_files import CONNECTOR_TYPES
-
-Schema = dict[str, Any]
-
-STRING: Schema = {"type": "string"}
-INTEGER: Schema = {"type": "integer"}
-BOOLEAN: Schema = {"type": "boolean"}
-NAME: Schema = {"type": "string", "maxLength": 255, "nullable": True}
-URL: Schema = {"type": "string", "pattern": "^https?://"}
-"""A link. Only its beginning is checked."""
-
-
-def ref(name: str) -> Schema:
-    """Return a reference to a schema."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _array(items: Schema, min_items: int = 0) -> Schema:
-    return {"type": "array", "items": items} | ({"minItems": min_items} if min_items else {})
-
-
-def _enum(values: tuple[str, ...]) -> Schema:
-    return {"type": "string", "enum": list(values)}
-
-
-def _nullable(schema: Schema) -> Schema:
-    if "enum" in schema:
-        schema = {**schema, "enum": [*schema["enum"], None]}
-    return {**schema, "nullable": True}
-
-
-def _object(properties: dict[str, Schema], required: tuple[str, ...] = ()) -> Schema:
-    """Return the schema of an object in a response: no other properties are allowed."""
-    required_names = {"required": list(required)} if required else {}
-    return {"type": "object", "properties": properties, **required_names, "additionalProperties": False}
-
-
-def _open_object(properties: dict[str, Schema], required: tuple[str, ...] = ()) -> Schema:
-    """Return the schema of an object in a request: other properties are allowed and ignored."""
-    required_names = {"required": list(required)} if required else {}
-    return {"type": "object", "properties": properties, **required_names}
-
-
-def _response(name: str, schema: str) -> Schema:
-    return _object({name: ref(schema)}, (name,))
-
-
-def _page(name: str, schema: str) -> Schema:
-    return _object({name: _array(ref(schema)), "_links": ref("paging-links")}, (name, "_links"))
-
+from itwin_emulator.spec.imodels_schemas import IMODELS_SCHEMAS
+from itwin_emulator.spec.itwins_schemas import ITWINS_SCHEMAS
+from itwin_emulator.spec.jobs_schemas import JOBS_SCHEMAS
+from itwin_emulator.spec.schema_types import BOOLEAN, INTEGER, NAME, STRING, URL, Schema, ref
+from itwin_emulator.spec.schema_types import array as _array
+from itwin_emulator.spec.schema_types import enumeration as _enum
+from itwin_emulator.spec.schema_types import nullable as _nullable
+from itwin_emulator.spec.schema_types import object_ as _object
+from itwin_emulator.spec.schema_types import open_object as _open_object
+from itwin_emulator.spec.schema_types import page as _page
+from itwin_emulator.spec.schema_types import response as _response
+from itwin_emulator.spec.storage_schemas import STORAGE_SCHEMAS
 
 _DATES = {"startDateTime": STRING, "endDateTime": STRING}
 _FREE_STATUS = {"state": STRING, "result": STRING}
@@ -168,11 +129,6 @@ _RESPONSES: dict[str, Schema] = {
         },
         ("authorizationInformation",),
     ),
-    # Only the properties that links of connections need; the real APIs return more.
-    "imodel-response": _open_object(
-        {"iModel": _open_object({"id": STRING, "displayName": STRING, "iTwinId": STRING})}, ("iModel",)
-    ),
-    "itwin-response": _open_object({"iTwin": _open_object({"id": STRING, "displayName": STRING})}, ("iTwin",)),
     "error-response": _object({"error": ref("error")}, ("error",)),
     "error": {
         **_open_object(
@@ -180,14 +136,16 @@ _RESPONSES: dict[str, Schema] = {
                 "code": STRING,
                 "message": STRING,
                 "target": {**STRING, "nullable": True},
-                "details": _array(
-                    _open_object({"code": STRING, "message": STRING, "target": STRING}, ("code", "message"))
-                ),
+                "details": _array(ref("error-detail")),
             },
             ("code", "message"),
         ),
         "additionalProperties": True,
     },
+    "error-detail": _open_object(
+        {"code": STRING, "message": STRING, "target": STRING, "innerError": _open_object({"code": STRING})},
+        ("code", "message"),
+    ),
     "token-response": _open_object(
         {"access_token": STRING, "expires_in": INTEGER, "token_type": _enum(("Bearer",)), "scope": STRING},
         ("access_token", "token_type"),
@@ -271,4 +229,11 @@ _REQUESTS: dict[str, Schema] = {
     ),
 }
 
-SCHEMAS: dict[str, Schema] = {**_RESPONSES, **_REQUESTS}
+SCHEMAS: dict[str, Schema] = {
+    **_RESPONSES,
+    **_REQUESTS,
+    **IMODELS_SCHEMAS,
+    **ITWINS_SCHEMAS,
+    **STORAGE_SCHEMAS,
+    **JOBS_SCHEMAS,
+}

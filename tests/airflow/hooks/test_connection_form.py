@@ -248,7 +248,7 @@ def test_the_test_reports_success(run_test: Callable[..., Any], emulator: Emulat
     [
         ({"password": "wrong-MARKER"}, "refused the client service-emulator (invalid_client): check Client id and"),
         ({"login": "service-x"}, "refused the client service-x (invalid_client): check Client id and Client secret"),
-        ({"extra": {"scope": "imodels:read"}}, "refused the scope 'imodels:read' (invalid_scope): reset Scope"),
+        ({"extra": {"scope": "nothing:read"}}, "refused the scope 'nothing:read' (invalid_scope): reset Scope"),
         ({"extra": {"token": "stale-MARKER"}}, "refused the access token (InvalidHeaderValue): it has expired or is"),
         ({"host": "http://127.0.0.1:9"}, "Cannot connect to http://127.0.0.1:9: connection refused; check API"),
         ({"extra": {"issuer_url": "http://127.0.0.1:9"}}, "connection refused; check Token issuer"),

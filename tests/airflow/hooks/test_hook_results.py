@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
 from airflow_provider_itwin.hooks.base import ITwinBaseHook
+from airflow_provider_itwin.hooks.imodels import ITwinIModelMethods
 from airflow_provider_itwin.hooks.itwin import ITwinHook
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_1_PLUS
 from tests.airflow.single_task import first_found
@@ -40,6 +41,10 @@ def waited(hook: ITwinHook, run_id: str) -> Any:
     return hook.wait(WaitSpec("storage", NIGHT, run_id))  # type: ignore[arg-type]
 
 
+def changeset_id(hook: ITwinHook) -> str:
+    return next(hook.list_changesets(IMODEL)).id or ""
+
+
 def names(hook: ITwinHook, run_id: str) -> Any:
     return hook.file_names(NIGHT, "storage", [next(hook.list_source_files(NIGHT)).storage_file_id or ""])
 
@@ -56,7 +61,14 @@ METHODS: dict[str, Callable[[ITwinHook, str], Any]] = {
     "wait_async": lambda hook, run_id: asyncio.run(hook.wait_async(WaitSpec("storage", NIGHT, run_id))).run,  # type: ignore[arg-type]
     "poll_once": lambda hook, run_id: hook.poll_once(WaitSpec("storage", NIGHT, run_id)).end is WaitEnd.FINISHED,  # type: ignore[arg-type]
     "file_names": names,
-    "known_connection": lambda hook, run_id: hook.known_connection(NIGHT, "storage") is not None,  # type: ignore[arg-type]
+    "list_changesets": lambda hook, run_id: len(list(hook.list_changesets(IMODEL))) == 1,
+    "get_changeset": lambda hook, run_id: hook.get_changeset(IMODEL, "1").index == 1,
+    "find_changes": lambda hook, run_id: hook.find_changes(hook.get_run(NIGHT, run_id), IMODEL),
+    "list_named_versions": lambda hook, run_id: list(hook.list_named_versions(IMODEL)) == [],
+    "create_named_version": lambda hook, run_id: (
+        hook.create_named_version(IMODEL, "Nightly", changeset_id(hook)).created
+    ),
+    "known_connection": lambda hook, run_id: hook.known_connection(NIGHT, "storage") is not None,
     "addresses": lambda hook, run_id: hook.addresses(RunRef("storage", NIGHT, run_id)).connection,  # type: ignore[arg-type]
     "test_connection": lambda hook, run_id: hook.test_connection()[0],
     "with_client": lambda hook, run_id: hook.with_client(lambda client: client.describe_connection(NIGHT)),
@@ -103,7 +115,9 @@ def test_each_method_uses_a_changed_secret(emulator: Emulator, account: Account,
 
 
 def test_the_table_names_each_public_method() -> None:
-    own = {name for cls in (ITwinHook, ITwinBaseHook) for name in vars(cls) if not name.startswith("_")}
+    own = {
+        name for cls in (ITwinHook, ITwinBaseHook, ITwinIModelMethods) for name in vars(cls) if not name.startswith("_")
+    }
     forms = {"get_ui_field_behaviour", "get_connection_form_widgets"}
     settings = {"conn_name_attr", "default_conn_name", "conn_type", "hook_name"}
     assert own - forms - settings == {*METHODS, *SEND_NOTHING_OF_THEIR_OWN}
@@ -126,6 +140,8 @@ RESULTS: dict[str, Callable[[ITwinHook, str], Any]] = {
     "run waited for": lambda hook, run_id: hook.wait_for_run(NIGHT, run_id),
     "connection": lambda hook, run_id: hook.describe_connection(NIGHT),
     "connection of a list": lambda hook, run_id: next(hook.list_connections(IMODEL)),
+    "changeset": lambda hook, run_id: next(hook.list_changesets(IMODEL)),
+    "named version": lambda hook, run_id: hook.create_named_version(IMODEL, "Nightly", changeset_id(hook)),
     "source file": lambda hook, run_id: next(hook.list_source_files(NIGHT)),
     "started run": lambda hook, run_id: hook.start_run(NIGHT),
     "ref": lambda hook, run_id: hook.start_run(NIGHT).ref,
@@ -166,7 +182,7 @@ def test_a_run_has_the_documented_fields(emulator: Emulator, clock: FakeClock) -
     run_id = emulator.start_run(NIGHT)
     clock.sleep(90)
     run = ITwinHook().get_run(NIGHT, run_id)
-    values = run.as_dict()
+    values: dict[str, Any] = {**run.as_dict()}
     assert (values["id"], values["result"]) == (run_id, "PartialSuccess")
     assert run.end_date_time is not None
     assert values["end_date_time"] == run.end_date_time.isoformat()

@@ -7,6 +7,7 @@ import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pendulum
 import pytest
 
 from airflow_provider_itwin.api import client_pool
@@ -138,7 +139,7 @@ def token_of(emulator: Emulator) -> str:
     [
         ({"password": "wrong-MARKER"}, "check Client id and Client secret"),
         ({"login": "nobody"}, "check Client id"),
-        ({"extra": {"scope": "imodels:read"}}, "scope"),
+        ({"extra": {"scope": "nothing:read"}}, "scope"),
         ({"host": "http://127.0.0.1:9"}, "127.0.0.1:9"),
         ({"host": "http://api.bentley.com"}, "plain http"),
         ({"login": None}, "no credentials"),
@@ -251,7 +252,7 @@ def test_lists_source_files_lazily(emulator: Emulator) -> None:
 
 def test_an_export_connection_has_no_source_files(emulator: Emulator) -> None:
     with pytest.raises(ValueError, match="An export connection has no source files"):
-        list(ITwinHook().list_source_files(NIGHT, "export"))
+        list(ITwinHook().list_source_files(NIGHT, "export"))  # type: ignore[arg-type]
     assert not emulator.request_log
 
 
@@ -325,9 +326,19 @@ def test_invalid_kinds_are_rejected_before_any_request(emulator: Emulator, kind:
     assert not emulator.request_log
 
 
-def test_invalid_intervals_are_rejected(emulator: Emulator) -> None:
-    with pytest.raises(ValueError, match="poll_interval"):
-        ITwinHook().wait_for_run(NIGHT, "a", poll_interval=0)
+@pytest.mark.parametrize("interval", [60, timedelta(minutes=1), pendulum.duration(minutes=1)])
+def test_the_poll_interval_of_a_wait_can_be_a_timedelta(emulator: Emulator, clock: FakeClock, interval: Any) -> None:
+    run_id = emulator.start_run(NIGHT)
+    with pytest.raises(ITwinWaitTimeoutError):
+        ITwinHook().wait_for_run(NIGHT, run_id, poll_interval=interval, timeout=299)
+    assert [entry.operation for entry in emulator.request_log].count("get-storage-connection-run") == 6
+
+
+@pytest.mark.parametrize("parameter", ["poll_interval", "timeout"])
+@pytest.mark.parametrize("duration", [0, -1, timedelta(0), float("nan"), "60", True])
+def test_invalid_durations_are_rejected(emulator: Emulator, parameter: str, duration: Any) -> None:
+    with pytest.raises(ValueError, match=f"{parameter} must be a positive number of seconds, a timedelta, or None"):
+        ITwinHook().wait_for_run(NIGHT, "a", **{parameter: duration})
     assert not emulator.request_log
 
 

@@ -410,8 +410,8 @@ def test_a_retry_works_with_the_real_store_of_airflow(
     emulator: Emulator, run_dag: Callable[..., Any], deferrable: bool
 ) -> None:
     # The first attempt gets no response until its retry budget is exhausted; its run has started nevertheless.
-    emulator.fail("run-storage-connection", None, kind="reset-after", lasting=150)
-    emulator.fail("get-storage-connection", None, status=503, after=1, lasting=150)
+    emulator.fail("run-storage-connection", None, kind="reset-after", lasting=200)
+    emulator.fail("get-storage-connection", None, status=503, after=1, lasting=200)
     result = run_dag(
         f"""
         ITwinRunStorageConnectionOperator(

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections import Counter
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -143,6 +144,12 @@ def test_the_trigger_survives_serialization() -> None:
     assert path == "airflow_provider_itwin.triggers.events.ITwinRunEventTrigger"
     assert kwargs == FULL
     assert rebuilt(watcher(**FULL)).serialize() == (path, FULL)
+
+
+def test_durations_are_stored_in_seconds() -> None:
+    durations: dict[str, Any] = {"poll_interval": timedelta(minutes=1), "catch_up": timedelta(days=2)}
+    _, kwargs = watcher(**durations).serialize()
+    assert (kwargs["poll_interval"], kwargs["catch_up"]) == (60.0, 172_800.0)
 
 
 @pytest.mark.parametrize(

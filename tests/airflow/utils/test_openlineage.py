@@ -18,7 +18,7 @@ from airflow_provider_itwin.operators.itwin import (
     ITwinRunStorageConnectionOperator,
 )
 from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
-from airflow_provider_itwin.utils.openlineage import MOST_INPUTS
+from airflow_provider_itwin.utils.openlineage import LONGEST_PAUSES, MOST_DATASETS
 from tests.airflow.single_task import FakeTaskInstance, outside_of_task_runner
 
 if TYPE_CHECKING:
@@ -152,23 +152,37 @@ def test_an_export_reads_the_imodel_and_writes_files(emulator: Emulator) -> None
 
 
 def test_the_number_of_inputs_is_bounded(emulator: Emulator) -> None:
-    emulator.add_connection(connection_id="large", files=MOST_INPUTS + 50)
+    emulator.add_connection(connection_id="large", files=MOST_DATASETS + 50)
     task = storage("large", wait_for_completion=False)
     execute(task)
     emulator.request_log.clear()
     lineage = lineage_of(task)
-    assert len(lineage.inputs) == MOST_INPUTS
+    assert len(lineage.inputs) == MOST_DATASETS
     assert lineage.run_facets["itwin_run"].moreSourceFiles is True
     assert sum("sourcefiles" in entry.path for entry in emulator.request_log) == 2
 
 
-@pytest.mark.parametrize("operation", ["get-storage-connection", "get-storage-connection-sourcefiles", "token"])
-def test_unknown_fields_are_left_out(emulator: Emulator, operation: str) -> None:
+@pytest.mark.parametrize(
+    ("operation", "status"),
+    [
+        ("get-storage-connection", 403),
+        ("get-storage-connection", 503),
+        ("get-storage-connection-sourcefiles", 403),
+        ("get-storage-connection-sourcefiles", 429),
+        ("token", 400),
+    ],
+)
+def test_unknown_fields_are_left_out(
+    emulator: Emulator, operation: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("airflow_provider_itwin.utils.openlineage.time.sleep", slept.append)
     task = storage()
     execute(task)
-    emulator.fail(operation, None, 400 if operation == "token" else 403)
+    emulator.fail(operation, None, status)
     emulator.revoke_tokens()
     lineage = lineage_of(task)
+    assert sum(slept) <= LONGEST_PAUSES, "OpenLineage drops an event that takes longer"
     assert lineage.run_facets["itwin_run"].result == "Success"
     assert lineage.inputs == []
 

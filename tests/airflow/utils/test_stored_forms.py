@@ -23,6 +23,7 @@ from airflow_provider_itwin.api.wait.models import (
 from airflow_provider_itwin.assets import run_of
 from airflow_provider_itwin.exceptions import ITwinStoredVersionError, ITwinTransientError
 from airflow_provider_itwin.triggers.itwin import ITwinRunTrigger
+from airflow_provider_itwin.utils.job_state import JOB_STATE_VERSION
 from airflow_provider_itwin.utils.stored_kwargs import KWARGS_VERSION
 from airflow_provider_itwin.utils.task_state import TASK_STATE_VERSION, TaskState
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_3_PLUS
@@ -83,9 +84,15 @@ def test_every_form_names_its_version() -> None:
         "memo": (None, TASK_STATE_VERSION),
         "task_state_store": ("itwin_run", TASK_STATE_VERSION),
         "asset_state_store": (None, CURSOR_VERSION),
+        "job_trigger": ("kwargs", KWARGS_VERSION),
+        "job_event_finished": (None, EVENT_VERSION),
+        "job_event_deadline": (None, EVENT_VERSION),
+        "job_event_outage": (None, EVENT_VERSION),
+        "job_memo": (None, JOB_STATE_VERSION),
+        "job_task_state_store": ("itwin_job", JOB_STATE_VERSION),
     }
     # Code of users reads XComs, asset events and parameters of DAG files; members are only added.
-    public = {"run_ref", "run_report", "asset_event", "retry_policy"}
+    public = {"run_ref", "run_report", "asset_event", "retry_policy", "job_ref", "job_report"}
     files = {path.stem for path in (forms.FOLDER / __version__).iterdir()}
     assert files == {*version, *public}
     for name, (place, expected) in version.items():

@@ -8,11 +8,11 @@ import pytest
 
 from airflow_provider_itwin.api.errors import ITwinError, ITwinProtocolError
 from airflow_provider_itwin.api.http.config import Environment
+from airflow_provider_itwin.api.http.pagination import Pages
 from airflow_provider_itwin.api.http.request_flow import perform_call
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.run_ref import RunRef
 from airflow_provider_itwin.api.runs import endpoints, start
-from airflow_provider_itwin.api.runs.pagination import Pages
 from airflow_provider_itwin.api.wait.waiter import WaitEnd, WaitSpec
 from tests.api.drivers import DRIVERS, Driver, World, call, driver
 from tests.api.recorder import Recorder

@@ -9,9 +9,10 @@ import pytest
 
 from airflow_provider_itwin.api.models.durations import format_duration
 from airflow_provider_itwin.api.models.enums import ConnectionKind
-from airflow_provider_itwin.api.models.report import (
+from airflow_provider_itwin.api.models.report import RunReport
+from airflow_provider_itwin.api.models.report_parts import (
+    ErrorText,
     FailingTask,
-    RunReport,
     Totals,
 )
 from airflow_provider_itwin.api.models.resources import (
@@ -63,7 +64,7 @@ def test_the_report_of_the_documented_run() -> None:
             warnings=20,
             other_issues=3,
         ),
-        error={"key": "UserNotAuthenticated", "description": "User is not authenticated."},
+        error=ErrorText("UserNotAuthenticated", "User is not authenticated."),
         failing_tasks=(
             FailingTask(
                 file_id="g4ec1dc8c4f6173004f9f881914a57c5511a336d",

@@ -16,11 +16,15 @@ with DAG(
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     # Leaves CPU time for the browser and the processes of Airflow.
     max_active_tasks=3,
-    params={"connection_id": Param("demo-storage-connection", type="string")},
+    params={
+        "connection_id": Param("demo-storage-connection", type="string"),
+        "itwin_conn_id": Param("itwin_default", type="string"),
+    },
 ):
     synchronize = ITwinRunStorageConnectionOperator(
         task_id="synchronize",
         connection_id="{{ params.connection_id }}",
+        itwin_conn_id="{{ params.itwin_conn_id }}",
         wait_for_completion=True,
         deferrable=True,
         poll_interval=0.5,

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pendulum
 from airflow.sdk import DAG
 
-from airflow_provider_itwin.operators.itwin import ITwinRunStorageConnectionOperator
+from airflow_provider_itwin.jobs import ITwinRealityModelingOperator
+from airflow_provider_itwin.operators.itwin import (
+    ITwinCreateNamedVersionOperator,
+    ITwinDownloadFileOperator,
+    ITwinRunStorageConnectionOperator,
+    ITwinUploadFilesOperator,
+)
 from airflow_provider_itwin.sensors.itwin import ITwinStorageConnectionRunSensor
 
 if TYPE_CHECKING:
@@ -30,7 +36,7 @@ class StallingOperator(ITwinRunStorageConnectionOperator):
         self._stall_at = conf.get("stall_at") if context["ti"].try_number == 1 else None
         self._stall_file = Path(conf["stall_file"]) if "stall_file" in conf else None
 
-    def _set_own_run(self, context: Any, store: TaskStateStore, state: TaskState, ref: RunRef) -> TaskState:
+    def _set_own_run(self, context: Any, store: TaskStateStore[TaskState], state: TaskState, ref: RunRef) -> TaskState:
         self._stall("answered")
         return super()._set_own_run(context, store, state, ref)
 
@@ -38,7 +44,7 @@ class StallingOperator(ITwinRunStorageConnectionOperator):
         self._stall("saved")
         super()._publish_ref(context, state, ref)
 
-    def _finish(self, context: Any, store: TaskStateStore, state: TaskState) -> str:
+    def _finish(self, context: Any, store: TaskStateStore[TaskState], state: TaskState) -> str:
         self._stall("judging")
         return super()._finish(context, store, state)
 
@@ -86,3 +92,50 @@ with DAG(dag_id="crash_sensor", schedule=None, start_date=pendulum.datetime(2026
         retries=MANY_RETRIES,
         retry_delay=timedelta(seconds=1),
     )
+
+with DAG(dag_id="crash_name_version", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC")):
+    # The crash tests know tasks by this id.
+    ITwinCreateNamedVersionOperator(
+        task_id="synchronize",
+        itwin_conn_id=CONN_ID,
+        run_ref="storage/night/{{ dag_run.conf['run'] }}",
+        name="Nightly {{ dag_run.conf['run'] }}",
+        retries=MANY_RETRIES,
+        retry_delay=timedelta(seconds=1),
+    )
+
+with DAG(dag_id="crash_download", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC")):
+    ITwinDownloadFileOperator(
+        task_id="synchronize",
+        itwin_conn_id=CONN_ID,
+        file_id="tower-file",
+        path="{{ dag_run.conf['path'] }}",
+        retries=MANY_RETRIES,
+        retry_delay=timedelta(seconds=1),
+    )
+
+with DAG(dag_id="crash_upload", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC")):
+    ITwinUploadFilesOperator(
+        task_id="synchronize",
+        itwin_conn_id=CONN_ID,
+        source="{{ dag_run.conf['source'] }}",
+        itwin_id="sources",
+        connection_id="night",
+        retries=MANY_RETRIES,
+        retry_delay=timedelta(seconds=1),
+    )
+
+for dag_id, deferrable in (("crash_job", False), ("crash_job_deferred", True)):
+    with DAG(dag_id=dag_id, schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC")):
+        ITwinRealityModelingOperator(
+            task_id="synchronize",
+            itwin_conn_id=CONN_ID,
+            itwin_id="survey",
+            name="Bridge {{ run_id }}",
+            type="Calibration",
+            specifications={"inputs": {}},
+            poll_interval=1,
+            deferrable=deferrable,
+            retries=MANY_RETRIES,
+            retry_delay=timedelta(seconds=1),
+        )

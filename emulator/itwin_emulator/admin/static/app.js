@@ -5,6 +5,7 @@
 const POLL_INTERVAL = 1000;
 const SEVERITY = { Success: "good", Skipped: "good", PartialSuccess: "warn", Undetermined: "warn" };
 const cards = new Map();
+const jobRows = new Map();
 const announced = new Map();
 let failedPolls = 0;
 
@@ -104,7 +105,8 @@ function showCard(parts, one) {
   const newest = one.runs[0];
   const active = newest !== undefined && newest.state !== "Completed";
   put(parts.title, one.name);
-  put(parts.where, `${one.imodel}, ${one.itwin} · ${one.kind} connection, ${plural(one.files, "file")}${one.authenticationType === "User" ? ", runs as its owner" : ""}`);
+  const history = `${one.changesets ? `, ${plural(one.changesets, "changeset")}` : ""}${one.namedVersions ? `, ${plural(one.namedVersions, "named version")}` : ""}`;
+  put(parts.where, `${one.imodel}${history}, ${one.itwin} · ${one.kind} connection, ${plural(one.files, "file")}${one.authenticationType === "User" ? ", runs as its owner" : ""}`);
   put(parts.id, one.id);
   parts.card.classList.toggle("active", active);
   parts.start.hidden = active;
@@ -159,10 +161,70 @@ function announce(one, run) {
   put(document.getElementById("announcer"), run.state === "Completed" ? `${one.name}: run ended, ${run.result}` : `${one.name}: run started`);
 }
 
+const SUCCESSES = ["Succeeded", "Completed", "Success"];
+
+function jobSeverity(job) {
+  if (job.active) return "busy";
+  return SUCCESSES.includes(job.state) ? "good" : job.state === "PartiallySucceeded" ? "warn" : "bad";
+}
+
+function makeJobRow(job) {
+  const label = job.type ? `${job.kind}, ${job.type}` : job.kind;
+  const parts = {
+    state: element("span"),
+    error: element("span"),
+    progress: element("td"),
+    time: element("time", { datetime: job.created }),
+    finish: element("button", { type: "button", class: "plain", text: "Finish", "aria-label": `Finish ${label} ${job.id}`, onclick: () => post("jobs/finish", { job_id: job.id }) }),
+  };
+  parts.row = element(
+    "tr",
+    {},
+    element("td", { title: job.iModelId || job.iTwinId }, job.name ? `${job.name} (${label})` : label, element("span", { class: "id", text: job.id })),
+    element("td", {}, parts.state, parts.error),
+    parts.progress,
+    element("td", {}, parts.time),
+    element("td", {}, parts.finish),
+  );
+  return parts;
+}
+
+function showJob(parts, job) {
+  parts.state.className = `mark ${jobSeverity(job)}`;
+  put(parts.state, job.waiting ? `${job.state}, waiting` : job.state);
+  put(parts.error, job.error ? ` ${job.error}` : "");
+  put(parts.progress, `${Math.round(job.percentage)} %`);
+  put(parts.time, `${clock(job.created)}, ${duration(job.seconds)}`);
+  parts.finish.hidden = !job.active;
+}
+
+function showJobs(data) {
+  document.getElementById("jobs-section").hidden = data.jobs.length === 0;
+  const more = document.getElementById("more-jobs");
+  more.hidden = data.hiddenJobs === 0;
+  put(more, `${data.hiddenJobs} more jobs are not displayed.`);
+  const list = document.getElementById("jobs");
+  const present = new Set(data.jobs.map((job) => job.id));
+  for (const [id, parts] of jobRows) {
+    if (!present.has(id)) {
+      parts.row.remove();
+      jobRows.delete(id);
+    }
+  }
+  data.jobs.forEach((job, index) => {
+    if (!jobRows.has(job.id)) jobRows.set(job.id, makeJobRow(job));
+    const parts = jobRows.get(job.id);
+    // Rows that are in their place are not moved, so that a button keeps the focus.
+    if (list.children[index] !== parts.row) list.insertBefore(parts.row, list.children[index] || null);
+    showJob(parts, job);
+  });
+}
+
 function show(data) {
   const facts = [
     ["Speed", `${data.speed} × `.trim()],
     ["Active runs", String(data.active)],
+    ["Active jobs", String(data.activeJobs)],
     ["Requests", String(data.requests)],
     ["Scripted faults", String(data.faults)],
     ["Rate limit", data.tier || "none"],
@@ -194,8 +256,24 @@ function show(data) {
   more.hidden = data.hidden === 0;
   put(more, `${data.hidden} more connections are not displayed.`);
 
+  showJobs(data);
+
+  document.getElementById("storage").hidden = data.files.length === 0;
+  const moreFiles = document.getElementById("more-files");
+  moreFiles.hidden = data.hiddenFiles === 0;
+  put(moreFiles, `${data.hiddenFiles} more files are not displayed.`);
+  showList(document.getElementById("files"), data.files, (file) =>
+    element(
+      "tr",
+      {},
+      element("td", { title: file.iTwinId }, file.path, element("span", { class: "id", text: file.id })),
+      element("td", { text: file.size.toLocaleString("en-US") }),
+      element("td", { text: `${clock(file.modified)}, ${file.modifiedBy}` }),
+    ),
+  );
+
   document.getElementById("quiet").hidden = data.recent.length > 0;
-  document.querySelector(".scroll").hidden = data.recent.length === 0;
+  document.getElementById("request-table").hidden = data.recent.length === 0;
   showList(document.getElementById("requests"), data.recent, (entry) => {
     const bad = entry.status === null || entry.status >= 400;
     const status = entry.status === null ? "connection closed" : String(entry.status);
@@ -203,7 +281,7 @@ function show(data) {
       "tr",
       {},
       element("td", { text: clock(entry.at) }),
-      element("td", { title: `${entry.method} ${entry.path}` }, entry.operation || `${entry.method} ${entry.path}`, entry.connection ? element("span", { class: "id", text: entry.connection }) : null),
+      element("td", { title: `${entry.method} ${entry.path}` }, entry.operation || `${entry.method} ${entry.path}`, entry.connection || entry.job ? element("span", { class: "id", text: entry.connection || entry.job }) : null),
       element("td", {}, element("span", { class: bad ? "bad" : "", text: status }), entry.fault ? ` (${entry.fault})` : ""),
     );
   });

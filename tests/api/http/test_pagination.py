@@ -8,10 +8,10 @@ import pytest
 
 from airflow_provider_itwin.api.errors import ITwinProtocolError
 from airflow_provider_itwin.api.http.messages import Call, Request, Response
+from airflow_provider_itwin.api.http.pagination import Pages
 from airflow_provider_itwin.api.models.enums import ConnectionKind
 from airflow_provider_itwin.api.models.resources import SourceFile
 from airflow_provider_itwin.api.runs import endpoints
-from airflow_provider_itwin.api.runs.pagination import Pages
 from tests.api.responses import STORAGE, documented, response
 from tests.api.scripted_service import ScriptedService, first
 

@@ -1,0 +1,1 @@
+"""Jobs of any API of the iTwin Platform: definitions, and the flows that start, poll and cancel them."""

@@ -1,0 +1,1 @@
+"""DAG files that type checkers read; nothing imports them."""
