@@ -6,11 +6,20 @@ import time
 from typing import Any, cast
 
 import requests
+from requests.adapters import HTTPAdapter, Retry
 
 from scripts.processes import wait_until
 
 LONGEST_ANSWER = 90.0
 """Request timeout in seconds; long, because the machine may be busy."""
+RETRIES = Retry(
+    4,
+    backoff_factor=0.5,
+    status_forcelist=(500, 503),
+    allowed_methods=("GET", "PATCH"),
+    raise_on_status=False,
+)
+"""Airflow answers 500 while its SQLite database is locked."""
 FINAL_RUN_STATES = {"success", "failed"}
 Json = dict[str, Any]
 
@@ -28,6 +37,7 @@ class AirflowApi:
         self._user = user
         self._session = requests.Session()
         self._session.trust_env = False
+        self._session.mount("http://", HTTPAdapter(max_retries=RETRIES))
 
     def login(self) -> None:
         """Get a token for all later requests."""

@@ -88,6 +88,18 @@ def copy_checkout(folder: Path) -> None:
             shutil.copy(CHECKOUT / name, folder / name)
 
 
+def _settled_health(url: str) -> dict[str, Any]:
+    """Return the health report; of a few seconds later if the database is locked at this moment."""
+    reports: list[dict[str, Any]] = []
+
+    def is_healthy() -> bool:
+        reports.append(health_of(url))
+        return bool(reports[-1]) and all(part["status"] == "healthy" for part in reports[-1].values())
+
+    wait_until(is_healthy, 20.0, every=0.5)
+    return reports[-1]
+
+
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     folder = tmp_path_factory.mktemp("standalone")
@@ -112,8 +124,9 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
         wait_until(lambda: process.poll() is not None or "Press Ctrl-C" in output_file.read_text(), LONGEST)
         seconds = time.monotonic() - began
         found = TAB.search(output_file.read_text())
-        # The health at the moment of the message, not of a later test.
-        yield Started(process, output_file, health_of(found[1]) if found else {}, seconds)
+        # The health soon after the message, not in a later test.
+        health = _settled_health(found[1]) if found else {}
+        yield Started(process, output_file, health, seconds)
     finally:
         # All processes of the group, as a terminal does it.
         if process.poll() is None:
