@@ -28,7 +28,11 @@ _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa
 
 # Each pattern takes linear time for any text. A character can be encoded more than once: %3D, %253D.
 _EQUALS = r"(?:=|%(?:25)*+3D)"
-_USER_WITHOUT_SCHEME = re.compile(r"(?<![^\s\"'<>(,])[^\s\"'<>/@:]++:(?!//)[^\s\"'<>@]{1,1024}+@(?=[\w\[])")
+_BEFORE_AT = re.compile(r"(?<![^\s\"'<>@])(?P<text>[^\s\"'<>@]{3,}+)@(?=[\w\[])")
+_USER = r"[^/:(,@]++:(?!//)[^@]++\Z"
+_USER_FIRST = re.compile(rf"(?:\A|(?<=[(,])){_USER}")
+_USER_LATER = re.compile(rf"(?<=[(,]){_USER}")
+_LONGEST_USER = 1280
 _URL = re.compile(
     r"(?<![a-z0-9+.-])(?P<scheme>[a-z][a-z0-9+.-]{0,19}(?:://|%(?:25)*+3A(?:%(?:25)*+2F){2}))(?P<rest>[^\s\"'<>]++)",
     re.IGNORECASE,
@@ -69,7 +73,7 @@ def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
         text = _without_secrets(text, secrets)
     text = _PRIVATE_KEY.sub(HIDDEN, text)
     text = _URL.sub(_without_credentials, text)
-    text = _USER_WITHOUT_SCHEME.sub(f"{HIDDEN}@", text)
+    text = _BEFORE_AT.sub(_without_user, text)
     text = _QUERY_WITHOUT_SCHEME.sub(f"?{HIDDEN}", text)
     text = _BEARER.sub(rf"\g<scheme> {HIDDEN}", text)
     text = _JWT.sub(lambda token: HIDDEN if token["rest"] else token[0], text)
@@ -79,6 +83,15 @@ def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
 def holds_secret(text: str) -> bool:
     """Return whether `text` contains a token, or a pair such as ``sig=...``."""
     return bool(_PAIR.search(text)) or any(token["rest"] for token in _JWT.finditer(text))
+
+
+def _without_user(address: re.Match[str]) -> str:
+    """Return the address without its user name and password, as in ``user:password@host``."""
+    text = address["text"]
+    begin = max(0, len(text) - _LONGEST_USER)
+    # What follows another @ is a host.
+    user = _USER_LATER if address.string.endswith("@", 0, address.start()) else _USER_FIRST
+    return f"{text[:begin]}{user.sub(HIDDEN, text[begin:])}@"
 
 
 def _without_credentials(url: re.Match[str]) -> str:

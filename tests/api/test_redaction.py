@@ -46,6 +46,10 @@ JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6IkJlbnRsZXkifQ.eyJzY29wZSI6WyJpdHdpbi1wbGF0Zm
         ("http://user:pa/ss#w?d@proxy:3128 failed", "http://***@proxy:3128 failed"),
         ("http://user:12/34@proxy:3128 failed", "http://*** failed"),
         ("user:pass@proxy:3128", "***@proxy:3128"),
+        ("proxies=(user:pa,ss@proxy:3128,other:pa(ss@proxy2)", "proxies=(***@proxy:3128,***@proxy2)"),
+        ("see,user:pass@proxy", "see,***@proxy"),
+        ("12:30 a@b, c:d@e", "12:30 a@b, ***@e"),
+        ("page:1 //x:y@z", "page:1 //x:y@z"),
         ("http://host/@scope/package", "http://host/@scope/package"),
         ("AccountName=x;AccountKey=ab/c==;EndpointSuffix=y", "AccountName=x;AccountKey=***;EndpointSuffix=y"),
         ("Endpoint=sb://x/;SharedAccessKey=ab/c=;EntityPath=y", "Endpoint=sb://x/;SharedAccessKey=***;EntityPath=y"),
@@ -98,6 +102,12 @@ UNITS = [
     "\x9b",
     "-----BEGIN x-----",
     "\u202e",
+    "(",
+    "a,",
+    "{},",
+    "a(b:",
+    "a:,",
+    "a:b,c@",
 ]
 
 

@@ -28,8 +28,9 @@ MAX_CHANGESETS = 1000
 
 def check_name(name: str, known: tuple[str, ...]) -> None:
     """Reject a misspelled name. Unknown names are allowed, names close to a known one are not."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-    if near and name not in known:
+    if name in known:
+        return
+    if near := difflib.get_close_matches(name, known, n=1, cutoff=0.8):
         raise ValueError(f"{name!r} looks like a misspelling of {near[0]!r}")
 
 
