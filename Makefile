@@ -28,7 +28,8 @@ SHORT = tests/airflow/test_provider_metadata.py tests/airflow/hooks/test_setting
     tests/airflow/operators \
     tests/airflow/sensors tests/airflow/triggers/test_run_trigger.py tests/airflow/test_import_weight.py \
     tests/airflow/test_runs_in_dags.py tests/airflow/test_jobs_in_dags.py tests/airflow/hooks/test_connection_form.py \
-    --ignore=tests/airflow/operators/test_upload_crashes.py --ignore=tests/airflow/operators/test_upload_names.py
+    --ignore=tests/airflow/operators/test_upload_crashes.py --ignore=tests/airflow/operators/test_upload_names.py \
+    --ignore=tests/airflow/operators/test_upload_together.py
 
 # What Airflow 3.4 changes: asset events, one task instance for each attempt, and the tables of XComs and rendered fields.
 SINCE_3_4 = tests/airflow/test_version_compat.py tests/airflow/test_assets.py tests/airflow/triggers tests/airflow/plugin

@@ -14,7 +14,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from itertools import product
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -35,6 +35,7 @@ PAGES_OF_REQUESTS = ("", "emulator/requests?limit=100000")
 PAGES = (*PAGES_OF_REQUESTS, "emulator", "emulator/dashboard", "emulator/runs?limit=100000")
 
 SCRIPTED = tuple(failure for failure in FAULTS if failure.fault is not None)
+ECHOED = tuple(zip(cycle(OPERATIONS), SCRIPTED, strict=False))
 
 _DAG = """\
 import pendulum
@@ -146,14 +147,14 @@ def refused(emulator: Any, token: str) -> list[str]:
 
 
 def echoing(emulator: Any, token: str) -> list[str]:
-    """Every operation responds with every fault, and echoes all secrets."""
+    """One operation after the other responds with the next fault, and echoes all secrets."""
     everything = echo(token)
     detail = {"code": everything, "message": everything, "target": everything}
     bodies = [{"error": {**detail, "details": [detail]}}, everything, f"<html><title>{everything}</title></html>"]
     location = f"https://elsewhere.example.com/?token={quote(everything)}"
     headers = {"x-correlation-id": everything.replace("\n", " "), "Location": location}
     lines = []
-    for number, (operation, failure) in enumerate(product(OPERATIONS, SCRIPTED)):
+    for number, (operation, failure) in enumerate(ECHOED):
         scripted = failure.fault or {}
         connection_id = f"echo-{number}"
         emulator.add_connection(connection_id=connection_id, files=["Tower.dgn"])

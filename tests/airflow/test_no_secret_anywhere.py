@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_itwin.version_compat import AIRFLOW_V_3_4_PLUS
-from tests.airflow.secret_scan import OPERATIONS, SCRIPTED
+from tests.airflow.secret_scan import ECHOED, SCRIPTED
 from tests.faults.faults import FAULTS
 
 if TYPE_CHECKING:
@@ -97,9 +97,9 @@ def test_every_scenario_ran(scan: SecretScan) -> None:
         ("skipped_worker", "skipped"),
     ]
     assert set(scan.states["refused"].values()) == {"failed"}
-    assert len(scan.states["echoing"]) == len(OPERATIONS) * len(SCRIPTED)
+    assert len(scan.states["echoing"]) == len(ECHOED)
     # A connection without read permission can be run.
-    assert list(scan.states["echoing"].values()).count("failed") > len(SCRIPTED)
+    assert list(scan.states["echoing"].values()).count("failed") > len(ECHOED) // 3
     token_fault = [
         state for name, tasks in scan.states.items() if name.startswith("token_fault") for state in tasks.values()
     ]
