@@ -17,7 +17,7 @@ from airflow_provider_itwin.api.models.moments import read_moment
 from airflow_provider_itwin.api.models.storage import StorageItem
 
 _PATTERN = re.compile(
-    r"\s*\[airflow sha256=(?P<sha256>[0-9a-f]{64})(?: source=(?P<source>[A-Za-z0-9_-]{1,43}))?"
+    r"(?:(?<!\s)\s++)?\[airflow sha256=(?P<sha256>[0-9a-f]{64})(?: source=(?P<source>[A-Za-z0-9_-]{1,43}))?"
     r"(?: origin=(?P<origin>[A-Za-z0-9_-]{1,43}))? at=(?P<at>[0-9T:.Z+-]{10,35})\]"
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -54,6 +55,15 @@ def test_a_new_marker_replaces_the_old_one() -> None:
     newer = Marker("cd" * 32, None, AT)
     text = described(described("Site plan", MARKER), newer)
     assert (Marker.find(text), text.count("[airflow")) == (newer, 1)
+
+
+@pytest.mark.parametrize("unit", [" ", "\n", "[airflow ", " [airflow sha256=0"])
+def test_no_description_takes_long(unit: str) -> None:
+    began = time.process_time()
+
+    assert Marker.find(unit * (200_000 // len(unit))) is None
+
+    assert time.process_time() - began < 3.0
 
 
 @pytest.mark.parametrize(
