@@ -14,6 +14,8 @@ LONGEST_ANSWER = 90.0
 """Request timeout in seconds; long, because the machine may be busy."""
 RETRIES = Retry(
     4,
+    connect=0,
+    read=0,
     backoff_factor=0.5,
     status_forcelist=(500, 503),
     allowed_methods=("GET", "PATCH"),

@@ -79,6 +79,11 @@ class _Airflow:
         """Whether the API server responds, and all components have sent a heartbeat since the start."""
         return is_healthy(health_of(self.url), dict.fromkeys(REPORTED, self.started))
 
+    def becomes_healthy(self, seconds: float) -> bool:
+        """Wait until Airflow is healthy; return False if it exits first, or is not healthy in time."""
+        settled = wait_until(lambda: self.process.exit_code is not None or self.is_healthy, seconds, every=0.5)
+        return settled and self.process.exit_code is None
+
     def failure(self, reason: str) -> AbortError:
         """Return an error with the reason and the end of the log."""
         return AbortError(f"{reason} The end of {short_path(LOG)}:\n{self.process.tail()}")
@@ -110,8 +115,7 @@ def _run(resources: ExitStack) -> None:
         resources.callback(_stop, airflow.process)
         # Callbacks run in reverse order: this one first.
         resources.callback(write_line, "\nStopping all processes ...")
-    answered = wait_until(lambda: airflow.process.exit_code is not None or airflow.is_healthy, LONGEST_START, every=0.5)
-    if airflow.process.exit_code is not None or not answered:
+    if not airflow.becomes_healthy(LONGEST_START):
         raise airflow.failure("Airflow did not start.")
     seconds = time.monotonic() - began
     write_line(f"All components of Airflow are healthy after {seconds:.0f} s. The first run of {NIGHTLY} starts ...")
@@ -119,7 +123,7 @@ def _run(resources: ExitStack) -> None:
         run_id = _first_green_run(airflow.url, emulator)
     except OSError as error:  # requests and timeouts
         raise airflow.failure(f"The first run of {NIGHTLY} did not succeed: {error}") from error
-    if not wait_until(lambda: airflow.is_healthy, LONGEST_UNHEALTHY, every=0.5):
+    if not airflow.becomes_healthy(LONGEST_UNHEALTHY):
         raise airflow.failure("Airflow is no longer healthy.")
     _explain(airflow.url, run_id, emulator.url, time.monotonic() - began)
     while not airflow.process.wait(1.0):

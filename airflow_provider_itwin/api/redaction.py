@@ -29,10 +29,9 @@ _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa
 # Each pattern takes linear time for any text. A character can be encoded more than once: %3D, %253D.
 _EQUALS = r"(?:=|%(?:25)*+3D)"
 _BEFORE_AT = re.compile(r"(?<![^\s\"'<>@])(?P<text>[^\s\"'<>@]{3,}+)@(?=[\w\[])")
-_USER = r"[^/:(,@]++:(?!//)[^@]++\Z"
-_USER_FIRST = re.compile(rf"(?:\A|(?<=[(,])){_USER}")
-_USER_LATER = re.compile(rf"(?<=[(,]){_USER}")
-_LONGEST_USER = 1280
+_USER = r"[^/:(,]++:(?!//).++"
+_USER_FIRST = re.compile(rf"(?:\A|(?<=[(,])|(?<=//)){_USER}")
+_USER_LATER = re.compile(rf"(?:(?<=[(,])|(?<=//)){_USER}")
 _URL = re.compile(
     r"(?<![a-z0-9+.-])(?P<scheme>[a-z][a-z0-9+.-]{0,19}(?:://|%(?:25)*+3A(?:%(?:25)*+2F){2}))(?P<rest>[^\s\"'<>]++)",
     re.IGNORECASE,
@@ -87,11 +86,9 @@ def holds_secret(text: str) -> bool:
 
 def _without_user(address: re.Match[str]) -> str:
     """Return the address without its user name and password, as in ``user:password@host``."""
-    text = address["text"]
-    begin = max(0, len(text) - _LONGEST_USER)
     # What follows another @ is a host.
     user = _USER_LATER if address.string.endswith("@", 0, address.start()) else _USER_FIRST
-    return f"{text[:begin]}{user.sub(HIDDEN, text[begin:])}@"
+    return f"{user.sub(HIDDEN, address['text'])}@"
 
 
 def _without_credentials(url: re.Match[str]) -> str:

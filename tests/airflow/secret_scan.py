@@ -158,7 +158,9 @@ def echoing(emulator: Any, token: str) -> list[str]:
         scripted = failure.fault or {}
         connection_id = f"echo-{number}"
         emulator.add_connection(connection_id=connection_id, files=["Tower.dgn"])
-        fault: dict[str, Any] = {"body": bodies[number % len(bodies)] if "kind" not in scripted else None}
+        fault: dict[str, Any] = {
+            "body": bodies[number // len(OPERATIONS) % len(bodies)] if "kind" not in scripted else None
+        }
         fault |= {"location": location} | scripted | {"headers": headers | scripted.get("headers", {})}
         emulator.fail(operation, None, connection_id=connection_id, **fault)
         lines.append(

@@ -49,7 +49,8 @@ JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6IkJlbnRsZXkifQ.eyJzY29wZSI6WyJpdHdpbi1wbGF0Zm
         ("proxies=(user:pa,ss@proxy:3128,other:pa(ss@proxy2)", "proxies=(***@proxy:3128,***@proxy2)"),
         ("see,user:pass@proxy", "see,***@proxy"),
         ("12:30 a@b, c:d@e", "12:30 a@b, ***@e"),
-        ("page:1 //x:y@z", "page:1 //x:y@z"),
+        ("page:1 //x:y@z", "page:1 //***@z"),
+        (f"user:{'p' * 3000}@proxy", "***@proxy"),
         ("http://host/@scope/package", "http://host/@scope/package"),
         ("AccountName=x;AccountKey=ab/c==;EndpointSuffix=y", "AccountName=x;AccountKey=***;EndpointSuffix=y"),
         ("Endpoint=sb://x/;SharedAccessKey=ab/c=;EntityPath=y", "Endpoint=sb://x/;SharedAccessKey=***;EntityPath=y"),
@@ -108,6 +109,8 @@ UNITS = [
     "a(b:",
     "a:,",
     "a:b,c@",
+    "a://",
+    "//a:",
 ]
 
 

@@ -88,7 +88,7 @@ def copy_checkout(folder: Path) -> None:
             shutil.copy(CHECKOUT / name, folder / name)
 
 
-def _settled_health(url: str) -> dict[str, Any]:
+def settled_health(url: str) -> dict[str, Any]:
     """Return the health report; of a few seconds later if the database is locked at this moment."""
     reports: list[dict[str, Any]] = []
 
@@ -125,7 +125,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
         seconds = time.monotonic() - began
         found = TAB.search(output_file.read_text())
         # The health soon after the message, not in a later test.
-        health = _settled_health(found[1]) if found else {}
+        health = settled_health(found[1]) if found else {}
         yield Started(process, output_file, health, seconds)
     finally:
         # All processes of the group, as a terminal does it.

@@ -180,8 +180,8 @@ class Deployment:
         )
 
     def _wait_until_healthy(self, seconds: float) -> None:
-        answered = wait_until(lambda: self._has_failed() or self._is_healthy(), seconds, every=0.5)
-        if self._has_failed() or not answered:
+        settled = wait_until(lambda: self._has_failed() or self._is_healthy(), seconds, every=0.5)
+        if self._has_failed() or not settled:
             raise DeploymentError(f"Airflow is not healthy: {health_of(self.api.url)}\n{self.last_output()}")
 
     def _has_failed(self) -> bool:
