@@ -145,7 +145,7 @@ def lineage_of(
     # A separate client: this can be a forked process, which must not use the sockets of the task's process.
     with (
         left_out_if_unknown(f"{kind} connection {connection_id}"),
-        ITwinClient(hook.get_conn().account, _ShortPauses()) as client,
+        ITwinClient(hook.get_conn().account, sleep=_ShortPauses()) as client,
     ):
         _add_datasets(lineage, facet, client, ConnectionKind(kind), connection_id, report)
     return lineage
